@@ -1,0 +1,248 @@
+"""How values get on the tape and back: JSON, typed by the annotation of what produced or takes them.
+
+The body of a workflow always receives the *decoded* record, so the first run and a replay see the same value. Without
+an annotation (or with ``Any``, ``dict``, ``list``) plain JSON comes back: a ``Decimal`` would come back as text. Such a
+loss is refused when the value is written, with the annotation that would keep it; a tuple that comes back as a list is
+let through.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import typing
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from pydantic import BaseModel, TypeAdapter
+
+from tickwork.core.event import invalid
+from tickwork.errors import InvalidInput, StepFailed
+
+MAX_VALUE = 1 << 20
+"""The largest result or input, in bytes of JSON."""
+
+_SCALARS = frozenset({str, int, bool, type(None)})
+_UNTYPED = frozenset({Any, dict, list, object, typing.Any})
+
+
+def _encode_hook(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return Raw(value.model_dump_json(by_alias=True).encode())
+    raise TypeError(f"a {type(value).__name__}")
+
+
+def _decode_hook(wanted: type, value: object) -> object:
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return wanted.model_validate(value)
+    raise NotImplementedError(wanted)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_encode_hook).encode
+_encode_sorted = msgspec.json.Encoder(enc_hook=_encode_hook, order="deterministic").encode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class Codec:
+    """Writes and reads values of one annotation."""
+
+    __slots__ = ("_decode", "_dump", "_same", "annotation", "untyped")
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        self.untyped = _is_untyped(annotation)
+        self._same = annotation if annotation in _SCALARS else type(None) if annotation is None else None
+        self._dump: Callable[[Any], bytes] = _encode
+        self._decode: Callable[[bytes], Any]
+        if self.untyped:
+            self._decode = _decode_any
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            validate = annotation.model_validate_json
+            self._dump, self._decode = _dump_model, lambda data: validate(bytes(data))
+        else:
+            self._decode = self._typed(annotation)
+
+    def _typed(self, annotation: Any) -> Callable[[bytes], Any]:
+        try:
+            return msgspec.json.Decoder(annotation, dec_hook=_decode_hook).decode
+        except TypeError:
+            # msgspec reads no unions of classes and the like; pydantic does, more slowly
+            adapter = TypeAdapter(annotation)
+            self._dump = adapter.dump_json
+            return lambda data: adapter.validate_json(bytes(data))
+
+    def round_trip(self, value: Any, what: str) -> tuple[Raw, Any]:
+        """Encode ``value`` and return its bytes with what a later reader will see.
+
+        Raises:
+            InvalidInput: it cannot be put on the tape, or would come back as something else, or is too large.
+        """
+        if type(value) is self._same:
+            return Raw(_encode(value)), value
+        data = self.encode(value, what)
+        try:
+            decoded = self._decode(data)
+        except (ValueError, NotImplementedError) as error:  # msgspec's and pydantic's validation errors are ValueErrors
+            expected = f"a value of its annotation {_name(self.annotation)} ({error})"
+            raise InvalidInput(what, repr(value)[:200], expected) from None
+        if self.untyped and decoded != value:
+            check_lossless(value, decoded, what)
+        return Raw(data), decoded
+
+    def encode(self, value: Any, what: str) -> bytes:
+        """Encode ``value``.
+
+        Raises:
+            InvalidInput: it cannot be put on the tape or is too large.
+        """
+        try:
+            data = self._dump(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidInput(
+                what, type(value).__name__, f"a value that JSON can hold; {error} cannot be put on the tape"
+            ) from None
+        if len(data) > MAX_VALUE:
+            raise InvalidInput(
+                what,
+                f"{len(data):,} bytes",
+                f"at most {MAX_VALUE:,} bytes of JSON; store it elsewhere (a file, a table, a recording) and return its path or key",
+            )
+        return data
+
+    def decode(self, data: bytes | Raw, what: str) -> Any:
+        """Read a value back.
+
+        Raises:
+            InvalidInput: the bytes are not a value of the annotation.
+        """
+        try:
+            return self._decode(data)
+        except (ValueError, NotImplementedError) as error:
+            found = bytes(data)[:200].decode(errors="replace")
+            if isinstance(self.annotation, type) and hasattr(error, "errors"):
+                raise invalid(getattr(self.annotation, "event_name", "") or self.annotation.__name__, error) from None  # type: ignore[arg-type]
+            raise InvalidInput(what, found, f"JSON of {_name(self.annotation)} ({error})") from None
+
+
+def _dump_model(value: BaseModel) -> bytes:
+    if not isinstance(value, BaseModel):
+        raise TypeError(f"a {type(value).__name__}")
+    return value.model_dump_json(by_alias=True).encode()
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__name__", None) or str(annotation)
+
+
+def _is_untyped(annotation: Any) -> bool:
+    """True when the annotation says nothing about what is inside, so that JSON's own types come back."""
+    if isinstance(annotation, type) or annotation is Any:
+        return annotation in _UNTYPED
+    return typing.get_origin(annotation) in (dict, list) and Any in typing.get_args(annotation)
+
+
+def check_lossless(value: Any, decoded: Any, path: str) -> None:
+    """Find what JSON changed.
+
+    Raises:
+        InvalidInput: anything but a tuple that became a list was changed.
+    """
+    if isinstance(value, list | tuple) and isinstance(decoded, list) and len(value) == len(decoded):
+        for index, (before, after) in enumerate(zip(value, decoded, strict=True)):
+            check_lossless(before, after, f"{path}[{index}]")
+    elif isinstance(value, dict) and isinstance(decoded, dict) and value.keys() == decoded.keys():
+        for key in value:
+            check_lossless(value[key], decoded[key], f"{path}.{key}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInput(path, value, "a finite number; NaN and infinity have no place on the tape")
+    elif value != decoded:
+        raise InvalidInput(
+            path,
+            f"{type(value).__name__} {value!r}"[:200],
+            f"a value that JSON gives back as it was (this would come back as {type(decoded).__name__} {decoded!r}); "
+            "annotate the function's return type, e.g. -> Decimal, -> tuple[...], -> MyModel",
+        )
+
+
+_codecs: dict[Any, Codec] = {}
+
+
+def codec_for(annotation: Any) -> Codec:
+    """The codec of an annotation; made once."""
+    try:
+        found = _codecs.get(annotation)
+    except TypeError:  # an annotation that cannot be hashed
+        return Codec(annotation)
+    if found is None:
+        found = _codecs[annotation] = Codec(annotation)
+    return found
+
+
+ANY = codec_for(Any)
+
+def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The resolved annotations of a function; empty when they cannot be resolved (local classes, partials)."""
+    target = fn if hasattr(fn, "__annotations__") else getattr(type(fn), "__call__", fn)
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def fingerprint(args: tuple[Any, ...]) -> int:
+    """A number that changes when the arguments do; 0 when they do not serialise."""
+    if not args:
+        return 1
+    try:
+        return zlib.crc32(_encode_sorted(args)) or 1
+    except (TypeError, ValueError, RecursionError):
+        return 0
+
+
+class _Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    type: str
+    message: str
+    args: list[Any] | None = None
+
+
+_decode_error = msgspec.json.Decoder(_Error).decode
+
+
+def encode_error(error: BaseException) -> tuple[Raw, BaseException]:
+    """An exception as bytes, with what a later reader will see: its own class if it round-trips, else StepFailed."""
+    name = f"{type(error).__module__}:{type(error).__qualname__}"
+    try:
+        data = _encode(_Error(name, str(error), list(error.args)))
+        rebuilt = decode_error(Raw(data))
+        if type(rebuilt) is type(error):
+            return Raw(data), rebuilt
+    except (TypeError, ValueError, RecursionError):
+        pass  # its arguments are not JSON: fall through to the form that always works
+    data = _encode(_Error(name, str(error)))
+    return Raw(data), decode_error(Raw(data))
+
+
+def decode_error(data: Raw | bytes) -> BaseException:
+    """Rebuild a recorded exception."""
+    recorded = _decode_error(data)
+    if recorded.args is not None:
+        rebuilt = _rebuild(recorded)
+        if rebuilt is not None:
+            return rebuilt
+    return StepFailed(recorded.type, recorded.message)
+
+
+def _rebuild(recorded: _Error) -> BaseException | None:
+    module, _, qualname = recorded.type.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in qualname.split("."):
+            found = getattr(found, part)
+        error = found(*(recorded.args or ()))
+    except Exception:  # any constructor may raise anything: then the exception is not one that round-trips
+        return None
+    same = isinstance(error, Exception) and list(error.args) == recorded.args and str(error) == recorded.message
+    return error if same else None

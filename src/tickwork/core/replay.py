@@ -1,0 +1,216 @@
+"""Reading a run's records back: what is an answer, what is kept from earlier attempts, what is still open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from tickwork.core.asks import Ask, Call, Effect, Emit, Step, WaitFor
+from tickwork.core.codec import ANY, decode_error
+from tickwork.core.functions import function_of
+from tickwork.core.tape import NOTHING, Entry, Record
+from tickwork.errors import Cancelled, TimedOut
+
+ANSWERS = frozenset(
+    {"step", "effect", "sleep", "wait", "emit", "start", "call", "approval", "claim", "read", "dead_letter"}
+)
+"""Kinds of records that answer an ask."""
+
+INTERRUPTIONS = frozenset({"cancel", "expired"})
+"""Kinds that are thrown into the body."""
+
+Identity = tuple[str, str, str, int]
+"""Branch, kind, name, occurrence."""
+
+
+class Course:
+    """A run's records, sorted out for a drive: the current attempt in order, and what earlier attempts left."""
+
+    def __init__(self, entries: Iterable[Entry], since: int = 0) -> None:
+        self.attempt = 1
+        self.seq = 0
+        self.at = 0
+        self.since = since
+        self.history: list[Entry] = []
+        """Answers and interruptions of the current attempt, in tape order."""
+        self.answers: dict[tuple[str, int], Entry] = {}
+        self.open: dict[tuple[str, int], Entry] = {}
+        """Intents without an outcome."""
+        self.dropped: set[tuple[str, int]] = set()
+        self.patches: dict[tuple[str, int], str] = {}
+        self.tried: dict[tuple[str, int], list[Entry]] = {}
+        """Failed attempts of steps without an answer yet."""
+        self.kept: dict[Identity, Entry] = {}
+        """Completed asks of earlier attempts."""
+        self.generations: dict[Identity, int] = {}
+        """How often a step was undone or an effect failed for certain: enters the key of the next try."""
+        self.ending: Entry | None = None
+        """The record that ended the run, if any."""
+        self.failures = 0
+        """Failed attempts since the start, or since the run was redriven."""
+        self.root = ""
+        """Path of the main branch."""
+        self.forked = False
+        self.failing: BaseException | None = None
+        """The error that ``on_failure`` is now being run for."""
+        self.cancelled: str | None = None
+        """Why the run was asked to cancel, if it was."""
+        self._races: dict[tuple[str, int], int] = {}
+        self._last: dict[str, int] = {}
+        self._undone: set[Identity] = set()
+        self._start = since
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        record = entry.record
+        kind = record.kind
+        if kind in ANSWERS:
+            self._add_answer(entry)
+        elif kind == "intent":
+            self.open[record.branch, record.no] = entry
+            self._reach(record)
+        elif kind in INTERRUPTIONS:
+            self.history.append(entry)
+            if kind == "cancel":
+                self.cancelled = record.name
+        elif kind == "started":
+            self.seq, self.at = entry.seq, record.at
+            self.since = self._start = self.since or entry.seq
+        elif kind == "copied":
+            self._add_copied(record)
+        elif kind in ("failed", "redriven"):
+            self._next_attempt(entry)
+        elif kind in ("done", "dead", "cancelled", "again"):
+            self.ending = entry
+        else:
+            self._add_mark(record, entry)
+
+    def _add_mark(self, record: Record, entry: Entry) -> None:
+        place = (record.branch, record.no)
+        if record.kind == "race":
+            self._races[place] = record.attempt
+            self._reach(record)
+        elif record.kind == "patched":
+            self.patches[place] = record.name
+            self._reach(record)
+        elif record.kind == "dropped":
+            self.dropped.add(place)
+        elif record.kind == "tried":
+            self.tried.setdefault(place, []).append(entry)
+
+    def _add_answer(self, entry: Entry) -> None:
+        record = entry.record
+        place = (record.branch, record.no)
+        self.history.append(entry)
+        self.answers[place] = entry
+        self._reach(record)
+        if self.open:
+            self.open.pop(place, None)
+        if self.tried:
+            self.tried.pop(place, None)
+        if record.undoes and record.error is NOTHING:
+            self._forget(record.undoes)
+
+    def _add_copied(self, record: Record) -> None:
+        """A fork: what was done before the step it forks from, for use where the arguments still match."""
+        self.forked = True
+        for seq, copy in _decode_copied(record.value):
+            self.kept[copy.branch, copy.kind, copy.name, copy.occ] = Entry(seq, copy)
+
+    def _reach(self, record: Record) -> None:
+        if self._last.get(record.branch, -1) < record.no:
+            self._last[record.branch] = record.no
+
+    def _forget(self, undone: str) -> None:
+        """An undone step is done anew by a new attempt, under a new generation."""
+        branch, kind, name, occ = undone.split("|")
+        identity = (branch, kind, name, int(occ))
+        self.kept.pop(identity, None)
+        self.generations[identity] = self.generations.get(identity, 0) + 1
+        self._undone.add(identity)
+
+    def _next_attempt(self, entry: Entry) -> None:
+        """Keep what was completed, forget the order in which it was."""
+        undone = self._undone
+        for old in self.history:
+            record = old.record
+            identity = (record.branch, record.kind, record.name, record.occ)
+            if record.no < 0 or record.undoes or record.kind == "dead_letter":
+                continue
+            if _succeeded(record):
+                if identity not in undone:
+                    self.kept[identity] = old
+            elif record.kind == "effect":
+                self.generations[identity] = self.generations.get(identity, 0) + 1
+        undone.clear()
+        self.attempt += 1
+        self.ending, self.cancelled = None, None
+        self.since = self._start
+        record = entry.record
+        self.failures = 0 if record.kind == "redriven" else self.failures + 1
+        self.failing = decode_error(record.error) if record.name == "on_failure" else None
+        if self.failing is not None:
+            self.kept, self.root = {}, "!"  # the handler is other code: its steps are not the body's
+        else:
+            self.root = ""
+        self.seq, self.at = entry.seq, max(record.at, record.due)
+        self.history, self.answers, self.open = [], {}, {}
+        self.dropped, self.patches, self.tried = set(), {}, {}
+        self._races, self._last = {}, {}
+
+    # -- questions of the drive -----------------------------------------------------------------------------------
+
+    def reaches(self, place: tuple[str, int]) -> bool:
+        """Does the branch hold a record at this number or a later one?"""
+        return self._last.get(place[0], -1) >= place[1]
+
+    def holds(self, place: tuple[str, int], kind: str) -> bool:
+        """Is there a record of another kind at this place?"""
+        found = self.answers.get(place) or self.open.get(place)
+        return found is not None and found.record.kind != kind
+
+    def describe(self, place: tuple[str, int]) -> str:
+        """What the tape holds at or after a place, for people."""
+        found = self.answers.get(place) or self.open.get(place)
+        if found is not None:
+            return f"{found.record.kind} {found.record.name!r}"
+        return f"no answer at ask {place[1]} of branch {place[0] or 'main'!r}, but later ones (up to {self._last.get(place[0])})"
+
+    def race(self, path: str, no: int) -> int | None:
+        """The recorded winner of a race."""
+        return self._races.get((path, no))
+
+    @staticmethod
+    def interruption(record: Record) -> BaseException:
+        """What an interruption throws."""
+        if record.kind == "expired":
+            return TimedOut(f"attempt of {record.name}", record.key)
+        return Cancelled(record.name)
+
+
+_decode_copied = msgspec.json.Decoder(list[tuple[int, Record]]).decode
+
+
+def _succeeded(record: Record) -> bool:
+    return record.error is NOTHING or not bytes(record.error)
+
+
+def answer_of(ask: Ask, entry: Entry) -> tuple[Any, BaseException | None]:
+    """The value or the exception that a record gives its ask."""
+    record = entry.record
+    if not _succeeded(record):
+        return None, decode_error(record.error)
+    if isinstance(ask, Step | Effect):
+        return function_of(ask.fn).codec.decode(record.value, f"{ask.kind} {ask.name!r}"), None
+    if isinstance(ask, Emit):
+        return entry.seq, None
+    if not bytes(record.value):
+        return None, None
+    if isinstance(ask, WaitFor):
+        return ask.where.event.from_wire(bytes(record.value)), None
+    if isinstance(ask, Call):
+        return ask.workflow.decode_result(record.value), None
+    return ANY.decode(record.value, record.name), None

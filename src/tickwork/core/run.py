@@ -1,0 +1,324 @@
+"""``Run``: the verbs a workflow body may await, and the few values it may read."""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+
+from tickwork.core.asks import All, Approval, Ask, Again, Call, Effect, Emit, Race, Sleep, Start, Step, WaitFor
+from tickwork.core.conditions import Where
+from tickwork.core.event import Event
+from tickwork.core.retry import Retry
+from tickwork.core.saga import Saga
+from tickwork.errors import InvalidInput
+from tickwork.values import duration, from_ns, timestamp_ns
+
+if TYPE_CHECKING:
+    from tickwork.core.drive import Drive
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+Span = timedelta | str
+"""A length of time: a ``timedelta`` or a text such as ``"5 seconds"``."""
+
+NAME_MAX = 200
+
+
+class Won(NamedTuple):
+    """How a race ended: which arm (from 0), and its value."""
+
+    index: int
+    value: Any
+
+
+class Run:
+    """One execution of a workflow, as its body sees it. Everything it offers is recorded or derived from records."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._drive = drive
+
+    # -- what a body may await ------------------------------------------------------------------------------------
+
+    @overload
+    def step(
+        self,
+        name: str,
+        fn: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        retry: Retry | None = ...,
+        timeout: Span | None = ...,
+        blocking: bool | None = ...,
+    ) -> Awaitable[T]: ...
+    @overload
+    def step(
+        self,
+        name: str,
+        fn: Callable[..., T],
+        *args: Any,
+        retry: Retry | None = ...,
+        timeout: Span | None = ...,
+        blocking: bool | None = ...,
+    ) -> Awaitable[T]: ...
+    def step(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        *args: Any,
+        retry: Retry | None = None,
+        timeout: Span | None = None,
+        blocking: bool | None = None,
+    ) -> Awaitable[Any]:
+        """Read or compute, and remember the result.
+
+        Args:
+            name: shown to people and used in replay together with its occurrence.
+            fn: sync or async; its return annotation types the recorded result.
+            args: passed to ``fn``; should serialise.
+            retry: overrides the workflow's default (three retries from one second).
+            timeout: for one attempt. A sync ``fn`` with a time-out runs in a thread.
+            blocking: a sync ``fn`` runs in a thread (``True``), on the loop (``False``), or on the loop once it has
+                shown itself quick (``None``; see ``docs/architecture.md``).
+
+        Raises:
+            Whatever ``fn`` raised last, by its own class if that round-trips, else ``StepFailed``.
+        """
+        self._ready(name, fn)
+        return Step(name, fn, args, retry, 0 if timeout is None else _span("step(timeout=)", timeout), blocking)
+
+    @overload
+    def effect(
+        self,
+        name: str,
+        fn: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        lookup: Callable[..., Any] | None = ...,
+        grace: Span | None = ...,
+        retry: Retry | None = ...,
+        timeout: Span | None = ...,
+    ) -> Awaitable[T]: ...
+    @overload
+    def effect(
+        self,
+        name: str,
+        fn: Callable[..., T],
+        *args: Any,
+        lookup: Callable[..., Any] | None = ...,
+        grace: Span | None = ...,
+        retry: Retry | None = ...,
+        timeout: Span | None = ...,
+    ) -> Awaitable[T]: ...
+    def effect(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        *args: Any,
+        lookup: Callable[..., Any] | None = None,
+        grace: Span | None = None,
+        retry: Retry | None = None,
+        timeout: Span | None = None,
+    ) -> Awaitable[Any]:
+        """Touch the outside world: ``fn(*args, key=key)`` runs after its intent, with ``key``, is on disk.
+
+        Args:
+            lookup: ``lookup(key, *args)`` answers ``Found(value)`` or ``NotFound()``; asked whenever the outcome is
+                unknown. Without it the effect happens at least once, always with the same key.
+            grace: how long "not found" must hold before the effect is made again.
+
+        Raises:
+            Refused, Rejected, InvalidInput, NotSent, Fatal: certain outcomes.
+        """
+        self._ready(name, fn)
+        if lookup is not None and not callable(lookup):
+            raise InvalidInput(f"effect {name!r} lookup", lookup, "a function lookup(key, *args) -> Found | NotFound")
+        return Effect(
+            name,
+            fn,
+            args,
+            lookup,
+            0 if grace is None else _span("effect(grace=)", grace),
+            retry,
+            0 if timeout is None else _span("effect(timeout=)", timeout),
+        )
+
+    def sleep(self, length: Span) -> Awaitable[None]:
+        """Wait; a sleeping run costs a row, not memory."""
+        self._ready()
+        return Sleep("sleep", self._drive.now + _span("sleep", length))
+
+    def sleep_until(self, time: datetime) -> Awaitable[None]:
+        """Wait until an aware time; one in the past returns at once."""
+        self._ready()
+        return Sleep("sleep", timestamp_ns(time))
+
+    def wait_for(
+        self,
+        event: type[E],
+        where: Mapping[str, Any] | str | None = None,
+        since: int | None = None,
+        timeout: Span | None = None,
+    ) -> Awaitable[E | None]:
+        """The next matching event after ``since``, or ``None`` on time-out.
+
+        Args:
+            where: a mapping of fields, or a condition text; never a function.
+            since: a position from ``run.mark()``; by default the run's previous match of any wait, else its start.
+        """
+        self._ready()
+        if not (isinstance(event, type) and issubclass(event, Event) and event.event_name):
+            raise InvalidInput("wait_for", event, "a class of events")
+        drive = self._drive
+        due = 0 if timeout is None else drive.now + _span("wait_for(timeout=)", timeout)
+        return WaitFor(event.event_name, Where(event, where), drive.since if since is None else since, due)
+
+    def emit(self, event: Event, delay: Span | None = None, at: datetime | None = None) -> Awaitable[int]:
+        """Publish an event exactly once, now, after ``delay`` or ``at`` a time. Returns the record's ``seq``."""
+        self._ready()
+        if not (isinstance(event, Event) and event.event_name):
+            raise InvalidInput("emit", event, "an event (an instance of a named subclass of Event)")
+        due = 0
+        if delay is not None:
+            if at is not None:
+                raise InvalidInput("emit", "delay and at", "only one of them")
+            due = self._drive.now + _span("emit(delay=)", delay)
+        elif at is not None:
+            due = timestamp_ns(at)
+        return Emit(event.event_name, event, due)
+
+    def call(self, workflow: Any, input: Any = None, id: str | None = None) -> Awaitable[Any]:
+        """Start a child run and wait for its result; its failure is raised here."""
+        self._ready()
+        return Call(_workflow_name(workflow), workflow, input, id or "")
+
+    def start(self, workflow: Any, input: Any = None, id: str | None = None) -> Awaitable[str]:
+        """Start a child run and go on. Returns its id."""
+        self._ready()
+        return Start(_workflow_name(workflow), workflow, input, id or "")
+
+    def all(self, *arms: Awaitable[Any]) -> Awaitable[list[Any]]:
+        """Wait for every arm (verbs, or coroutines made of verbs); their values in order.
+
+        The first failure cancels the other arms and is raised; an effect in flight is followed to its outcome first.
+        """
+        self._ready()
+        return All(_arms("all", arms))
+
+    def race(self, *arms: Awaitable[Any]) -> Awaitable[Won]:
+        """Wait for the first arm to end, and cancel the others; a losing effect is followed to its outcome first."""
+        self._ready()
+        if not arms:
+            raise InvalidInput("race", "no arms", "at least one")
+        return Race(_arms("race", arms))
+
+    def saga(self) -> Saga:
+        """``async with run.saga() as saga``: steps and effects whose undos run in reverse when the block fails."""
+        self._ready()
+        return Saga(self)
+
+    def approval(self, question: str, timeout: Span | None = None) -> Awaitable[bool]:
+        """A human's yes or no, over any face; a time-out is a no."""
+        self._ready(question)
+        return Approval(question, 0 if timeout is None else self._drive.now + _span("approval(timeout=)", timeout))
+
+    def again(self, input: Any = None) -> Awaitable[Any]:
+        """Finish this run and continue as a fresh one of the same workflow: how endless loops stay short."""
+        self._ready()
+        return Again("again", input)
+
+    # -- what a body may read -------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The time of the last answered record (UTC)."""
+        return from_ns(self._drive.now)
+
+    def random(self) -> float:
+        """A number from 0 to 1, derived from the run: the same in every replay."""
+        return self._drive.rng().random()
+
+    def uuid(self) -> uuid.UUID:
+        """A UUID derived from the run: the same in every replay."""
+        return uuid.UUID(int=self._drive.rng().getrandbits(128), version=4)
+
+    def mark(self) -> int:
+        """The tape position of the last answered record, for ``wait_for(since=)``."""
+        return self._drive.seq
+
+    def patched(self, change: str) -> bool:
+        """Guard a deliberate change: True in runs that reach this line for the first time with the new code."""
+        self._ready(change)
+        return self._drive.patched(change)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._drive.id
+
+    @property
+    def owner(self) -> str:
+        """Whose run this is."""
+        return self._drive.owner
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the workflow this is, from 1."""
+        return self._drive.attempt
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that carries the run's id and is silent in replay."""
+        return _RunLog(logging.getLogger("tickwork.run"), self._drive)
+
+    def _ready(self, name: Any = "-", fn: Any = callable) -> None:
+        """Refuse what cannot be replayed, before anything is asked."""
+        if self._drive.closing:
+            # parked: a verb in a `finally` must not run; the body believes it is being closed, and it is
+            raise GeneratorExit
+        if type(name) is not str or not name or len(name) > NAME_MAX or not name.isprintable():
+            raise InvalidInput("step name", name, f"a printable text of 1 to {NAME_MAX} characters, equal in every replay")
+        if not callable(fn):
+            hint = " (pass the function itself and its arguments after it: run.step('name', fn, arg))"
+            raise InvalidInput(f"function of {name!r}", type(fn).__name__, "a function" + hint)
+
+
+class _RunLog(logging.LoggerAdapter[logging.Logger]):
+    def __init__(self, logger: logging.Logger, drive: Drive) -> None:
+        super().__init__(logger, {"run": drive.id})
+        self._of = drive
+
+    def isEnabledFor(self, level: int) -> bool:
+        return not self._of.replaying and super().isEnabledFor(level)
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        return f"[{self._of.id}] {msg}", {**kwargs, "extra": self.extra}
+
+
+def _span(path: str, length: Span) -> int:
+    if type(length) is not str and not isinstance(length, timedelta):
+        raise InvalidInput(path, length, "a timedelta or a text with a unit, such as '5 seconds'")
+    try:
+        return duration(length)
+    except InvalidInput as error:
+        raise InvalidInput(path, error.found, error.expected) from None
+
+
+def _workflow_name(workflow: Any) -> str:
+    name = getattr(workflow, "name", None)
+    if not isinstance(name, str):
+        raise InvalidInput("workflow", workflow, "a function decorated with @workflow")
+    return name
+
+
+def _arms(verb: str, arms: tuple[Awaitable[Any], ...]) -> tuple[Awaitable[Any], ...]:
+    for index, arm in enumerate(arms):
+        if not isinstance(arm, Ask | Coroutine) and not hasattr(arm, "__await__"):
+            expected = "a verb of the run, or a coroutine made of verbs"
+            raise InvalidInput(f"{verb} arm {index}", type(arm).__name__, expected)
+    return arms
+
+
+def seeded(seed: bytes) -> random.Random:
+    """The run's own randomness."""
+    return random.Random(seed)

@@ -1,0 +1,112 @@
+"""What is on the tape: records. And how they are written down.
+
+A record has no identity of its own: its position on the tape, ``seq``, is kept beside it. Records of one turn of a
+run are written as one *chunk*, a JSON array, so that a turn is on the tape as a whole or not at all. Fields that hold
+their default are not written.
+
+Kinds, with what ``value`` holds:
+
+    answers to a run           step, effect (result) · sleep · wait (the event, or null) · emit (the event) · start,
+                               call (child's id, child's result) · approval · claim, read · race (winner's index)
+                               · patched · undone
+    a run's own course         started (input) · intent (arguments; ``key``) · tried (a failed attempt at a step)
+                               · cancel · expired · failed (an attempt; another follows) · copied (fork)
+                               · done (result) · dead (the last attempt failed) · cancelled · again (next run's id)
+                               · paused · resumed · redriven
+    outside of runs            opened (``key``: the nonce) · event · claim · asked (an approval's question) · dead_letter
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+
+NOTHING = Raw(b"")
+"""No value; the default of a record's fields, compared by identity when a record is written."""
+
+NULL = Raw(b"null")
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One entry of the tape."""
+
+    kind: str
+    at: int
+    """When, in ns since 1970 UTC. Never goes back along the tape."""
+    name: str = ""
+    """Of the step, event, workflow ..."""
+    branch: str = ""
+    """Which arm of which ``all`` or ``race`` asked: ``"all0.1/"`` is the second arm of the first ``all``."""
+    no: int = -1
+    """Which ask of its branch this answers, from 0; -1 when it answers none."""
+    occ: int = 0
+    """How often this branch had asked for the same kind and name before."""
+    fn: str = ""
+    """``module.qualname`` of the function."""
+    args: int = 0
+    """Fingerprint of the arguments; 0 when they do not serialise."""
+    value: Raw = NOTHING
+    error: Raw = NOTHING
+    """The exception, as ``core.codec.encode_error`` writes it."""
+    key: str = ""
+    """An effect's stable key; a nonce; an idempotency key."""
+    late: bool = False
+    """Answered after the ask had been left waiting, not at once. Replay delivers it at the same point again."""
+    took: int = 0
+    """How long the function ran, in ns; measured only for what does not run inline."""
+    ref: int = 0
+    """The ``seq`` this speaks of: the event that was matched, the event that started a run."""
+    attempt: int = 0
+    undoes: str = ""
+    """The identity of the step that this undid."""
+    version: int = 1
+    due: int = 0
+    """When a delayed event is due, in ns."""
+
+
+class Entry(NamedTuple):
+    """A record with its position."""
+
+    seq: int
+    record: Record
+
+
+class Started(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The value of a ``started`` record: who the run is."""
+
+    id: str
+    input: Raw
+    owner: str = ""
+    parent: int = 0
+    parent_ask: str = ""
+    key: str = ""
+    since: int = 0
+    event: str = ""
+    """Name of the event that is the input, when an event started the run."""
+
+
+_encode_chunk = msgspec.json.Encoder().encode
+_decode_chunk = msgspec.json.Decoder(list[Record]).decode
+
+
+def encode_chunk(records: list[Record]) -> bytes:
+    """Records as one JSON array."""
+    return _encode_chunk(records)
+
+
+def decode_chunk(chunk: bytes) -> list[Record]:
+    """The records of a chunk, in order.
+
+    Raises:
+        msgspec.DecodeError, msgspec.ValidationError: the bytes are not a chunk.
+    """
+    return _decode_chunk(chunk)
+
+
+def readable(entry: Entry) -> dict[str, Any]:
+    """A record as a JSON object for people and faces, with its ``seq`` and plain values."""
+    record: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(entry.record))
+    return {"seq": entry.seq, **record}

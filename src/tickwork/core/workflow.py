@@ -1,0 +1,137 @@
+"""Workflows: an ``async def`` with a name, a version and what starts it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from tickwork.core.codec import Codec, annotations_of, codec_for
+from tickwork.core.event import Event
+from tickwork.core.retry import Retry
+from tickwork.core.run import NAME_MAX, Run, Span
+from tickwork.errors import InvalidInput
+from tickwork.values import duration
+
+Body = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class Workflow:
+    """A workflow as declared. Unique by name and version; a run keeps the version it started with."""
+
+    def __init__(
+        self,
+        fn: Body,
+        name: str,
+        *,
+        on: tuple[type[Event], ...],
+        version: int,
+        retry: Retry | None,
+        timeout: int,
+        key: Callable[[Any], str] | None,
+        on_failure: Body | None,
+    ) -> None:
+        self.fn = fn
+        self.name = name
+        self.on = on
+        self.version = version
+        self.retry = retry
+        self.timeout = timeout
+        self.key = key
+        self.on_failure = on_failure
+        parameters = list(inspect.signature(fn).parameters.values())
+        if len(parameters) not in (1, 2):
+            raise InvalidInput(f"@workflow({name!r})", f"{len(parameters)} parameters", "async def name(run) or name(run, input)")
+        self.takes_input = len(parameters) > 1
+        annotations = annotations_of(fn)
+        annotation = annotations.get(parameters[1].name, Any) if self.takes_input else None
+        self.input: Codec = codec_for(annotation)
+        self.result: Codec = codec_for(annotations.get("return", Any))
+        self.__doc__ = fn.__doc__
+        self.__name__ = fn.__name__
+        self.__module__ = fn.__module__
+
+    def body(self, run: Run, input: Any) -> Coroutine[Any, Any, Any]:
+        """The body's coroutine."""
+        return self.fn(run, input) if self.takes_input else self.fn(run)
+
+    def encode_input(self, input: Any) -> Raw:
+        """The input as JSON; a wrong one is found here, before anything is recorded.
+
+        Raises:
+            InvalidInput: it is not what the body's parameter is annotated with, or cannot be put on the tape.
+        """
+        what = f"input of {self.name!r}"
+        wanted = self.input.annotation
+        if isinstance(input, dict) and isinstance(wanted, type) and issubclass(wanted, Event):
+            input = wanted.make(**input)
+        if isinstance(wanted, type) and issubclass(wanted, Event) and not isinstance(input, wanted):
+            raise InvalidInput(what, input, f"a {wanted.__name__} (or a mapping of its fields)")
+        return self.input.round_trip(input, what)[0]
+
+    def decode_input(self, data: Raw | bytes, event: str = "") -> Any:
+        """The input as the body receives it; ``event`` names the event it is, when one started the run."""
+        if event:
+            for listening in self.on:
+                if listening.event_name == event:
+                    return listening.from_wire(bytes(data))
+        return self.input.decode(data, f"input of {self.name!r}")
+
+    def decode_result(self, data: Raw | bytes) -> Any:
+        """The result as ``handle.result()`` and ``run.call`` give it."""
+        return self.result.decode(data, f"result of {self.name!r}")
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name!r} version {self.version}>"
+
+
+def workflow(
+    name: str,
+    *,
+    on: type[Event] | Sequence[type[Event]] | None = None,
+    version: int = 1,
+    retry: Retry | None = None,
+    timeout: Span | None = None,
+    key: Callable[[Any], str] | None = None,
+    on_failure: Body | None = None,
+) -> Callable[[Body], Workflow]:
+    """Declare a workflow.
+
+    Args:
+        name: unique together with ``version``.
+        on: the event, or events, that start a run.
+        retry: new attempts of the whole body after it failed; completed steps are kept.
+        timeout: the active time of one attempt (steps and effects at work), not its sleep.
+        key: names what a run is about (an account, a symbol); recorded with the run and shown with it.
+        on_failure: ``async def on_failure(run, input, error)``, run before the run becomes a dead letter.
+
+    Raises:
+        InvalidInput: not an ``async def``, or an argument is wrong.
+    """
+    path = f"@workflow({name!r})"
+    if not isinstance(name, str) or not name or len(name) > NAME_MAX or not name.isprintable():
+        raise InvalidInput("@workflow(name)", name, f"a printable text of 1 to {NAME_MAX} characters")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise InvalidInput(f"{path} version", version, "a whole number from 1")
+    events = (on,) if isinstance(on, type) else tuple(on or ())
+    for event in events:
+        if not (isinstance(event, type) and issubclass(event, Event) and event.event_name):
+            raise InvalidInput(f"{path} on", event, "a class of events, or several")
+
+    def declare(fn: Body) -> Workflow:
+        if not inspect.iscoroutinefunction(fn):
+            raise InvalidInput(path, getattr(fn, "__qualname__", fn), "an `async def name(run, input)`")
+        return Workflow(
+            fn,
+            name,
+            on=events,
+            version=version,
+            retry=retry,
+            timeout=0 if timeout is None else duration(timeout),
+            key=key,
+            on_failure=on_failure,
+        )
+
+    return declare

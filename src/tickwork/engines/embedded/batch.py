@@ -1,0 +1,153 @@
+"""A batch: everything that waits for the disk, written as one transaction (group commit).
+
+The loop fills a batch with chunks and with the rows derived from them; later states of a row replace earlier ones. At
+any moment between two turns a batch is consistent, so it may be taken whole at any such moment.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import apsw
+
+from tickwork.core.tape import Record, encode_chunk
+
+WIDE = 64
+"""Rows in one INSERT: each statement gives up the interpreter lock once, so fewer statements mean fewer waits for it."""
+
+
+class RunRow(NamedTuple):
+    """A row of ``runs``."""
+
+    seq: int
+    id: str | None
+    workflow: str
+    version: int
+    status: int
+    wake_at: int | None
+    tail: int
+    parent: int | None
+    owner: str
+    key: str
+    started_at: int
+    changed_at: int
+    attempt: int
+
+
+Chunk = tuple[int, int | None, int | None, list[Record]]
+"""First position, run, the run's chunk before, records."""
+
+
+class Batch:
+    """What one transaction will hold."""
+
+    __slots__ = (
+        "after", "approvals", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "number", "openings", "rows",
+        "shapes", "urgent", "view_versions", "views", "waits", "waits_done", "wakes",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self.number = 0
+        self.rows: dict[int, RunRow] = {}
+        self.wakes: dict[int, int] = {}
+        """Parked runs to be looked at: seq -> wake_at."""
+        self.waits: dict[tuple[int, int, str], str | None] = {}
+        self.waits_done: set[tuple[int, int, str]] = set()
+        self.shapes: list[tuple[str, str]] = []
+        self.events: list[tuple[str, int]] = []
+        self.delayed: dict[int, int] = {}
+        self.delayed_done: list[int] = []
+        self.views: dict[tuple[str, str], bytes | None] = {}
+        self.view_versions: dict[str, tuple[int, str]] = {}
+        self.approvals: dict[str, tuple[int, str, int, int] | None] = {}
+        self.dead: list[tuple[int, int, str, int]] = []
+        self.openings: list[tuple[int, str]] = []
+        self.after: list[Callable[[], None]] = []
+        """Called on the loop once this is on disk."""
+        self.ended: list[Any] = []
+        """Runs that are over once this is on disk."""
+        self.urgent = False
+
+    def __bool__(self) -> bool:
+        # whatever changes a row has also left a record; only a look at a parked run has not
+        return bool(self.chunks or self.rows or self.wakes or self.after or self.delayed_done or self.view_versions)
+
+
+def write(connection: apsw.Connection, batch: Batch) -> None:
+    """Write a batch as one transaction; on return it is on disk."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _write_rows(connection, batch)
+    except BaseException:
+        if not connection.get_autocommit():
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
+    chunks = []
+    for seq, run, prev, records in batch.chunks:
+        data = encode_chunk(records)
+        chunks.append((seq, run, prev, zlib.crc32(data), data))
+    _insert(connection, "INSERT INTO tape VALUES", 5, chunks)
+    _insert(connection, "INSERT INTO runs VALUES", 13, list(batch.rows.values()), _RUNS_CHANGED)
+    if batch.events:
+        _insert(connection, "INSERT INTO events VALUES", 2, batch.events)
+    if batch.wakes:
+        wakes = [(at, seq) for seq, at in batch.wakes.items() if seq not in batch.rows]
+        connection.executemany("UPDATE runs SET wake_at=? WHERE seq=?", wakes)
+    if batch.waits:
+        _insert(connection, "INSERT OR REPLACE INTO waits VALUES", 4, [(*k, c) for k, c in batch.waits.items()])
+    if batch.waits_done:
+        connection.executemany("DELETE FROM waits WHERE key=? AND run=? AND place=?", list(batch.waits_done))
+    if batch.delayed:
+        _insert(connection, "INSERT INTO delayed VALUES", 2, list(batch.delayed.items()))
+    if batch.delayed_done:
+        connection.executemany("DELETE FROM delayed WHERE seq=?", [(seq,) for seq in batch.delayed_done])
+    if batch.views or batch.view_versions or batch.approvals or batch.dead or batch.openings or batch.shapes:
+        _write_rare(connection, batch)
+
+
+def _write_rare(connection: apsw.Connection, batch: Batch) -> None:
+    for view, (version, events) in batch.view_versions.items():
+        connection.execute("DELETE FROM views WHERE view=?", (view,))
+        connection.execute("INSERT OR REPLACE INTO view_versions VALUES (?,?,?)", (view, version, events))
+    _upsert_or_delete(connection, "views", ("view", "key"), {k: None if v is None else (v,) for k, v in batch.views.items()})
+    _upsert_or_delete(connection, "approvals", ("id",), {(k,): v for k, v in batch.approvals.items()})
+    connection.executemany("INSERT OR IGNORE INTO shapes VALUES (?,?)", batch.shapes)
+    connection.executemany("INSERT INTO dead_letters VALUES (?,?,?,?)", batch.dead)
+    connection.executemany("INSERT INTO openings VALUES (?,?)", batch.openings)
+
+
+def _upsert_or_delete(
+    connection: apsw.Connection, table: str, key: tuple[str, ...], rows: dict[Any, tuple[Any, ...] | None]
+) -> None:
+    kept = [(*k, *row) for k, row in rows.items() if row is not None]
+    if kept:
+        marks = ",".join("?" * len(kept[0]))
+        connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", kept)
+    gone = [tuple(k) for k, row in rows.items() if row is None]
+    if gone:
+        connection.executemany(f"DELETE FROM {table} WHERE " + " AND ".join(f"{k}=?" for k in key), gone)
+
+
+_RUNS_CHANGED = (
+    " ON CONFLICT(seq) DO UPDATE SET status=excluded.status, wake_at=excluded.wake_at, tail=excluded.tail,"
+    " changed_at=excluded.changed_at, attempt=excluded.attempt"
+)
+
+
+def _insert(connection: apsw.Connection, head: str, width: int, rows: list[Any], tail: str = "") -> None:
+    """Insert rows, many to a statement."""
+    marks = "(" + ",".join("?" * width) + ")"
+    full = len(rows) - len(rows) % WIDE
+    if full:
+        wide = f"{head} {','.join([marks] * WIDE)}{tail}"
+        for start in range(0, full, WIDE):
+            connection.execute(wide, [value for row in rows[start : start + WIDE] for value in row])
+    if full < len(rows):
+        connection.executemany(f"{head} {marks}{tail}", rows[full:])

@@ -1,0 +1,142 @@
+"""Where a function runs: on the loop, in a thread, or as a task.
+
+The rule for a sync function whose ``blocking`` was not said: it must *earn* the loop. It runs in a thread until
+``TRIALS`` calls in a row took less than ``QUICK``; from then on it runs on the loop, and one call that takes longer
+than ``SLOW`` sends it back to the threads for good, with a warning. So a function that blocks (HTTP, a database, a
+large computation) never stalls the loop by default; at worst one that used to be quick does so once. Measured here: a
+hop to a thread costs about 60 us, so the price of the rule is some 0.2 ms for each function once in a process.
+
+In virtual time everything sync runs on the loop: nothing else is waiting, and the order must not depend on threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tickwork.core.functions import Function
+
+_log = logging.getLogger("tickwork.engine")
+
+TRIALS = 3
+QUICK = 1_000_000
+"""ns."""
+SLOW = 5_000_000
+"""ns."""
+
+THREADS = 32
+
+Done = Callable[[Any, BaseException | None, int], None]
+"""Called with the value or the exception, and how long it took (ns)."""
+
+
+class Calls:
+    """Calls users' functions."""
+
+    def __init__(self, virtual: bool) -> None:
+        self._virtual = virtual
+        self._pool: ThreadPoolExecutor | None = None
+        self.running = 0
+        """Calls under way outside of the loop's turn."""
+
+    def inline(self, function: Function, blocking: bool | None, timeout: int) -> bool:
+        """May this sync function run on the loop?"""
+        if function.is_async:
+            return False
+        if self._virtual or blocking is False:
+            return True
+        if blocking or timeout:
+            return False
+        return function.quick >= TRIALS and not function.slow
+
+    def timed(self, function: Function, took: int, on_loop: bool) -> None:
+        """Judge a finished call of a sync function."""
+        if took < QUICK:
+            function.quick += 1
+        elif not on_loop:
+            function.quick = 0
+        elif took > SLOW and not function.slow:
+            function.slow = True
+            _log.warning(
+                "%s took %d ms on the loop and runs in a thread from now on; say blocking=True where it is used",
+                function.name,
+                took // 1_000_000,
+            )
+
+    def spawn(
+        self, function: Function, fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: int, done: Done
+    ) -> asyncio.Future[Any]:
+        """Run ``fn`` as a task or in a thread. The future can be cancelled; a thread goes on all the same."""
+        started = time.perf_counter_ns()
+        self.running += 1
+        if function.is_async or self._virtual:
+            task: asyncio.Future[Any] = asyncio.ensure_future(_run(fn, args, keywords, timeout))
+        else:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tickwork-step")
+            threaded = asyncio.get_running_loop().run_in_executor(self._pool, lambda: fn(*args, **keywords))
+            task = asyncio.ensure_future(_thread(threaded, timeout))
+
+        def finished(task: asyncio.Future[Any]) -> None:
+            self.running -= 1
+            took = time.perf_counter_ns() - started
+            if task.cancelled():
+                return  # dropped on purpose; who dropped it knows
+            error = task.exception()
+            if not function.is_async and not self._virtual:
+                self.timed(function, took, on_loop=False)
+            done(None if error is not None else task.result(), error, 0 if self._virtual else took)
+
+        task.add_done_callback(finished)
+        return task
+
+    def close(self) -> None:
+        """Take no more calls; threads still at work are left to end by themselves."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+class Expired(Exception):
+    """A function did not finish in time; ``straggling`` if it is still running in its thread."""
+
+    def __init__(self, straggling: bool) -> None:
+        super().__init__(straggling)
+        self.straggling = straggling
+
+
+async def _run(fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: int) -> Any:
+    result = fn(*args, **keywords)
+    if not inspect.isawaitable(result):
+        return result
+    if not timeout:
+        return await result
+    try:
+        async with asyncio.timeout(timeout / 1e9) as scope:
+            return await result
+    except TimeoutError:
+        if scope.expired():
+            raise Expired(False) from None
+        raise
+
+
+async def _thread(threaded: asyncio.Future[Any], timeout: int) -> Any:
+    """The thread's result; a function that returned an awaitable (a lambda around one) is awaited here."""
+    if timeout:
+        done, _ = await asyncio.wait({threaded}, timeout=timeout / 1e9)
+        if not done:
+            threaded.add_done_callback(_silence)
+            raise Expired(not threaded.cancel())
+    result = await asyncio.shield(threaded)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _silence(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for a straggler's result; fetch its exception so that asyncio does not complain."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,221 @@
+"""Effects: intent on disk, then the call; when nobody knows what happened, look before anything else.
+
+    asked ─ intent recorded ─ barrier (on disk) ─ call ─┬─ value ──────────────────────────── recorded, delivered
+                                                        ├─ certain error (refused, rejected …) recorded, delivered
+                                                        ├─ not sent: wait, call again (same key)
+                                                        └─ unknown ─ look up ─┬─ found ────── recorded, delivered
+      after a crash: an intent without an outcome is unknown ─────┘           ├─ not found, and still so after the
+                                                                              │  grace: call again (same key)
+                                                                              └─ the look-up failed: look again
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from msgspec import Raw
+
+from tickwork.core.asks import Effect
+from tickwork.core.codec import ANY, encode_error, fingerprint
+from tickwork.core.drive import PENDING, Failure, Waiting
+from tickwork.core.functions import function_of
+from tickwork.core.retry import NEVER, Retry
+from tickwork.core.tape import NOTHING, Entry, Record
+from tickwork.engines.embedded.calls import Calls, Expired
+from tickwork.engines.embedded.live import LiveRun, Pend
+from tickwork.engines.embedded.runs import Runs
+from tickwork.engines.embedded.steps import timed_out, tried
+from tickwork.errors import Fatal, InvalidInput, NotSent, TimedOut
+from tickwork.outcome import Found, NotFound
+
+_log = logging.getLogger("tickwork.engine")
+
+AFTER_LOOKING = Retry(limit=3, delay="0s")
+"""How often an effect that was looked for and not found is made again, when its own retry does not say."""
+
+LOOK_AGAIN = Retry(delay="250 ms", cap="30 seconds")
+"""How long to wait between look-ups that failed or found nothing yet."""
+
+
+class Effects:
+    """Answers ``Effect`` asks."""
+
+    def __init__(self, runs: Runs, calls: Calls) -> None:
+        self._runs = runs
+        self._calls = calls
+        self._now = runs.clock.now
+
+    def answer(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
+        """Record the intent, and call once it is on disk; or, after a crash, find out what became of it."""
+        ask: Effect = waiting.ask  # type: ignore[assignment]
+        pend = self._runs.pend(run, waiting)
+        pend.busy = True
+        if intent is not None:
+            pend.key = intent.record.key
+            pend.failures = len(run.course.tried.get(pend.place, ()))
+            self._unknown(pend, None)
+            return PENDING
+        pend.key = self._runs.effect_key(run, waiting)
+        self._runs.log.record(run, self._intent(pend, ask))
+        self._runs.log.after(lambda: self._launch(pend))
+        return PENDING
+
+    def _intent(self, pend: Pend, ask: Effect) -> Record:
+        waiting = pend.waiting
+        try:
+            arguments = Raw(ANY.encode(ask.args, "arguments"))
+        except InvalidInput:
+            arguments = NOTHING  # arguments that do not serialise are not shown; the effect is made all the same
+        return Record(
+            "intent",
+            self._now(),
+            ask.name,
+            waiting.branch.path,
+            waiting.no,
+            waiting.occ,
+            function_of(ask.fn).name,
+            fingerprint(ask.args),
+            arguments,
+            key=pend.key,
+        )
+
+    # -- the call -------------------------------------------------------------------------------------------------
+
+    def _launch(self, pend: Pend) -> None:
+        """Make the effect. Its intent is on disk."""
+        if not self._wanted(pend):
+            return
+        ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        pend.busy, pend.due, pend.lost_at = True, 0, 0
+        self._spawn(pend, ask.fn, ask.args, {"key": pend.key}, self._called)
+
+    def _spawn(self, pend: Pend, fn: Any, args: tuple[Any, ...], keywords: dict[str, Any], done: Any) -> None:
+        ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        pend.since = self._now()
+        pend.task = self._calls.spawn(
+            function_of(fn), fn, args, keywords, ask.timeout, lambda value, error, took: done(pend, value, error, took)
+        )
+
+    def _called(self, pend: Pend, value: Any, error: BaseException | None, took: int) -> None:
+        if not self._wanted(pend):
+            return
+        if error is None:
+            self._resolve(pend, value, None, took)
+        elif isinstance(error, NotSent):
+            self._not_sent(pend, error, took)
+        elif isinstance(error, Fatal):
+            self._resolve(pend, None, error, took)
+        else:
+            self._unknown(pend, self._named(pend, error))
+
+    def _named(self, pend: Pend, error: BaseException) -> BaseException:
+        ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        return timed_out(f"effect {ask.name!r}", ask.timeout, error) if isinstance(error, Expired) else error
+
+    def _not_sent(self, pend: Pend, error: BaseException, took: int) -> None:
+        """Certainly not sent: may be called again with the same key."""
+        ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        retry = ask.retry or NEVER
+        if pend.waiting.branch.doom is None and retry.allows(error, pend.failures + 1):
+            self._note_failure(pend, error, retry, self._launch)
+        else:
+            self._resolve(pend, None, error, took)
+
+    # -- nobody knows ---------------------------------------------------------------------------------------------
+
+    def _unknown(self, pend: Pend, error: BaseException | None) -> None:
+        """It may have happened. ``error`` is ``None`` after a crash."""
+        ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        if ask.lookup is not None:
+            if error is not None:
+                self._note_failure(pend, error, None, self._look)
+            else:
+                self._look(pend)
+            return
+        retry = ask.retry or NEVER
+        if error is None:
+            self._launch(pend)  # at least once, with the same key: nothing tells whether it happened
+        elif retry.allows(error, pend.failures + 1):
+            self._note_failure(pend, error, retry, self._launch)
+        else:
+            self._resolve(pend, None, error, 0)
+
+    def _look(self, pend: Pend) -> None:
+        if not self._wanted(pend):
+            return
+        ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        pend.busy, pend.due = True, 0
+        self._spawn(pend, ask.lookup, (pend.key, *ask.args), {}, self._looked)
+
+    def _looked(self, pend: Pend, answer: Any, error: BaseException | None, took: int) -> None:
+        if not self._wanted(pend):
+            return
+        ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        if isinstance(answer, Found):
+            self._resolve(pend, answer.value, None, took)
+        elif isinstance(answer, NotFound):
+            self._not_found(pend, ask)
+        else:
+            if error is None:
+                error = InvalidInput(f"lookup of effect {ask.name!r}", answer, "Found(value) or NotFound()")
+            # its own count: attempts at the effect have a limit, looking has none
+            pend.lost_at = 0
+            _log.warning("[%s] effect %r is unknown and its look-up failed: %s", pend.run.id, ask.name, self._named(pend, error))
+            self._later(pend, self._now() + LOOK_AGAIN.wait(min(pend.failures + 1, 8), 0), self._look)
+
+    def _not_found(self, pend: Pend, ask: Effect) -> None:
+        now = self._now()
+        if not pend.lost_at:
+            pend.lost_at = now
+        missing = pend.lost_at + ask.grace - now
+        if missing > 0:
+            # it may only not be visible yet
+            self._later(pend, now + min(missing, LOOK_AGAIN.wait(1, 0)), self._look)
+        elif pend.failures > (ask.retry or AFTER_LOOKING).limit:
+            error = TimedOut(f"effect {ask.name!r}", f"{pend.failures} attempts", "none of them can be found")
+            self._resolve(pend, None, error, 0)
+        else:
+            self._launch(pend)
+
+    # -- bookkeeping ----------------------------------------------------------------------------------------------
+
+    def _note_failure(self, pend: Pend, error: BaseException, retry: Retry | None, then: Any) -> None:
+        """Record the failed attempt; go on after the policy's wait, or at once to look."""
+        pend.failures += 1
+        now = self._now()
+        due = now + (retry.wait(pend.failures, 0.5) if retry is not None else 0)
+        self._runs.log.record(pend.run, tried(pend, error, now, due))
+        self._later(pend, due, then)
+
+    def _later(self, pend: Pend, due: int, then: Any) -> None:
+        pend.busy = True  # an effect under way: the run is not parked
+        pend.due = due
+        pend.fire = then
+        self._runs.timers.pend(pend)
+        self._runs.settle(pend.run)
+        self._runs.on_ready()
+
+    def _resolve(self, pend: Pend, value: Any, error: BaseException | None, took: int) -> None:
+        """The outcome is certain."""
+        waiting = pend.waiting
+        ask: Effect = waiting.ask  # type: ignore[assignment]
+        function = function_of(ask.fn)
+        raw, failed, answer = NOTHING, NOTHING, value
+        if error is None:
+            try:
+                raw, answer = function.codec.round_trip(value, f"result of effect {ask.name!r}")
+            except InvalidInput as refused:
+                error = refused  # it has happened and will not be made again, but its result is lost
+        if error is not None:
+            failed, normal = encode_error(error)
+            answer = Failure(normal)
+        record = Record(
+            "effect", self._now(), ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name,
+            fingerprint(ask.args), raw, failed, pend.key, True, took, 0, 0, ask.undoes,
+        )  # fmt: skip
+        self._runs.deliver(pend.run, pend, record, answer)
+        self._runs.on_ready()
+
+    def _wanted(self, pend: Pend) -> bool:
+        return pend.run.pends.get(pend.place) is pend and self._runs.log.fault is None

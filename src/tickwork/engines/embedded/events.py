@@ -1,0 +1,336 @@
+"""Events: published, routed to workflows and to waiting runs, folded into views; waits looked up and looked back for.
+
+A wait of a run in memory is found in ``_waiting``; one of a parked run in the table ``waits``. Both are keyed by a hash
+of the event's name and the fields that ``where`` names, so an event costs one look-up for each *shape* (set of fields)
+that was ever waited for, not one for each wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+from msgspec import Raw
+
+from tickwork.core.asks import Emit, Sleep, WaitFor
+from tickwork.core.codec import fingerprint
+from tickwork.core.conditions import Where, canonical, compile_condition, wait_key
+from tickwork.core.drive import PENDING, Waiting
+from tickwork.core.event import Event
+from tickwork.core.tape import NOTHING, NULL, Entry, Record
+from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.live import LiveRun, Pend
+from tickwork.engines.embedded.reader import Reader
+from tickwork.engines.embedded.runs import Runs, event_record
+from tickwork.engines.embedded.views import Views
+from tickwork.errors import InvalidInput
+
+_log = logging.getLogger("tickwork.engine")
+
+RECENT_MAX = 1_000
+"""Events of each name kept in memory, so that a wait that looks back a little need not read the tape."""
+
+
+class Recent:
+    """The latest events of one name, newest last; complete from ``floor`` (exclusive) on."""
+
+    __slots__ = ("events", "floor")
+
+    def __init__(self, floor: int) -> None:
+        self.floor = floor
+        self.events: deque[tuple[int, Event, Raw]] = deque()
+
+    def add(self, seq: int, event: Event, raw: Raw, durable: int) -> None:
+        """Keep an event; forget the oldest, but only what the tape already shows."""
+        self.events.append((seq, event, raw))
+        while len(self.events) > RECENT_MAX and self.events[0][0] <= durable:
+            self.floor = self.events.popleft()[0]
+
+
+class Events:
+    """Publishes and routes; answers ``Sleep``, ``WaitFor`` and ``Emit``."""
+
+    def __init__(self, runs: Runs, reader: Reader, views: Views, workflows: list[Workflow]) -> None:
+        self._runs = runs
+        self._log = runs.log
+        self._now = runs.clock.now
+        self._reader = reader
+        self._views = views
+        self.classes: dict[tuple[str, int], type[Event]] = {}
+        self._starts: dict[str, list[Workflow]] = {}
+        for workflow in workflows:
+            for event in workflow.on:
+                self.classes[event.event_name, event.event_version] = event
+                self._starts.setdefault(event.event_name, []).append(workflow)
+        for name, listening in self._starts.items():
+            # of several versions of one workflow the newest takes new events
+            newest = {w.name: w for w in sorted(listening, key=lambda w: w.version)}
+            self._starts[name] = list(newest.values())
+        self._waiting: dict[int, list[Pend]] = {}
+        self._hot_shapes: dict[str, dict[tuple[str, ...], int]] = {}
+        self._cold_shapes: dict[str, set[tuple[str, ...]]] = {}
+        for name, fields in reader.rows("SELECT event, fields FROM shapes"):
+            self._cold_shapes.setdefault(name, set()).add(tuple(fields.split(",")) if fields else ())
+        self._recent: dict[str, Recent] = {}
+        self._floor = runs.log.next_seq - 1
+        runs._forget_wait = self.forget
+
+    # -- publishing -----------------------------------------------------------------------------------------------
+
+    def publish(self, event: Event, kind: str = "event", **fields: Any) -> int:
+        """Record an event from outside of runs, and route it."""
+        record = event_record(event, kind, self._now(), **fields)
+        seq = self._log.outside(record)
+        self.route(seq, event, record.value)
+        return seq
+
+    def publish_delayed(self, seq: int) -> None:
+        """A delayed event is due: publish it now."""
+        entry = self._reader.record(seq)
+        if entry is None:  # due before its own record was on disk: come back when it is
+            self._log.after(lambda: self.publish_delayed(seq))
+            self._log.flush()
+            return
+        record = entry.record
+        now = self._now()
+        event_class = self.classes.get((record.name, record.version))
+        copy = Record("event", now, record.name, value=Raw(bytes(record.value)), ref=seq, version=record.version)
+        published = self._log.outside(copy)
+        self._log.batch.delayed_done.append(seq)
+        if event_class is not None:
+            self.route(published, event_class.from_wire(bytes(record.value)), copy.value)
+        else:
+            self._log.batch.events.append((record.name, published))
+
+    def route(self, seq: int, event: Event, raw: Raw) -> None:
+        """Hand a recorded event to views, workflows and waiting runs. What it causes is recorded before this returns."""
+        name = event.event_name
+        self._log.batch.events.append((name, seq))
+        recent = self._recent.get(name)
+        if recent is None:
+            recent = self._recent[name] = Recent(self._floor)
+        recent.add(seq, event, raw, self._log.durable_seq)
+        self._views.fold(event, seq)
+        for workflow in self._starts.get(name, ()):
+            self._runs.start(workflow, raw, ref=seq, event=name)
+        if name in self._hot_shapes or name in self._cold_shapes:
+            self._route_waits(seq, event, raw)
+
+    def _route_waits(self, seq: int, event: Event, raw: Raw) -> None:
+        name = event.event_name
+        hot, cold = self._hot_shapes.get(name, {}), self._cold_shapes.get(name, ())
+        for fields in {*hot, *cold}:
+            key = wait_key(name, fields, tuple(canonical(getattr(event, field)) for field in fields))
+            if fields in hot:
+                for pend in [pend for pend in self._waiting.get(key, ()) if self._matches(pend, event)]:
+                    self._matched(pend, seq, raw)
+            if fields in cold:
+                self._wake_parked(key, event)
+
+    def _matches(self, pend: Pend, event: Event) -> bool:
+        ask: WaitFor = pend.waiting.ask  # type: ignore[assignment]
+        return not pend.busy and ask.where.event is type(event) and ask.where.matches(event)
+
+    def _matched(self, pend: Pend, seq: int, raw: Raw) -> None:
+        """A run in memory gets its event in a turn of its own, soon."""
+        pend.busy = True
+        self._unindex(pend)
+        run = pend.run
+        run.wake_at = 0
+        self._log.row(run)
+        self._runs.enqueue(run, lambda: self._deliver(pend, seq, raw))
+
+    def _deliver(self, pend: Pend, seq: int, raw: Raw) -> None:
+        ask: WaitFor = pend.waiting.ask  # type: ignore[assignment]
+        if pend.run.pends.get(pend.place) is not pend:
+            return
+        if pend.run.paused:
+            pend.busy = False  # it keeps waiting; it will look back for this event when it is resumed
+            return
+        self._done(pend)
+        record = self._record(pend.waiting, raw, seq, late=True)
+        self._runs.deliver(pend.run, pend, record, ask.where.event.from_wire(bytes(raw)))
+
+    def _wake_parked(self, key: int, event: Event) -> None:
+        for run, condition in self._reader.rows("SELECT run, condition FROM waits WHERE key=?", (key,)):
+            if run in self._runs.hot:
+                continue
+            if condition:
+                try:
+                    if not compile_condition(condition)(event.__dict__):
+                        continue
+                except InvalidInput as error:
+                    _log.warning("[r%d] its condition cannot judge %s: %s", run, event.event_name, error)
+                    continue
+            # written with the event, so that a crash before the run has looked does not lose it
+            self._log.batch.wakes[run] = 0
+            self._runs.enqueue_parked(run)
+
+    # -- sleeping and waiting -------------------------------------------------------------------------------------
+
+    def sleep(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
+        """Answer a ``Sleep`` at once if it is over, else set a timer."""
+        ask: Sleep = waiting.ask  # type: ignore[assignment]
+        if ask.due <= self._now():
+            record = self._record(waiting, NOTHING, 0, late)
+            run.drive.note(self._log.record(run, record), record.at)  # type: ignore[union-attr]
+            return None
+        self._set_timer(self._runs.pend(run, waiting), ask.due, self._slept)
+        return PENDING
+
+    def _slept(self, pend: Pend) -> None:
+        self._runs.deliver(pend.run, pend, self._record(pend.waiting, NOTHING, 0, True), None)
+
+    def wait(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
+        """Answer a ``WaitFor`` from the past if it holds a match, else wait."""
+        ask: WaitFor = waiting.ask  # type: ignore[assignment]
+        found = self._look_back(ask)
+        if found is not None:
+            seq, event, raw = found
+            record = self._record(waiting, raw, seq, late)
+            drive = run.drive
+            drive.note(self._log.record(run, record), record.at)  # type: ignore[union-attr]
+            drive.since = seq  # type: ignore[union-attr]
+            if late:
+                self._log.batch.waits_done.add((ask.where.key, run.seq, _place(waiting)))
+            return event
+        if ask.due and ask.due <= self._now():
+            record = self._record(waiting, NULL, 0, late)
+            run.drive.note(self._log.record(run, record), record.at)  # type: ignore[union-attr]
+            if late:
+                self._log.batch.waits_done.add((ask.where.key, run.seq, _place(waiting)))
+            return None
+        pend = self._runs.pend(run, waiting)
+        self._index(pend, ask.where)
+        if ask.due:
+            self._set_timer(pend, ask.due, self._gave_up)
+        return PENDING
+
+    def _gave_up(self, pend: Pend) -> None:
+        if pend.busy:
+            return  # its event is on the way
+        self._unindex(pend)
+        self._done(pend)
+        self._runs.deliver(pend.run, pend, self._record(pend.waiting, NULL, 0, True), None)
+
+    def _set_timer(self, pend: Pend, due: int, fire: Any) -> None:
+        pend.due = due
+        pend.fire = fire
+        self._runs.timers.pend(pend)
+
+    def _record(self, waiting: Waiting, value: Raw, ref: int, late: bool) -> Record:
+        ask: Any = waiting.ask
+        args = fingerprint((ask.where.key, ask.where.text)) if type(ask) is WaitFor else 0
+        return Record(
+            ask.kind, self._now(), ask.name, waiting.branch.path, waiting.no, waiting.occ, args=args, value=value,
+            late=late, ref=ref,
+        )  # fmt: skip
+
+    def _look_back(self, ask: WaitFor) -> tuple[int, Event, Raw] | None:
+        """The first matching event after ``since`` that has already happened."""
+        name = ask.name
+        recent = self._recent.get(name)
+        floor = self._floor if recent is None else recent.floor
+        since = ask.since
+        while since < floor:
+            older = self._reader.events(name, since, floor)
+            for entry in older:
+                since = entry.seq
+                event = self._read(ask.where, entry)
+                if event is not None and _holds(ask.where, event):
+                    return entry.seq, event, Raw(bytes(entry.record.value))
+            if not older:
+                break
+        if recent is not None:
+            for seq, event, raw in recent.events:
+                if seq > ask.since and type(event) is ask.where.event and _holds(ask.where, event):
+                    return seq, event, raw
+        return None
+
+    def _read(self, where: Where, entry: Entry) -> Event | None:
+        if entry.record.version != where.event.event_version:
+            return None
+        return where.event.from_wire(bytes(entry.record.value))
+
+    # -- the index of waits ---------------------------------------------------------------------------------------
+
+    def _index(self, pend: Pend, where: Where) -> None:
+        pend.key = where.key
+        self._waiting.setdefault(where.key, []).append(pend)
+        name = where.event.event_name
+        shapes = self._hot_shapes.setdefault(name, {})
+        shapes[where.fields] = shapes.get(where.fields, 0) + 1
+        cold = self._cold_shapes.setdefault(name, set())
+        if where.fields not in cold:
+            cold.add(where.fields)
+            self._log.batch.shapes.append((name, ",".join(where.fields)))
+        row = (where.key, pend.run.seq, _place(pend.waiting))
+        self._log.batch.waits_done.discard(row)
+        self._log.batch.waits[row] = where.text or None
+
+    def _unindex(self, pend: Pend) -> None:
+        ask: WaitFor = pend.waiting.ask  # type: ignore[assignment]
+        waiting = self._waiting.get(pend.key)
+        if waiting is None or pend not in waiting:
+            return
+        waiting.remove(pend)
+        if not waiting:
+            del self._waiting[pend.key]
+        name, fields = ask.where.event.event_name, ask.where.fields
+        shapes = self._hot_shapes[name]
+        shapes[fields] -= 1
+        if not shapes[fields]:
+            del shapes[fields]
+            if not shapes:
+                del self._hot_shapes[name]
+
+    def _done(self, pend: Pend) -> None:
+        """The wait is over for good: take its row away."""
+        row = (pend.key, pend.run.seq, _place(pend.waiting))
+        self._log.batch.waits.pop(row, None)
+        self._log.batch.waits_done.add(row)
+
+    def parked(self, pend: Pend) -> None:
+        """The run has left memory; its row in ``waits`` takes over."""
+        if type(pend.waiting.ask) is WaitFor:
+            self._unindex(pend)
+
+    def forget(self, run: LiveRun, pend: Pend) -> None:
+        """The ask was dropped."""
+        if type(pend.waiting.ask) is WaitFor:
+            self._unindex(pend)
+            self._done(pend)
+
+    # -- emitting -------------------------------------------------------------------------------------------------
+
+    def emit(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
+        """Answer an ``Emit``: the answer's record is the event's. It is routed after the turn."""
+        ask: Emit = waiting.ask  # type: ignore[assignment]
+        event = ask.event
+        now = self._now()
+        due = ask.due if ask.due > now else 0
+        record = event_record(
+            event, "emit", now, branch=waiting.branch.path, no=waiting.no, occ=waiting.occ, late=late, due=due
+        )
+        seq = self._log.record(run, record)
+        run.drive.note(seq, now)  # type: ignore[union-attr]
+        if due:
+            self.classes.setdefault((event.event_name, event.event_version), type(event))
+            self._log.batch.delayed[seq] = due
+            self._runs.outbox.append(lambda: self._runs.timers.delayed(seq, due))
+        else:
+            self._runs.outbox.append(lambda: self.route(seq, event, record.value))
+        return seq
+
+
+def _place(waiting: Waiting) -> str:
+    return f"{waiting.branch.path}{waiting.no}"
+
+
+def _holds(where: Where, event: Event) -> bool:
+    try:
+        return where.matches(event)
+    except InvalidInput as error:
+        _log.warning("a condition cannot judge %s: %s", event.event_name, error)
+        return False

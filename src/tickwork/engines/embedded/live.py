@@ -1,0 +1,168 @@
+"""A run in memory: its drive, and what is being done for the asks it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
+
+from tickwork.core.drive import Drive, Place, Waiting
+from tickwork.core.tape import Entry, Record
+from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.batch import Batch, RunRow
+from tickwork.engines.embedded.status import Status
+from tickwork.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tickwork.engines.embedded.runs import Runs
+
+
+class Pend:
+    """What the engine does for one ask that has no answer yet."""
+
+    __slots__ = ("busy", "due", "failures", "fire", "key", "lost_at", "place", "run", "since", "task", "waiting")
+
+    def __init__(self, run: LiveRun, waiting: Waiting) -> None:
+        self.run = run
+        self.waiting = waiting
+        self.place: Place = (waiting.branch.path, waiting.no)
+        self.busy = False
+        """True while something is under way in this process: then the run is not merely waiting."""
+        self.due = 0
+        """When ``fire`` is to be called (ns); 0: never."""
+        self.fire: Any = None
+        self.key: Any = None
+        """The hash a wait is found by; an effect's key; an approval's id; a child's position."""
+        self.failures = 0
+        self.since = 0
+        """When the function was called (ns)."""
+        self.lost_at = 0
+        """When a look-up first did not find an effect (ns)."""
+        self.task: asyncio.Future[Any] | None = None
+
+
+class LiveRun:
+    """A run in memory. It is the driver of its own drive: it hands each live ask to the engine's answerers."""
+
+    __slots__ = (
+        "active", "again", "attempt", "batch", "cancelled", "chunk", "chunk_batch", "chunk_next", "course", "drive",
+        "ending", "event", "given_id", "id", "input", "key", "owner", "parent", "parent_ask", "paused", "pends", "queued", "resuming", "runs",
+        "seq", "since", "started_at", "status", "tail", "wake_at", "workflow",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        runs: Runs,
+        workflow: Workflow,
+        *,
+        input: Raw,
+        given_id: str | None,
+        owner: str,
+        key: str,
+        parent: int | None,
+        parent_ask: str,
+        since: int,
+        started_at: int,
+        event: str = "",
+    ) -> None:
+        self.runs = runs
+        self.workflow = workflow
+        self.input = input
+        self.given_id = given_id
+        self.owner = owner
+        self.key = key
+        self.parent = parent
+        self.parent_ask = parent_ask
+        self.since = since
+        self.started_at = started_at
+        self.event = event
+        """Name of the event that started the run, if one did: its input is that event."""
+        self.seq = 0
+        self.id = given_id or ""
+        self.status = Status.RUNNING
+        self.wake_at: int | None = 0
+        self.tail = 0
+        self.attempt = 1
+        self.course: Any = None
+        self.drive: Drive | None = None
+        self.pends: dict[Place, Pend] = {}
+        self.queued = 0
+        """Turns of this run in the ready queue."""
+        self.cancelled: str | None = None
+        self.paused = False
+        self.resuming = False
+        """Resumed while something was still under way: go on when that has ended."""
+        self.again: Any = None
+        self.ending: Ending | None = None
+        self.active = 0
+        """ns of this attempt in which a step or an effect was under way."""
+        self.batch = 0
+        """Number of the batch that holds the run's latest row."""
+        self.chunk: list[Record] | None = None
+        self.chunk_next = 0
+        self.chunk_batch: Batch | None = None
+
+    def row(self, at: int) -> RunRow:
+        """The run's row as it should be on disk."""
+        return RunRow(
+            self.seq,
+            self.given_id,
+            self.workflow.name,
+            self.workflow.version,
+            int(self.status),
+            self.wake_at,
+            self.tail,
+            self.parent,
+            self.owner,
+            self.key,
+            self.started_at,
+            at,
+            self.attempt,
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Is anything under way for this run in this process?"""
+        return self.queued > 0 or any(pend.busy for pend in self.pends.values())
+
+    # -- as the driver of its drive (core.drive.Driver) ------------------------------------------------------------
+
+    def answer(self, drive: Drive, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
+        """Hand a live ask to the one that answers its kind."""
+        try:
+            return self.runs.answerers[type(waiting.ask)](self, waiting, intent, late)
+        except InvalidInput as error:
+            # what was asked cannot be done: that is the answer, recorded like any other
+            ask: Any = waiting.ask
+            raw, failure = self.runs.failure(error)
+            record = Record(
+                ask.kind, self.runs.clock.now(), ask.name, waiting.branch.path, waiting.no, waiting.occ, error=raw,
+                late=late,
+            )  # fmt: skip
+            drive.note(self.runs.log.record(self, record), record.at)
+            return failure
+
+    def record(self, drive: Drive, record: Record) -> None:
+        """Append a record the drive makes by itself."""
+        self.runs.log.record(self, record)
+
+    def forget(self, drive: Drive, waiting: Waiting) -> None:
+        """Stop what was done for a dropped ask."""
+        self.runs.forget(self, waiting)
+
+    def doomed(self, drive: Drive, waiting: Waiting) -> None:
+        """An effect is followed to its end as it is; a called child is cancelled too."""
+        self.runs.doomed(self, waiting)
+
+
+class Ending:
+    """How a run ended."""
+
+    __slots__ = ("error", "next", "status", "value")
+
+    def __init__(self, status: Status, value: Raw, error: Raw, next: str = "") -> None:
+        self.status = status
+        self.value = value
+        self.error = error
+        self.next = next

@@ -1,0 +1,234 @@
+"""What a tape says, for people and faces: runs, one run with its records, approvals, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from tickwork.core.codec import ANY, decode_error
+from tickwork.core.replay import Course
+from tickwork.core.tape import Entry, readable
+from tickwork.engines.embedded.batch import RunRow
+from tickwork.engines.embedded.reader import Reader, started
+from tickwork.engines.embedded.schema import connect, parse_url
+from tickwork.engines.embedded.status import Status
+from tickwork.errors import InvalidInput, TapeError
+from tickwork.values import from_ns
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One line about a run."""
+
+    id: str
+    workflow: str
+    version: int
+    status: str
+    """``running``, ``waiting``, ``paused``, ``stranded``, ``diverged``, ``done``, ``dead``, ``cancelled``, ``continued``."""
+    attempt: int
+    owner: str
+    key: str
+    seq: int
+    started_at: datetime
+    changed_at: datetime
+    wake_at: datetime | None
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """A run with its records."""
+
+    info: RunInfo
+    input: Any
+    result: Any
+    error: str | None
+    """Class and words of the error it died of."""
+    waiting_for: list[str]
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalInfo:
+    """A question that waits for a person."""
+
+    id: str
+    run: str
+    question: str
+    asked_at: datetime
+    due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Something that gave up: a run, or an undo of one."""
+
+    run: str
+    what: str
+    error: str
+    at: datetime
+
+
+class Queries:
+    """Reads a tape; what it says is on disk."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Read a tape that another process may own.
+
+        Raises:
+            TapeError: there is no tape at the path.
+        """
+        if not Path(path).is_file():
+            raise TapeError(f"there is no tape at {path}: run something first, or give another path")
+        return cls(Reader(connect(path, read_only=True)))
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Read the tape of an engine's URL."""
+        return cls.open(parse_url(url))
+
+    # -- runs -----------------------------------------------------------------------------------------------------
+
+    def runs(
+        self,
+        status: Sequence[str] | str | None = None,
+        workflow: str | None = None,
+        owner: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[RunInfo]:
+        """Runs, newest first.
+
+        Args:
+            status: one or several of ``RunInfo.status``.
+            before: only runs whose ``seq`` is smaller, for paging.
+
+        Raises:
+            InvalidInput: an unknown status, or a limit below 1.
+        """
+        if limit < 1:
+            raise InvalidInput("limit", limit, "a whole number from 1")
+        names = [status] if isinstance(status, str) else list(status or ())
+        rows = self.reader.runs([_status(name) for name in names], workflow, owner, before, limit)
+        return [self._info(row) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many runs there are in each status."""
+        return {Status(s).name.lower(): n for s, n in self.reader.rows("SELECT status, count(*) FROM runs GROUP BY status")}
+
+    def show(self, id: str) -> RunDetail:
+        """A run with its records.
+
+        Raises:
+            InvalidInput: no run has this id.
+        """
+        row = self.row(id)
+        entries = self.reader.history(row.tail)
+        who = started(entries[0])
+        course = Course(entries, who.since)
+        ending = course.ending.record if course.ending is not None else None
+        finished = Status(row.status).finished
+        error = decode_error(ending.error) if finished and ending is not None and bytes(ending.error) else None
+        result = ANY.decode(ending.value, "result") if finished and ending is not None and bytes(ending.value) else None
+        return RunDetail(
+            self._info(row),
+            ANY.decode(who.input, "input") if bytes(who.input) else None,
+            result,
+            None if error is None else f"{type(error).__name__}: {error}",
+            [] if finished else self._waiting(row, course),
+            [readable(entry) for entry in entries],
+        )
+
+    def row(self, id: str) -> RunRow:
+        """A run's row.
+
+        Raises:
+            InvalidInput: no run has this id.
+        """
+        row = self.reader.run_named(id)
+        if row is None:
+            near = [other.id for other in self.runs(limit=3)]
+            raise InvalidInput("run", id, "the id of a run on this tape" + (f", such as {', '.join(near)}" if near else ""))
+        return row
+
+    def _waiting(self, row: RunRow, course: Course) -> list[str]:
+        waits = [f"effect {entry.record.name!r} is under way (key {entry.record.key})" for entry in course.open.values()]
+        if row.wake_at:
+            waits.append(f"the time {from_ns(row.wake_at).isoformat()}")
+        waits += [f"an answer to {question!r}" for (question,) in self.reader.rows(
+            "SELECT question FROM approvals WHERE run=?", (row.seq,))]  # fmt: skip
+        return waits
+
+    def _info(self, row: RunRow) -> RunInfo:
+        parent = self.reader.run(row.parent) if row.parent else None
+        return RunInfo(
+            row.id or f"r{row.seq}",
+            row.workflow,
+            row.version,
+            Status(row.status).name.lower(),
+            row.attempt,
+            row.owner,
+            row.key,
+            row.seq,
+            from_ns(row.started_at),
+            from_ns(row.changed_at),
+            from_ns(row.wake_at) if row.wake_at else None,
+            None if parent is None else parent.id or f"r{parent.seq}",
+        )
+
+    # -- the rest -------------------------------------------------------------------------------------------------
+
+    def stranded(self) -> list[RunInfo]:
+        """Runs whose workflow, or version of it, was not registered when they were last looked at."""
+        return self.runs("stranded", limit=1_000)
+
+    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Runs that died, and undos that could not be done; newest first."""
+        found = [
+            DeadLetter(info.id, "run", self.show(info.id).error or "", info.changed_at)
+            for info in self.runs("dead", limit=limit)
+        ]
+        for seq, run, what, at in self.reader.rows("SELECT * FROM dead_letters ORDER BY seq DESC LIMIT ?", (limit,)):
+            entry = self.reader.record(seq)
+            row = self.reader.run(run)
+            error = decode_error(entry.record.error) if entry is not None else None
+            found.append(DeadLetter((row and row.id) or f"r{run}", what, str(error), from_ns(at)))
+        return sorted(found, key=lambda letter: letter.at, reverse=True)[:limit]
+
+    def approvals(self) -> list[ApprovalInfo]:
+        """Questions that wait for a person, oldest first."""
+        rows = self.reader.rows("SELECT id, question, asked_at, due FROM approvals ORDER BY asked_at, id")
+        return [
+            ApprovalInfo(id, id.rpartition(":")[0], question, from_ns(asked), from_ns(due) if due else None)
+            for id, question, asked, due in rows
+        ]
+
+    def tape(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+        """Records after a position, in order, as JSON objects."""
+        found = []
+        for _, entry in self.reader.tape(after):
+            if limit is not None and len(found) >= limit:
+                break
+            found.append(readable(entry))
+        return found
+
+    def events(self, *names: str, after: int = 0) -> list[Entry]:
+        """All events of these names after a position, in tape order."""
+        marks = ",".join("?" * len(names))
+        seqs = self.reader.rows(f"SELECT seq FROM events WHERE name IN ({marks}) AND seq>? ORDER BY seq", (*names, after))
+        entries = (self.reader.record(seq) for (seq,) in seqs)
+        return [entry for entry in entries if entry is not None]
+
+
+def _status(name: str) -> Status:
+    try:
+        return Status[name.upper()]
+    except KeyError:
+        raise InvalidInput("status", name, "one of " + ", ".join(status.name.lower() for status in Status)) from None

@@ -1,0 +1,154 @@
+"""Reading the tape back: a run's records, events since a position, rows for people. Every chunk's CRC is checked."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from tickwork.core.tape import Entry, Record, Started, decode_chunk
+from tickwork.engines.embedded.batch import RunRow
+from tickwork.engines.embedded.status import Status
+from tickwork.errors import TapeCorrupt, TapeError
+
+_decode_started = msgspec.json.Decoder(Started).decode
+
+
+class Reader:
+    """Reads committed state through one connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query.
+
+        Raises:
+            TapeCorrupt, TapeError: the file cannot be read.
+        """
+        try:
+            return list(self._connection.execute(sql, values))
+        except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
+            raise TapeCorrupt(f"the tape's file is damaged ({error}): restore it from a backup") from None
+        except apsw.Error as error:
+            raise TapeError(f"the tape cannot be read: {error}") from None
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or ``None``."""
+        rows = self.rows(sql, values)
+        return rows[0][0] if rows else None
+
+    # -- runs -----------------------------------------------------------------------------------------------------
+
+    def run(self, seq: int) -> RunRow | None:
+        """A run's row by its position."""
+        rows = self.rows("SELECT * FROM runs WHERE seq=?", (seq,))
+        return RunRow(*rows[0]) if rows else None
+
+    def run_named(self, id: str) -> RunRow | None:
+        """A run's row by its id: ``r<seq>`` or one that was given."""
+        if id[:1] == "r" and id[1:].isdigit() and len(id) < 20:
+            found = self.run(int(id[1:]))
+            return found if found is not None and found.id is None else None
+        rows = self.rows("SELECT * FROM runs WHERE id=?", (id,))
+        return RunRow(*rows[0]) if rows else None
+
+    def runs(
+        self, status: Sequence[Status], workflow: str | None, owner: str | None, before: int | None, limit: int
+    ) -> list[RunRow]:
+        """Rows, newest first."""
+        where, values = ["status IN (" + ",".join("?" * len(status)) + ")"] if status else [], [int(s) for s in status]
+        bound: list[Any] = list(values)
+        for clause, value in (("workflow=?", workflow), ("owner=?", owner), ("seq<?", before)):
+            if value is not None:
+                where.append(clause)
+                bound.append(value)
+        sql = "SELECT * FROM runs" + (" WHERE " + " AND ".join(where) if where else "") + " ORDER BY seq DESC LIMIT ?"
+        return [RunRow(*row) for row in self.rows(sql, [*bound, limit])]
+
+    def history(self, tail: int) -> list[Entry]:
+        """A run's records in order, from its last chunk back to its first."""
+        chunks: list[list[Entry]] = []
+        at: int | None = tail
+        while at is not None:
+            rows = self.rows("SELECT seq, prev, crc, data FROM tape WHERE seq=?", (at,))
+            if not rows:
+                raise TapeCorrupt(f"record {at} is missing from the tape: restore it from a backup")
+            seq, prev, crc, data = rows[0]
+            chunks.append(entries(seq, crc, data))
+            at = prev
+        return [entry for chunk in reversed(chunks) for entry in chunk]
+
+    # -- the tape in order ----------------------------------------------------------------------------------------
+
+    def tape(self, after: int = 0, until: int | None = None, page: int = 500) -> Iterator[tuple[int | None, Entry]]:
+        """All records after a position, in order, each with its run's position."""
+        last = after
+        first = self.one("SELECT max(seq) FROM tape WHERE seq<=?", (after,)) or 0
+        cursor = first - 1
+        while True:
+            rows = self.rows(
+                "SELECT seq, run, crc, data FROM tape WHERE seq>? ORDER BY seq LIMIT ?", (cursor, page)
+            )
+            if not rows:
+                return
+            for seq, run, crc, data in rows:
+                cursor = seq
+                for entry in entries(seq, crc, data):
+                    if until is not None and entry.seq > until:
+                        return
+                    if entry.seq > last:
+                        yield run, entry
+
+    def record(self, seq: int) -> Entry | None:
+        """The record at a position."""
+        rows = self.rows("SELECT seq, crc, data FROM tape WHERE seq<=? ORDER BY seq DESC LIMIT 1", (seq,))
+        if not rows:
+            return None
+        found = entries(*rows[0])
+        index = seq - rows[0][0]
+        return found[index] if index < len(found) else None
+
+    def events(self, name: str, after: int, until: int, limit: int = 500) -> list[Entry]:
+        """Up to ``limit`` events of a name between two positions, in order."""
+        seqs = self.rows(
+            "SELECT seq FROM events WHERE name=? AND seq>? AND seq<=? ORDER BY seq LIMIT ?", (name, after, until, limit)
+        )
+        found = []
+        for (seq,) in seqs:
+            entry = self.record(seq)
+            if entry is None:
+                raise TapeCorrupt(f"event {name!r} at {seq} is missing from the tape: restore it from a backup")
+            found.append(entry)
+        return found
+
+    def end(self) -> tuple[int, int]:
+        """The next free position, and the time of the last record (ns)."""
+        rows = self.rows("SELECT seq, crc, data FROM tape ORDER BY seq DESC LIMIT 1")
+        if not rows:
+            return 1, 0
+        last = entries(*rows[0])[-1]
+        return last.seq + 1, last.record.at
+
+
+def entries(seq: int, crc: int, data: bytes) -> list[Entry]:
+    """The records of a chunk with their positions.
+
+    Raises:
+        TapeCorrupt: the bytes are not what was written.
+    """
+    if zlib.crc32(data) != crc:
+        raise TapeCorrupt(f"the records from {seq} on do not have the checksum they were written with: restore the tape")
+    try:
+        records: list[Record] = decode_chunk(data)
+    except msgspec.MsgspecError as error:
+        raise TapeCorrupt(f"the records from {seq} on cannot be read ({error})") from None
+    return [Entry(seq + index, record) for index, record in enumerate(records)]
+
+
+def started(entry: Entry) -> Started:
+    """What a ``started`` record says of its run."""
+    return _decode_started(entry.record.value)

@@ -1,0 +1,596 @@
+"""Runs: started, driven turn by turn, parked, woken, ended.
+
+A *turn* is everything a run asks until it waits. It is taken synchronously, so its records stand together on the tape
+and commit atomically with the rows derived from them. What a turn causes in other runs (an event, a child) is written
+down before the turn's callback ends and driven later from the ready queue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+import time
+from bisect import bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from tickwork.core.asks import Call, Effect
+from tickwork.core.clock import Clock
+from tickwork.core.codec import encode_error
+from tickwork.core.drive import Drive, Failure, Waiting
+from tickwork.core.event import Event
+from tickwork.core.replay import Course
+from tickwork.core.run import Run
+from tickwork.core.tape import NOTHING, Entry, Record, Started
+from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.live import Ending, LiveRun, Pend
+from tickwork.engines.embedded.log import Log
+from tickwork.engines.embedded.reader import Reader, started
+from tickwork.engines.embedded.status import Status
+from tickwork.engines.embedded.timers import Timers
+from tickwork.errors import Cancelled, ForeignAwait, InvalidInput, NonDeterministic, TapeCorrupt
+
+_log = logging.getLogger("tickwork.engine")
+
+SLICE = 0.002
+"""Seconds of turns before the loop gets a chance to do something else."""
+
+_encode_started = msgspec.json.Encoder().encode
+
+
+class Runs:
+    """All runs of one engine."""
+
+    def __init__(
+        self, clock: Clock, log: Log, reader: Reader, workflows: dict[tuple[str, int], Workflow], hot_max: int
+    ) -> None:
+        self.clock = clock
+        self.log = log
+        self.reader = reader
+        self.workflows = workflows
+        self.timers: Timers
+        self.answerers: dict[type, Callable[[LiveRun, Waiting, Any, bool], Any]] = {}
+        self.hot: dict[int, LiveRun] = {}
+        """Runs in memory, ended ones until they are on disk."""
+        self.ids: dict[str, int] = {}
+        """Given ids of runs in memory."""
+        self.stuck: dict[int, Ending] = {}
+        """Runs whose code and tape were found to disagree by this process."""
+        self.openings: list[tuple[int, str]] = []
+        """Where the tape was opened, with the nonce of each opening."""
+        self.ready: deque[tuple[LiveRun | int, Callable[[], Any] | None]] = deque()
+        self.outbox: deque[Callable[[], None]] = deque()
+        self.turning = False
+        self.hot_max = hot_max
+        self.parkable: OrderedDict[int, tuple[LiveRun, int]] = OrderedDict()
+        """Runs that merely wait, longest first, with the time since when (ns)."""
+        self.on_ended: Callable[[LiveRun], None] = lambda run: None
+        self.on_ready: Callable[[], None] = lambda: None
+        self._stop_work: Callable[[Pend], None] = lambda pend: None
+        self._forget_wait: Callable[[LiveRun, Pend], None] = lambda run, pend: None
+        self._doomed_call: Callable[[Pend], None] = lambda pend: None
+
+    # -- starting -------------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        workflow: Workflow,
+        input: Raw,
+        *,
+        given_id: str | None = None,
+        owner: str = "",
+        parent: int | None = None,
+        parent_ask: str = "",
+        ref: int = 0,
+        since: int = 0,
+        event: str = "",
+        copied: Record | None = None,
+    ) -> LiveRun:
+        """Record a new run and put it in the ready queue."""
+        key = self._key(workflow, input, event)
+        now = self.clock.now()
+        run = LiveRun(
+            self,
+            workflow,
+            input=input,
+            given_id=given_id,
+            owner=owner,
+            key=key,
+            parent=parent,
+            parent_ask=parent_ask,
+            since=since,
+            started_at=now,
+            event=event,
+        )
+        who = Started(given_id or "", input, owner, parent or 0, parent_ask, key, since, event)
+        record = Record("started", now, workflow.name, value=Raw(_encode_started(who)), ref=ref, version=workflow.version)
+        run.seq = self.log.record(run, record)
+        run.id = given_id or f"r{run.seq}"
+        if copied is not None:
+            fork = Entry(self.log.record(run, copied), copied)
+            run.course = Course([Entry(run.seq, record), fork], since)
+        self.hot[run.seq] = run
+        if given_id is not None:
+            self.ids[given_id] = run.seq
+        self.log.row(run)
+        self.enqueue(run, None)
+        return run
+
+    @staticmethod
+    def _key(workflow: Workflow, input: Raw, event: str) -> str:
+        """What the run is about, as its workflow's ``key`` says."""
+        if workflow.key is None:
+            return ""
+        try:
+            key = workflow.key(workflow.decode_input(input, event))
+        except Exception as error:  # the user's function
+            _log.error("key of workflow %r failed: %r; its run is started without one", workflow.name, error)
+            return ""
+        return key if isinstance(key, str) else str(key)
+
+    def find(self, id: str) -> int | None:
+        """The position of the run with this id, in memory or on disk."""
+        seq = self.ids.get(id)
+        if seq is None and id[:1] == "r" and id[1:].isdigit() and int(id[1:]) in self.hot:
+            run = self.hot[int(id[1:])]
+            return run.seq if run.given_id is None else None
+        if seq is None:
+            row = self.reader.run_named(id)
+            return None if row is None else row.seq
+        return seq
+
+    # -- the ready queue ------------------------------------------------------------------------------------------
+
+    def enqueue(self, run: LiveRun, call: Callable[[], Any] | None) -> None:
+        """Take a turn of this run soon: its first, or the one that ``call`` begins."""
+        run.queued += 1
+        self.ready.append((run, call))
+        self.on_ready()
+
+    def enqueue_parked(self, seq: int) -> None:
+        """Look at a parked run soon."""
+        self.ready.append((seq, None))
+        self.on_ready()
+
+    def pump(self) -> bool:
+        """Take turns for a slice of time. True if some are left."""
+        if self.turning:
+            return True
+        ready = self.ready
+        stop = time.perf_counter() + SLICE
+        while ready and not self.log.full:
+            run, call = ready.popleft()
+            if type(run) is int:
+                self.wake(run)
+            elif isinstance(run, LiveRun):
+                run.queued -= 1
+                if call is None:
+                    self._begin(run)
+                else:
+                    call()
+            if time.perf_counter() > stop:
+                break
+        return bool(ready)
+
+    def _begin(self, run: LiveRun) -> None:
+        if run.ending is None and run.drive is None and not run.paused:
+            self._turn(run, None, None)
+
+    # -- turns ----------------------------------------------------------------------------------------------------
+
+    def deliver(self, run: LiveRun, pend: Pend, record: Record, answer: Any) -> None:
+        """Record a late answer and take the turn it begins. An answer nobody waits for any more is discarded."""
+        drive = run.drive
+        if run.pends.get(pend.place) is not pend:
+            return
+        del run.pends[pend.place]
+        seq = self.log.record(run, record)
+        if run.paused or drive is None:
+            # on the tape, and heard when the run is resumed
+            self._settle_paused(run)
+            return
+        drive.note(seq, record.at)
+        if record.kind == "wait" and record.ref:
+            drive.since = record.ref
+        self._turn(run, pend.place, answer)
+
+    def _turn(self, run: LiveRun, place: Any, answer: Any) -> None:
+        self.turning = True
+        # asyncio would close a body's async generators in a task of their own when they are dropped
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            drive = run.drive
+            if drive is None:
+                self._drive(run).start()
+            else:
+                drive.deliver(place, answer)
+        except (NonDeterministic, InvalidInput) as error:
+            # InvalidInput: a record that the code can no longer read
+            self._diverged(run, error)
+        except ForeignAwait as error:
+            self._failed(run, error, self.clock.now())
+        else:
+            self._settle(run)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            self.turning = False
+        self._post()
+
+    def interrupt(self, run: LiveRun, record: Record, error: BaseException) -> None:
+        """Record an interruption and throw it into the body."""
+        drive = run.drive
+        if drive is None:
+            return
+        drive.note(self.log.record(run, record), record.at)
+        self.turning = True
+        try:
+            drive.interrupt(error)
+            self._settle(run)
+        finally:
+            self.turning = False
+        self._post()
+
+    def _post(self) -> None:
+        """Send what the turn left for others."""
+        while self.outbox:
+            self.outbox.popleft()()
+
+    def _drive(self, run: LiveRun) -> Drive:
+        course: Course | None = run.course
+        if course is None:
+            course = Course(())
+            course.seq, course.at = run.seq, run.started_at
+            course.since = run.since or run.seq
+        run.attempt = course.attempt
+        run.active = sum(entry.record.took for entry in course.history)
+        workflow, input = run.workflow, run.workflow.decode_input(run.input, run.event)
+
+        def body(verbs: Run) -> Any:
+            failing = course.failing
+            if failing is not None and workflow.on_failure is not None:
+                return workflow.on_failure(verbs, input, failing)
+            return workflow.body(verbs, input)
+
+        run.drive = Drive(body, run.id, run.owner, self._seed(run), run, course)
+        return run.drive
+
+    def _seed(self, run: LiveRun) -> bytes:
+        return f"{self.nonce(run.seq)}/{run.id}".encode()
+
+    def nonce(self, seq: int) -> str:
+        """The nonce of the opening under which a position was written."""
+        index = bisect_right(self.openings, (seq, "\U0010ffff")) - 1
+        return self.openings[max(index, 0)][1] if self.openings else ""
+
+    def effect_key(self, run: LiveRun, waiting: Waiting) -> str:
+        """32 hexadecimal digits (128 bits): fits the client order ids of every venue we know."""
+        ask: Any = waiting.ask
+        identity = (waiting.branch.path, ask.kind, ask.name, waiting.occ)
+        generation = 0 if run.course is None else run.course.generations.get(identity, 0)
+        # the nonce in force now: a restored tape may give a run's position, and so its id, to another run
+        nonce = self.openings[-1][1] if self.openings else ""
+        text = "\0".join((nonce, run.id, str(run.seq), *map(str, identity), str(generation)))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    # -- after a turn ---------------------------------------------------------------------------------------------
+
+    def _settle(self, run: LiveRun) -> None:
+        drive = run.drive
+        assert drive is not None
+        if run.again is not None:
+            self._continue(run)
+            return
+        if drive.outcome is not None:
+            self._ended(run, *drive.outcome)
+            return
+        self.settle(run)
+
+    def settle(self, run: LiveRun) -> None:
+        """Write down what the run waits for."""
+        if run.paused:
+            self._settle_paused(run)
+            return
+        busy = run.queued > 0
+        wake_at: int | None = None
+        for pend in run.pends.values():
+            if pend.busy:
+                busy = True
+            elif pend.due and (wake_at is None or pend.due < wake_at):
+                wake_at = pend.due
+        run.status = Status.RUNNING if busy else Status.WAITING
+        run.wake_at = 0 if busy else wake_at
+        self.log.row(run)
+        if busy:
+            self.parkable.pop(run.seq, None)
+        else:
+            self.parkable[run.seq] = (run, self.clock.now())
+            self.parkable.move_to_end(run.seq)
+            if len(self.parkable) > self.hot_max:
+                self.park_oldest()
+
+    def _settle_paused(self, run: LiveRun) -> None:
+        """A paused run stays in memory only as long as something is under way for it."""
+        busy = any(pend.busy for pend in run.pends.values())
+        resumed = run.paused and run.resuming and not busy
+        if resumed:
+            run.paused = run.resuming = False
+        run.status, run.wake_at = (Status.RUNNING, 0) if resumed else (Status.PAUSED, None)
+        self.log.row(run)
+        if not busy:
+            self.drop(run)
+
+    def _ended(self, run: LiveRun, value: Any, error: BaseException | None) -> None:
+        now = self.clock.now()
+        failing = run.course.failing if run.course is not None else None
+        if failing is not None:
+            self._dead(run, failing, now, error)
+            return
+        if error is None:
+            try:
+                raw = run.workflow.result.round_trip(value, f"result of {run.workflow.name!r}")[0]
+            except Exception as refused:  # the result is the body's doing, so is its failure
+                error = refused
+            else:
+                self.log.record(run, Record("done", now, value=raw))
+                self.end(run, Ending(Status.DONE, raw, NOTHING))
+                return
+        if isinstance(error, Cancelled):
+            self.log.record(run, Record("cancelled", now, name=run.cancelled or str(error)))
+            self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
+            return
+        self._failed(run, error, now)
+
+    def _failed(self, run: LiveRun, error: BaseException, now: int) -> None:
+        raw, normal = encode_error(error)
+        course: Course | None = run.course
+        failures = run.attempt if course is None else course.failures + 1
+        retry = run.workflow.retry
+        assert run.drive is not None
+        if retry is not None and retry.allows(normal, failures):
+            due = now + retry.wait(failures, run.drive.rng().random())
+            self.log.record(run, Record("failed", now, error=raw, attempt=run.attempt, due=due))
+            self._restart(run, due)
+        elif run.workflow.on_failure is not None:
+            self.log.record(run, Record("failed", now, "on_failure", error=raw, attempt=run.attempt, due=now))
+            self._restart(run, now)
+        else:
+            self._dead(run, normal, now, None)
+
+    def _dead(self, run: LiveRun, error: BaseException, now: int, also: BaseException | None) -> None:
+        raw, _ = encode_error(error)
+        name = "" if also is None else f"on_failure failed too: {also}"
+        self.log.record(run, Record("dead", now, name, error=raw, attempt=run.attempt))
+        self.end(run, Ending(Status.DEAD, NOTHING, raw))
+
+    def _restart(self, run: LiveRun, due: int) -> None:
+        """A new attempt at ``due``: from the tape, as after a crash."""
+        if run.drive is not None:
+            run.drive.close()
+        run.pends.clear()
+        run.status, run.wake_at = Status.WAITING, due
+        self.log.row(run)
+        self.drop(run)
+
+    def drop(self, run: LiveRun) -> None:
+        """Take a run out of memory once its row is on disk; it is woken from there when it is due."""
+        if run.drive is not None:
+            run.drive.close()
+            run.drive = None
+        for pend in list(run.pends.values()):
+            self._stop_work(pend)
+        run.pends.clear()
+        self.parkable.pop(run.seq, None)
+        self.log.after(lambda: self._dropped(run))
+
+    def _dropped(self, run: LiveRun) -> None:
+        if self.hot.get(run.seq) is run and run.drive is None and run.ending is None:
+            del self.hot[run.seq]
+            self.ids.pop(run.id, None)
+            if run.wake_at is not None:
+                self.timers.parked(run.seq, run.wake_at)
+                if run.wake_at <= self.clock.now():
+                    self.enqueue_parked(run.seq)
+
+    def end(self, run: LiveRun, ending: Ending) -> None:
+        """The run is over."""
+        run.ending = ending
+        run.status, run.wake_at = ending.status, None
+        self.log.row(run)
+        self.log.batch.ended.append(run)
+        if run.drive is not None and run.drive.outcome is None:
+            run.drive.close()
+        self.parkable.pop(run.seq, None)
+        self.on_ended(run)
+
+    def _continue(self, run: LiveRun) -> None:
+        """``run.again``: end this run and start the next under an id that says whose continuation it is."""
+        drive = run.drive
+        assert drive is not None
+        input, run.again = run.again, None
+        base, _, count = run.id.rpartition("+")
+        next_id = f"{base}+{int(count) + 1}" if base and count.isdigit() else f"{run.id}+1"
+        since = drive.since
+        drive.close()
+        run.pends.clear()
+        self.log.record(run, Record("again", self.clock.now(), name=next_id))
+        self.end(run, Ending(Status.CONTINUED, NOTHING, NOTHING, next_id))
+        self.start(
+            run.workflow,
+            input,
+            given_id=next_id,
+            owner=run.owner,
+            parent=run.parent,
+            parent_ask=run.parent_ask,
+            ref=run.seq,
+            since=since,
+            event=run.event,
+        )
+
+    def _diverged(self, run: LiveRun, error: NonDeterministic | InvalidInput) -> None:
+        """Code and tape disagree: leave the tape as it is."""
+        _log.error("[%s] %s", run.id, error)
+        if run.drive is not None:
+            run.drive.close()
+        for pend in list(run.pends.values()):
+            self._stop_work(pend)
+        run.pends.clear()
+        run.status, run.wake_at = Status.DIVERGED, None
+        run.ending = self.stuck[run.seq] = Ending(Status.DIVERGED, NOTHING, encode_error(error)[0])
+        self.log.row(run)
+        self.log.batch.ended.append(run)
+        self.parkable.pop(run.seq, None)
+
+    # -- parking and waking ---------------------------------------------------------------------------------------
+
+    def park_oldest(self) -> None:
+        """Make room: drop the run that has waited longest, if it is on disk."""
+        seq, (run, since) = next(iter(self.parkable.items()))
+        if run.batch > self.log.committed:
+            return
+        self.park(run)
+
+    def park_idle(self, before: int) -> None:
+        """Drop every run that has merely waited since before a time."""
+        for run, since in list(self.parkable.values()):
+            if since > before:
+                break
+            if run.batch <= self.log.committed:
+                self.park(run)
+
+    def park(self, run: LiveRun) -> None:
+        """Drop a waiting run's coroutine; its rows are on disk. None of its ``finally`` verbs and undos run."""
+        self.parkable.pop(run.seq, None)
+        if run.drive is not None:
+            run.drive.close()
+            run.drive = None
+        for pend in run.pends.values():
+            self._stop_work(pend)
+        run.pends.clear()
+        del self.hot[run.seq]
+        self.ids.pop(run.id, None)
+        self.timers.parked(run.seq, run.wake_at)
+
+    def wake(self, seq: int) -> None:
+        """Bring a parked run back, if it is due or somebody asked to look at it."""
+        if seq in self.hot:
+            return
+        row = self.reader.run(seq)
+        if row is None or Status(row.status).finished or row.status == Status.PAUSED:
+            return
+        run = self.load(seq)
+        if run is not None:
+            self._turn(run, None, None)
+
+    def wake_any(self, seq: int) -> None:
+        """Bring an unfinished run into memory, paused or not."""
+        if seq in self.hot:
+            return
+        row = self.reader.run(seq)
+        if row is None or Status(row.status).finished:
+            return
+        if row.status == Status.PAUSED:
+            self.load(seq)
+        else:
+            self.wake(seq)
+
+    def redrive(self, run: LiveRun) -> None:
+        """A new attempt of a dead run; completed steps and open keys are kept."""
+        now = self.clock.now()
+        self.log.record(run, Record("redriven", now))
+        run.ending = None
+        run.attempt += 1
+        self._restart(run, now)
+
+    def load(self, seq: int) -> LiveRun | None:
+        """A run from its records; ``None`` when its workflow is not registered (it is stranded)."""
+        row = self.reader.run(seq)
+        if row is None:
+            raise TapeCorrupt(f"run {seq} is missing from the tape: restore it from a backup")
+        entries = self.reader.history(row.tail)
+        who = started(entries[0])
+        workflow = self.workflows.get((row.workflow, row.version))
+        if workflow is None:
+            self._strand(seq, row)
+            return None
+        run = LiveRun(
+            self,
+            workflow,
+            input=Raw(bytes(who.input)),
+            given_id=row.id,
+            owner=row.owner,
+            key=row.key,
+            parent=row.parent,
+            parent_ask=who.parent_ask,
+            since=who.since,
+            started_at=row.started_at,
+            event=who.event,
+        )
+        run.seq, run.tail, run.attempt = seq, row.tail, row.attempt
+        run.id = row.id or f"r{seq}"
+        run.paused = row.status == Status.PAUSED
+        run.status = Status(row.status)
+        run.wake_at = row.wake_at
+        run.course = Course(entries, who.since)
+        run.cancelled = run.course.cancelled
+        self.hot[seq] = run
+        if row.id is not None:
+            self.ids[row.id] = seq
+        return run
+
+    def _strand(self, seq: int, row: Any) -> None:
+        if row.status != Status.STRANDED:
+            stranded = row._replace(status=int(Status.STRANDED), wake_at=None, changed_at=self.clock.now())
+            self.log.batch.rows[seq] = stranded
+
+    # -- pending asks ---------------------------------------------------------------------------------------------
+
+    def pend(self, run: LiveRun, waiting: Waiting) -> Pend:
+        """Note that an ask has no answer yet."""
+        pend = Pend(run, waiting)
+        run.pends[pend.place] = pend
+        return pend
+
+    def forget(self, run: LiveRun, waiting: Waiting) -> None:
+        """A pending ask was dropped."""
+        pend = run.pends.pop((waiting.branch.path, waiting.no), None)
+        if pend is not None:
+            self._stop_work(pend)
+            self._forget_wait(run, pend)
+
+    def doomed(self, run: LiveRun, waiting: Waiting) -> None:
+        """An effect or a call will be cancelled when it ends; a call's child is told."""
+        pend = run.pends.get((waiting.branch.path, waiting.no))
+        if pend is not None and isinstance(waiting.ask, Call):
+            self._doomed_call(pend)
+
+    def cancel(self, run: LiveRun, reason: str) -> None:
+        """Cancel a run: its body gets ``Cancelled`` where it waits, after effects in flight."""
+        if run.cancelled is not None or run.ending is not None:
+            return
+        run.cancelled = reason
+        if run.drive is None:  # between two attempts: there is no body to tell
+            self.log.record(run, Record("cancelled", self.clock.now(), name=reason))
+            self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
+            return
+        self.interrupt(run, Record("cancel", self.clock.now(), name=reason), Cancelled(reason))
+
+    def following(self, run: LiveRun) -> bool:
+        """Does the run follow an effect or a call to its end?"""
+        return any(isinstance(pend.waiting.ask, Effect | Call) for pend in run.pends.values())
+
+    @staticmethod
+    def failure(error: BaseException) -> tuple[Raw, Failure]:
+        """An exception as it is recorded, and as the body will see it."""
+        raw, normal = encode_error(error)
+        return raw, Failure(normal)
+
+
+def event_record(event: Event, kind: str, at: int, **fields: Any) -> Record:
+    """The record that publishes an event."""
+    return Record(kind, at, event.event_name, value=Raw(event.to_wire()), version=event.event_version, **fields)

@@ -1,0 +1,115 @@
+"""The tape as a SQLite file: its tables, how it is opened, what makes it unusable.
+
+``tape`` is the truth; every other table is derived from it and written in the same transaction:
+
+* ``tape``     one row a chunk: the records of one turn of one run, or a single record from outside. ``seq`` is the first
+               record's position, ``prev`` the run's chunk before (so a run's history is a walk by primary key, and
+               no index on runs is kept), ``crc`` a CRC-32 of ``data``.
+* ``runs``     one row a run, keyed by the position of its ``started`` record. ``wake_at``: when the engine must look at
+               it (0: as soon as it can), NULL while it only waits for others.
+* ``waits``    what parked runs wait for, by hash of event and fields.
+* ``events``   where the events of each name are, so that a wait can look back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from tickwork.errors import TapeCorrupt, TapeError, TapeTooNew
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x7469636B  # "tick"
+
+_TABLES = """
+CREATE TABLE tape (seq INTEGER PRIMARY KEY, run INTEGER, prev INTEGER, crc INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE runs (
+    seq INTEGER PRIMARY KEY, id TEXT, workflow TEXT NOT NULL, version INTEGER NOT NULL, status INTEGER NOT NULL,
+    wake_at INTEGER, tail INTEGER NOT NULL, parent INTEGER, owner TEXT NOT NULL, key TEXT NOT NULL,
+    started_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, attempt INTEGER NOT NULL);
+CREATE UNIQUE INDEX runs_id ON runs(id) WHERE id IS NOT NULL;
+CREATE INDEX runs_due ON runs(wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX runs_stuck ON runs(status) WHERE status BETWEEN 2 AND 4 OR status = 11;
+CREATE INDEX runs_parent ON runs(parent) WHERE parent IS NOT NULL;
+CREATE TABLE waits (key INTEGER, run INTEGER, place TEXT, condition TEXT, PRIMARY KEY (key, run, place)) WITHOUT ROWID;
+CREATE TABLE shapes (event TEXT, fields TEXT, PRIMARY KEY (event, fields)) WITHOUT ROWID;
+CREATE TABLE events (name TEXT, seq INTEGER, PRIMARY KEY (name, seq)) WITHOUT ROWID;
+CREATE TABLE delayed (seq INTEGER PRIMARY KEY, due INTEGER NOT NULL);
+CREATE INDEX delayed_due ON delayed(due);
+CREATE TABLE views (view TEXT, key TEXT, state BLOB NOT NULL, PRIMARY KEY (view, key)) WITHOUT ROWID;
+CREATE TABLE view_versions (view TEXT PRIMARY KEY, version INTEGER NOT NULL, events TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE approvals (id TEXT PRIMARY KEY, run INTEGER NOT NULL, question TEXT NOT NULL, asked_at INTEGER NOT NULL,
+    due INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE dead_letters (seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, what TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE openings (seq INTEGER PRIMARY KEY, nonce TEXT NOT NULL);
+"""
+
+CACHE_KIB = 64 * 1024
+CHECKPOINT_PAGES = 8_000
+"""The WAL is folded into the file after this many pages (32 MB): rarely enough not to show in the latency."""
+
+
+def connect(path: str, *, vfs: str | None = None, read_only: bool = False) -> apsw.Connection:
+    """Open a tape's file.
+
+    Raises:
+        TapeError: it cannot be opened. TapeCorrupt: it is not a tape. TapeTooNew: a newer tickwork wrote it.
+    """
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    try:
+        connection = apsw.Connection(path, flags=flags, vfs=vfs)
+        connection.set_busy_timeout(5_000)
+        _configure(connection, read_only)
+        _prepare(connection, path, read_only)
+    except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
+        raise TapeCorrupt(f"{path} is not a readable tape ({error}): restore it from a backup, or move it away") from None
+    except apsw.Error as error:
+        raise TapeError(f"{path} cannot be opened as a tape: {error}") from None
+    return connection
+
+
+def _configure(connection: apsw.Connection, read_only: bool) -> None:
+    if not read_only:
+        # `pragma journal_mode` answers a row; unread, the statement never finishes
+        list(connection.execute("pragma journal_mode=wal"))
+        list(connection.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}"))
+    list(connection.execute("pragma synchronous=full"))
+    list(connection.execute(f"pragma cache_size=-{CACHE_KIB}"))
+    list(connection.execute("pragma temp_store=memory"))
+
+
+def _prepare(connection: apsw.Connection, path: str, read_only: bool) -> None:
+    found = connection.pragma("user_version")
+    if found == SCHEMA_VERSION:
+        return
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        raise TapeTooNew(
+            f"{path} was written by schema {found}; this tickwork knows schemas up to {SCHEMA_VERSION}: upgrade it"
+        )
+    if read_only or list(connection.execute("select 1 from sqlite_schema limit 1")):
+        raise TapeCorrupt(f"{path} is a SQLite file but not a tape: give another path, or move it away")
+    with connection:
+        for statement in _TABLES.split(";\n"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", SCHEMA_VERSION)
+
+
+def is_memory(path: str) -> bool:
+    """Is this a tape without a file?"""
+    return path == ":memory:"
+
+
+def parse_url(url: str) -> str:
+    """The path in ``sqlite:///path``, or ``:memory:``.
+
+    Raises:
+        TapeError: another kind of URL.
+    """
+    if url in ("memory:", "memory://"):
+        return ":memory:"
+    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        return str(Path(url.removeprefix("sqlite:///")))
+    raise TapeError(f"the tape's URL {url!r} is not 'sqlite:///path/to/file.db' or 'memory:'")

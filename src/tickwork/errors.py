@@ -1,0 +1,190 @@
+"""The one error tree. A branch says what the caller must do next.
+
+    TickworkError
+    ├── Retryable              try again later
+    │   └── NotSent            certain: nothing left this process
+    ├── TimedOut               a step, a wait for a result or an attempt took too long
+    ├── Unknown                look, never resend: it may have happened
+    ├── Fatal                  do not retry
+    │   ├── InvalidInput       change what was given (path, found, expected)
+    │   ├── Refused            our own risk gate said no (rule, limit, actual)
+    │   ├── Rejected           the venue said no (venue, reason)
+    │   ├── StepFailed         a step's exception that cannot be rebuilt (type, message)
+    │   ├── ForeignAwait       a workflow body awaited something that is not a verb of its run
+    │   ├── RunCancelled       the run whose result was asked for was cancelled
+    │   └── NonDeterministic   code and tape disagree; the run is recoverable under the old code
+    └── TapeError              stop: the disk or the file cannot be trusted
+        ├── TapeLocked         another process owns the tape
+        ├── TapeTooNew         written by a newer tickwork
+        └── TapeCorrupt        a record that cannot be read back
+
+    Cancelled (BaseException)  delivered into a body that is being cancelled; let it pass
+
+Fields live in ``args`` and words in ``__str__``, so that every error survives being recorded and rebuilt:
+``type(error)(*error.args)`` is equal to the error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TickworkError(Exception):
+    """Root of everything tickwork raises on purpose."""
+
+
+class Retryable(TickworkError):
+    """A passing fault: the same call may succeed later."""
+
+
+class NotSent(Retryable):
+    """Certain: nothing left this process, so the same call may be made again with the same key."""
+
+
+class Unknown(TickworkError):
+    """Nobody knows yet whether it happened. Look it up; never send it again blindly."""
+
+
+class Fatal(TickworkError):
+    """Trying again cannot help. A ``Retry`` never retries it."""
+
+
+def plain(value: object) -> Any:
+    """A value that survives JSON: itself when it is a JSON scalar, else its text."""
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value) or repr(value)
+
+
+class InvalidInput(Fatal):
+    """What was given cannot be used. Names the field, what was found there and what would be right."""
+
+    def __init__(self, path: str, found: object, expected: str) -> None:
+        super().__init__(path, plain(found), expected)
+
+    @property
+    def path(self) -> str:
+        """Where the offending value sits, e.g. ``retry.delay`` or ``SymbolWatch.vcoinId``."""
+        return str(self.args[0])
+
+    @property
+    def found(self) -> Any:
+        """The offending value, or its text."""
+        return self.args[1]
+
+    @property
+    def expected(self) -> str:
+        """What would have been right."""
+        return str(self.args[2])
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}; found {self.found!r}"
+
+
+class Refused(Fatal):
+    """Our own gate refused. ``limit`` and ``actual`` are texts, so that no digit is lost on the tape."""
+
+    def __init__(self, rule: str, limit: object = "", actual: object = "") -> None:
+        super().__init__(rule, plain(limit), plain(actual))
+
+    @property
+    def rule(self) -> str:
+        """The rule that refused."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        rule, limit, actual = self.args
+        return f"refused by {rule}" + (f": limit {limit}, actual {actual}" if (limit, actual) != ("", "") else "")
+
+
+class Rejected(Fatal):
+    """The venue answered, and the answer was no."""
+
+    def __init__(self, venue: str, reason: object = "") -> None:
+        super().__init__(venue, plain(reason))
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} rejected it: {self.args[1]}"
+
+
+class StepFailed(Fatal):
+    """Stands for an exception whose class cannot be imported or does not round-trip."""
+
+    def __init__(self, type: str, message: str) -> None:
+        super().__init__(type, message)
+
+    @property
+    def type(self) -> str:
+        """Module and name of the original class."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.args[1]}"
+
+
+class ForeignAwait(Fatal):
+    """A body awaited something other than a verb of its run."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(what, where)
+
+    def __str__(self) -> str:
+        what, where = self.args
+        return (
+            f"{where} awaits {what}, which is not a verb of the run. A workflow body awaits only the verbs of its "
+            "Run; put the call inside a step: `await run.step('name', function, *args)`, or `run.sleep(...)` to wait"
+        )
+
+
+class TimedOut(TickworkError):
+    """``what`` did not finish within ``limit`` (a text such as ``5s``)."""
+
+    def __init__(self, what: str, limit: str, advice: str = "") -> None:
+        super().__init__(what, limit, advice)
+
+    def __str__(self) -> str:
+        what, limit, advice = self.args
+        return f"{what} did not finish within {limit}" + (f": {advice}" if advice else "")
+
+
+class RunCancelled(Fatal):
+    """The run was cancelled before it had a result."""
+
+    def __init__(self, run: str, reason: str = "") -> None:
+        super().__init__(run, reason)
+
+    def __str__(self) -> str:
+        return f"run {self.args[0]} was cancelled" + (f": {self.args[1]}" if self.args[1] else "")
+
+
+class NonDeterministic(Fatal):
+    """The body asked for something its tape does not hold, or no longer asks for something it does hold."""
+
+    def __init__(self, run: str, asked: str, recorded: str, where: str) -> None:
+        super().__init__(run, asked, recorded, where)
+
+    def __str__(self) -> str:
+        run, asked, recorded, where = self.args
+        return (
+            f"run {run} cannot be replayed: at {where} the code asks for {asked}, the tape holds {recorded}. "
+            "The run is untouched and continues under the old code; guard the change with run.patched('name') "
+            "or give the workflow a new version"
+        )
+
+
+class TapeError(TickworkError):
+    """The tape cannot be trusted or written. The engine stops; nothing unwritten was acknowledged."""
+
+
+class TapeLocked(TapeError):
+    """Another process owns this tape, or its file system cannot lock."""
+
+
+class TapeTooNew(TapeError):
+    """The tape was written by a newer schema than this code knows."""
+
+
+class TapeCorrupt(TapeError):
+    """A record does not read back as it was written."""
+
+
+class Cancelled(BaseException):
+    """Delivered into the body of a cancelled run, at the verb it waits for. Clean up and let it pass."""

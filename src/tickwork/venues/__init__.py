@@ -1,0 +1,1 @@
+"""Venues: one file per venue, each an implementation of ``tickwork.trading.desk.VenuePort``."""
