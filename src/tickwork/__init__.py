@@ -1,6 +1,6 @@
 """tickwork: automated trading that survives anything. Durable workflows, from backtest to live.
 
-    from tickwork import Engine, Event, Retry, Run, workflow
+from tickwork import Engine, Event, Retry, Run, workflow
 """
 
 from tickwork.core.clock import Clock, VirtualClock

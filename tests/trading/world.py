@@ -22,9 +22,10 @@ from tests.trading.support import RULES, SPOT, START, D, bar, gate, quote
 from tickwork.errors import Fatal, NotSent, TickworkError
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.desk import Balance, Capabilities, Desk, OpenIntent, Placement
+from tickwork.trading.gate import Decision
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
-from tickwork.trading.orders import Ack, ApprovedOrder, Fill, Order, OrderIntent
+from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent
 from tickwork.venues.paper import PaperVenue
 
 CASH = {"USDT": D(10_000)}
@@ -249,12 +250,18 @@ class Play:
         for one in now(self.desk.new_fills()):
             self.fills.append(one)
             self.desk.apply(one)
-        now(self.desk.reconcile([ack.client_order_id for ack in self.acks()]))
+        now(self.desk.reconcile())
 
-    def acks(self) -> list[Ack]:
-        """Acknowledgements on the tape."""
-        found = [tape.answers.get("submit") for tape in self.tapes.values()]
-        return [msgspec.json.decode(answer, type=Ack) for answer in found if isinstance(answer, bytes)]
+    def accepted(self) -> list[tuple[Approval, Ack]]:
+        """What the tape knows of orders that were acknowledged."""
+        found = []
+        for tape in self.tapes.values():
+            submitted, decided = tape.answers.get("submit"), tape.answers.get("gate")
+            if isinstance(submitted, bytes) and isinstance(decided, bytes):
+                approval = msgspec.json.decode(decided, type=Decision).approval
+                assert approval is not None
+                found.append((approval, msgspec.json.decode(submitted, type=Ack)))
+        return found
 
     def crash(self) -> None:
         """Forget all but tape and book; come back; recover."""
@@ -264,9 +271,7 @@ class Play:
             self.paper.close()
             self.paper = self._open()
         self._boot(self.paper)
-        orders = [
-            found.value for ack in self.acks() if isinstance(found := now(self.paper.find(ack.client_order_id)), Found)
-        ]
+        orders = [Order.acknowledged(approval, ack) for approval, ack in self.accepted()]
         unsent = [
             OpenIntent(key=key, approval=order.approval)
             for tape in self.tapes.values()

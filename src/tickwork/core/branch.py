@@ -21,7 +21,20 @@ _stubborn: list[object] = []
 class Branch:
     """A coroutine with its own count of asks."""
 
-    __slots__ = ("coro", "doom", "dropped", "ended", "group", "inside", "index", "no", "occ", "path", "started", "waits")
+    __slots__ = (
+        "coro",
+        "doom",
+        "dropped",
+        "ended",
+        "group",
+        "index",
+        "inside",
+        "no",
+        "occ",
+        "path",
+        "started",
+        "waits",
+    )
 
     def __init__(self, path: str, coro: Coroutine[Any, Any, Any], inside: Group | None = None, index: int = 0) -> None:
         self.path = path
@@ -96,7 +109,7 @@ def close_coroutine(coro: Coroutine[Any, Any, Any]) -> None:
             if "ignored GeneratorExit" not in str(error):
                 _log.debug("discarded while parking: %r", error)
                 return
-        except BaseException as error:  # an exception of a body that is being parked means nothing
+        except BaseException as error:  # noqa: BLE001 - an exception of a body that is being parked means nothing
             _log.debug("discarded while parking: %r", error)
             return
     _stubborn.append(coro)

@@ -108,7 +108,8 @@ class Codec:
             raise InvalidInput(
                 what,
                 f"{len(data):,} bytes",
-                f"at most {MAX_VALUE:,} bytes of JSON; store it elsewhere (a file, a table, a recording) and return its path or key",
+                f"at most {MAX_VALUE:,} bytes of JSON; store it elsewhere (a file, a table, a recording) and return "
+                "its path or key",
             )
         return data
 
@@ -183,9 +184,10 @@ def codec_for(annotation: Any) -> Codec:
 
 ANY = codec_for(Any)
 
+
 def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
     """The resolved annotations of a function; empty when they cannot be resolved (local classes, partials)."""
-    target = fn if hasattr(fn, "__annotations__") else getattr(type(fn), "__call__", fn)
+    target = fn if hasattr(fn, "__annotations__") else getattr(type(fn), "__call__", fn)  # noqa: B004
     try:
         return typing.get_type_hints(target, include_extras=True)
     except (NameError, TypeError, AttributeError):
@@ -242,7 +244,7 @@ def _rebuild(recorded: _Error) -> BaseException | None:
         for part in qualname.split("."):
             found = getattr(found, part)
         error = found(*(recorded.args or ()))
-    except Exception:  # any constructor may raise anything: then the exception is not one that round-trips
+    except Exception:  # noqa: BLE001 - any constructor may raise anything: then the exception is not one that round-trips
         return None
     same = isinstance(error, Exception) and list(error.args) == recorded.args and str(error) == recorded.message
     return error if same else None

@@ -4,7 +4,8 @@ The text is parsed once into closures over an allow-list: names and dotted paths
 without powers, ``and or not in`` (also ``&& || !``), literals (also ``true false null``) and a few pure functions.
 Nothing else of Python is reachable. Size and depth are limited.
 
-Numbers compare by value: a ``Decimal`` and a float meet as decimals, so ``price >= 0.01`` is true of ``Decimal("0.01")``.
+Numbers compare by value: a ``Decimal`` and a float meet as decimals, so ``price >= 0.01`` is true of
+``Decimal("0.01")``.
 """
 
 from __future__ import annotations

@@ -90,7 +90,13 @@ class Drive:
     """One run being driven."""
 
     def __init__(
-        self, body: Callable[[Run], Coroutine[Any, Any, Any]], id: str, owner: str, seed: bytes, driver: Driver, course: Course
+        self,
+        body: Callable[[Run], Coroutine[Any, Any, Any]],
+        id: str,
+        owner: str,
+        seed: bytes,
+        driver: Driver,
+        course: Course,
     ) -> None:
         self.id = id
         self.owner = owner
@@ -186,9 +192,7 @@ class Drive:
             self._patches[change] = False  # recorded before the change was made
             return False
         else:
-            self.driver.record(
-                self, Record("patched", self.now, name=change, branch=branch.path, no=branch.no)
-            )
+            self.driver.record(self, Record("patched", self.now, name=change, branch=branch.path, no=branch.no))
             branch.no += 1
         self._patches[change] = True
         return True
@@ -209,7 +213,7 @@ class Drive:
                 return
             except (KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as raised:
+            except BaseException as raised:  # noqa: BLE001 - whatever the body raises is its outcome
                 self._ended(branch, None, raised)
                 return
             error = None
@@ -233,7 +237,7 @@ class Drive:
             return Failure(doom)
         kind = type(ask)
         if kind is All or kind is Race:
-            return self._open(branch, no, ask)
+            return self._open(branch, no, ask)  # type: ignore[arg-type]
         waiting = Waiting(branch, no, branch.occurrence(ask.kind, ask.name), ask)  # type: ignore[attr-defined]
         if self._kept:
             kept = self._keep(waiting)
@@ -375,7 +379,9 @@ class Drive:
         if isinstance(ask, Step | Effect) and not _same_call(ask, record):
             if isinstance(ask, Effect) and not self.course.forked:
                 # done once with other arguments; doing it again could be a second order
-                raise self._diverged(f"effect {name!r} with other arguments", "the same effect, completed", waiting.branch)
+                raise self._diverged(
+                    f"effect {name!r} with other arguments", "the same effect, completed", waiting.branch
+                )
             return PENDING
         return self._take(waiting, entry)
 

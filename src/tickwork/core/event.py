@@ -86,4 +86,6 @@ def invalid(path: str, error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False)[0]
     where = ".".join([path, *(str(part) for part in first["loc"])])
     found = "nothing" if first["type"] == "missing" else first["input"]
-    return InvalidInput(where, found if isinstance(found, str | int | float | bool) else repr(found)[:200], first["msg"])
+    return InvalidInput(
+        where, found if isinstance(found, str | int | float | bool) else repr(found)[:200], first["msg"]
+    )

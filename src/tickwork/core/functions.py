@@ -9,6 +9,8 @@ from typing import Any
 
 from tickwork.core.codec import Codec, annotations_of, codec_for
 
+CALL = "__call__"
+
 _KNOWN_MAX = 10_000
 """Functions remembered; a program that makes more (lambdas by ``exec``) starts over, it does not leak."""
 
@@ -25,7 +27,7 @@ class Function:
         qualname = getattr(target, "__qualname__", None) or type(target).__qualname__
         self.name: str = f"{getattr(target, '__module__', None) or type(target).__module__}.{qualname}"
         """``module.qualname``."""
-        call = target if inspect.isroutine(target) else getattr(type(target), "__call__", target)
+        call: Any = target if inspect.isroutine(target) else getattr(type(target), CALL, target)
         self.is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(target)
         self.codec: Codec = codec_for(annotations_of(target).get("return", Any))
         self.quick = 0
@@ -39,7 +41,7 @@ _known: dict[Any, Function] = {}
 def function_of(fn: Callable[..., Any]) -> Function:
     """Facts about ``fn``. Closures of one ``def`` share them."""
     try:
-        return _known[fn.__code__]  # type: ignore[attr-defined]
+        return _known[fn.__code__]
     except (AttributeError, KeyError):
         pass  # a method, a partial, a callable object; or not seen before
     target = getattr(fn, "__func__", fn)

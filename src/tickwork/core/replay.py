@@ -177,7 +177,8 @@ class Course:
         found = self.answers.get(place) or self.open.get(place)
         if found is not None:
             return f"{found.record.kind} {found.record.name!r}"
-        return f"no answer at ask {place[1]} of branch {place[0] or 'main'!r}, but later ones (up to {self._last.get(place[0])})"
+        branch, last = place[0] or "main", self._last.get(place[0])
+        return f"no answer at ask {place[1]} of branch {branch!r}, but later ones (up to {last})"
 
     def race(self, path: str, no: int) -> int | None:
         """The recorded winner of a race."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
-from tickwork.core.asks import All, Approval, Ask, Again, Call, Effect, Emit, Race, Sleep, Start, Step, WaitFor
+from tickwork.core.asks import Again, All, Approval, Ask, Call, Effect, Emit, Race, Sleep, Start, Step, WaitFor
 from tickwork.core.conditions import Where
 from tickwork.core.event import Event
 from tickwork.core.retry import Retry
@@ -31,7 +31,7 @@ NAME_MAX = 200
 class Won(NamedTuple):
     """How a race ended: which arm (from 0), and its value."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     value: Any
 
 
@@ -277,7 +277,9 @@ class Run:
             # parked: a verb in a `finally` must not run; the body believes it is being closed, and it is
             raise GeneratorExit
         if type(name) is not str or not name or len(name) > NAME_MAX or not name.isprintable():
-            raise InvalidInput("step name", name, f"a printable text of 1 to {NAME_MAX} characters, equal in every replay")
+            raise InvalidInput(
+                "step name", name, f"a printable text of 1 to {NAME_MAX} characters, equal in every replay"
+            )
         if not callable(fn):
             hint = " (pass the function itself and its arguments after it: run.step('name', fn, arg))"
             raise InvalidInput(f"function of {name!r}", type(fn).__name__, "a function" + hint)
@@ -288,7 +290,7 @@ class _RunLog(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logger, {"run": drive.id})
         self._of = drive
 
-    def isEnabledFor(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
         return not self._of.replaying and super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -321,4 +323,4 @@ def _arms(verb: str, arms: tuple[Awaitable[Any], ...]) -> tuple[Awaitable[Any], 
 
 def seeded(seed: bytes) -> random.Random:
     """The run's own randomness."""
-    return random.Random(seed)
+    return random.Random(seed)  # noqa: S311 - repeatable on purpose

@@ -1,8 +1,8 @@
 """Sagas: steps and effects with an undo. When the block fails, the undos of the completed ones run in reverse.
 
 An undo receives the result and then the arguments of what it undoes: ``undo(result, *args)`` (an effect's undo also
-``key=``), and is retried by ``UNDO_RETRY``. One that cannot be done becomes a dead letter and an alert; the others still
-run. Undone steps are forgotten: a new attempt of the workflow does them anew, under a new key.
+``key=``), and is retried by ``UNDO_RETRY``. One that cannot be done becomes a dead letter and an alert; the others
+still run. Undone steps are forgotten: a new attempt of the workflow does them anew, under a new key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Saga:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._done: list[tuple[Ask, str, Any, Callable[..., Any]]] = []
+        self._done: list[tuple[Any, str, Any, Callable[..., Any]]] = []
 
     def step(self, name: str, fn: Callable[..., Any], *args: Any, undo: Callable[..., Any], **options: Any) -> _Doing:
         """Like ``run.step``, with an undo."""
@@ -59,12 +59,12 @@ class Saga:
         if kind is None or kind is GeneratorExit:
             return  # done, or merely parked: a parked coroutine is not a failed one
         for ask, identity, result, undo in reversed(self._done):
-            name = f"undo {ask.name}"  # type: ignore[attr-defined]
+            name = f"undo {ask.name}"
             kind_of_undo = Effect if isinstance(ask, Effect) else Step
-            args = (result, *ask.args)  # type: ignore[attr-defined]
+            args = (result, *ask.args)
             try:
                 await kind_of_undo(name=name, fn=undo, args=args, retry=UNDO_RETRY, undoes=identity)
-            except Exception as failure:  # one undo that fails must not keep the others from running
+            except Exception as failure:  # noqa: BLE001 - one undo that fails must not keep the others from running
                 await Mishap(name, failure)
 
 

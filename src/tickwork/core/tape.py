@@ -13,7 +13,7 @@ Kinds, with what ``value`` holds:
                                · cancel · expired · failed (an attempt; another follows) · copied (fork)
                                · done (result) · dead (the last attempt failed) · cancelled · again (next run's id)
                                · paused · resumed · redriven
-    outside of runs            opened (``key``: the nonce) · event · claim · asked (an approval's question) · dead_letter
+    outside of runs            opened (``key``: the nonce) · event · claim · asked (an approval's question)
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
-
 
 NOTHING = Raw(b"")
 """No value; the default of a record's fields, compared by identity when a record is written."""

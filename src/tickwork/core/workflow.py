@@ -43,7 +43,9 @@ class Workflow:
         self.on_failure = on_failure
         parameters = list(inspect.signature(fn).parameters.values())
         if len(parameters) not in (1, 2):
-            raise InvalidInput(f"@workflow({name!r})", f"{len(parameters)} parameters", "async def name(run) or name(run, input)")
+            raise InvalidInput(
+                f"@workflow({name!r})", f"{len(parameters)} parameters", "async def name(run) or name(run, input)"
+            )
         self.takes_input = len(parameters) > 1
         annotations = annotations_of(fn)
         annotation = annotations.get(parameters[1].name, Any) if self.takes_input else None

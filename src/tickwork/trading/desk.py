@@ -39,7 +39,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from tickwork.errors import Fatal, InvalidInput, NotSent, Refused, Rejected
+from tickwork.errors import Fatal, InvalidInput, NotSent, Refused, Rejected, Unknown
 from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.gate import Decision, Refusal, RiskGate
@@ -402,10 +402,13 @@ class Desk:
         """Note how an order stands, e.g. that the venue ended it; frees room that can no longer be used."""
         self.reservations.follow(order)
 
-    async def reconcile(self, orders: Iterable[str]) -> list[Order]:
-        """Look up the given client ids at the venue, follow what is found, and return those that have ended."""
+    async def reconcile(self, keys: Iterable[str] | None = None) -> list[Order]:
+        """Look up orders at the venue, by default all that hold room; follow what is found, return what has ended.
+
+        Finds what no message told: an order the venue cancelled, or one that ended while this process was down.
+        """
         ended: list[Order] = []
-        for key in orders:
+        for key in self.reservations.sent() if keys is None else keys:
             found = await self._venue.find(key)
             if isinstance(found, Found):
                 self.reservations.follow(found.value)
@@ -413,10 +416,33 @@ class Desk:
                     ended.append(found.value)
         return ended
 
+    async def resolve(self, key: str) -> Found[Order] | NotFound:
+        """Look at one unknown order on a person's word, e.g. after the engine gave up on it.
+
+        Found: it is followed like any other. Not found, where the venue makes that an answer: its room is freed; the
+        person says by calling this that the grace has passed.
+
+        Raises:
+            Unknown: not found, and the venue declares no time after which that is proof.
+        """
+        found = await self._venue.find(key)
+        if isinstance(found, Found):
+            self.reservations.follow(found.value)
+        elif not self._venue.capabilities.absence_is_proof:
+            raise self._no_proof(key)
+        else:
+            self.reservations.release(key)
+        return found
+
+    def _no_proof(self, key: str) -> Unknown:
+        return Unknown(f"{self._venue.name} shows no order {key}, and declares no time after which that is proof")
+
     def restore(self, orders: Iterable[Order], fills: Iterable[Fill], open_intents: Iterable[OpenIntent] = ()) -> None:
         """Rebuild from the tape, on a fresh desk: fills first, then how orders last stood, then what was in flight.
 
-        An order record may be older than the fills; what is reserved is always its quantity less its booked fills.
+        Orders of which the tape has no more than approval and acknowledgement are ``Order.acknowledged(...)``. An
+        order record may be older than the fills; what is reserved is always its quantity less its booked fills, and
+        ``reconcile`` finds out what has ended since.
         """
         for fill in sorted(fills, key=lambda fill: (fill.time, fill.venue, fill.fill_id)):
             self.apply(fill)

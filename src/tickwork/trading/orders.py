@@ -277,6 +277,23 @@ class Order:
     reason: str = ""
     """Why the venue ended it, when it did."""
 
+    @classmethod
+    def acknowledged(cls, approval: Approval, ack: Ack) -> Order:
+        """What the tape knows of an order after its submission: that it is there, and nothing of its fills yet."""
+        intent = approval.intent
+        return cls(
+            venue=ack.venue,
+            client_order_id=ack.client_order_id,
+            venue_order_id=ack.venue_order_id,
+            account=intent.account,
+            symbol=intent.symbol,
+            side=intent.side,
+            type=intent.type,
+            quantity=approval.quantity,
+            limit_price=approval.limit_price,
+            reduce_only=intent.reduce_only,
+        )
+
     @property
     def remaining(self) -> Decimal:
         """Base units that may still execute; zero once it is final."""

@@ -100,6 +100,10 @@ class Reservations:
         held = self._sent.get(key)
         return held.state if held else None
 
+    def sent(self) -> list[str]:
+        """Client ids of orders that hold room and may be at the venue."""
+        return sorted(self._sent)
+
     def unknown(self) -> list[str]:
         """Client ids of orders whose fate nobody knows."""
         return sorted(key for key, held in self._sent.items() if held.state == "unknown")

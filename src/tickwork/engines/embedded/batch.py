@@ -15,7 +15,7 @@ import apsw
 from tickwork.core.tape import Record, encode_chunk
 
 WIDE = 64
-"""Rows in one INSERT: each statement gives up the interpreter lock once, so fewer statements mean fewer waits for it."""
+"""Rows in one INSERT: a statement gives up the interpreter lock once, so fewer of them mean fewer waits for it."""
 
 
 class RunRow(NamedTuple):
@@ -44,7 +44,8 @@ class Batch:
     """What one transaction will hold."""
 
     __slots__ = (
-        "after", "approvals", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "number", "openings", "rows",
+        "after", "approvals", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "number", "openings",
+        "rows",
         "shapes", "urgent", "view_versions", "views", "waits", "waits_done", "wakes",
     )  # fmt: skip
 
@@ -116,7 +117,9 @@ def _write_rare(connection: apsw.Connection, batch: Batch) -> None:
     for view, (version, events) in batch.view_versions.items():
         connection.execute("DELETE FROM views WHERE view=?", (view,))
         connection.execute("INSERT OR REPLACE INTO view_versions VALUES (?,?,?)", (view, version, events))
-    _upsert_or_delete(connection, "views", ("view", "key"), {k: None if v is None else (v,) for k, v in batch.views.items()})
+    _upsert_or_delete(
+        connection, "views", ("view", "key"), {k: None if v is None else (v,) for k, v in batch.views.items()}
+    )
     _upsert_or_delete(connection, "approvals", ("id",), {(k,): v for k, v in batch.approvals.items()})
     connection.executemany("INSERT OR IGNORE INTO shapes VALUES (?,?)", batch.shapes)
     connection.executemany("INSERT INTO dead_letters VALUES (?,?,?,?)", batch.dead)

@@ -69,7 +69,13 @@ class Calls:
             )
 
     def spawn(
-        self, function: Function, fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: int, done: Done
+        self,
+        function: Function,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        timeout: int,
+        done: Done,
     ) -> asyncio.Future[Any]:
         """Run ``fn`` as a task or in a thread. The future can be cancelled; a thread goes on all the same."""
         started = time.perf_counter_ns()
@@ -116,8 +122,9 @@ async def _run(fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
         return result
     if not timeout:
         return await result
+    scope = asyncio.timeout(timeout / 1e9)
     try:
-        async with asyncio.timeout(timeout / 1e9) as scope:
+        async with scope:
             return await result
     except TimeoutError:
         if scope.expired():

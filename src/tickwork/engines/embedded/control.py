@@ -1,7 +1,7 @@
 """The control socket: other processes ask the owner of a tape to act for them.
 
 One JSON object a line each way over a Unix socket beside the tape (mode 0600): ``{"verb": "cancel", "run": "r12"}`` is
-answered ``{"ok": ...}`` or ``{"error": {"type": ..., "args": [...]}}``. The answer comes when what was asked is on disk.
+answered ``{"ok": ...}`` or ``{"error": {"type": ..., "args": [...]}}``, when what was asked is on disk.
 """
 
 from __future__ import annotations
@@ -83,10 +83,14 @@ class Control:
         try:
             request = json.loads(line)
             if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
-                raise InvalidInput("request", line[:100].decode(errors="replace"), 'an object such as {"verb": "status"}')
+                raise InvalidInput(
+                    "request", line[:100].decode(errors="replace"), 'an object such as {"verb": "status"}'
+                )
             verb = self._verbs.get(request.pop("verb"))
             if verb is None:
-                raise InvalidInput("verb", line[:100].decode(errors="replace"), "one of " + ", ".join(sorted(self._verbs)))
+                raise InvalidInput(
+                    "verb", line[:100].decode(errors="replace"), "one of " + ", ".join(sorted(self._verbs))
+                )
             return {"ok": msgspec.to_builtins(await verb(**request))}
         except (TickworkError, TypeError, ValueError) as error:
             return {"error": bytes(encode_error(error)[0]).decode()}

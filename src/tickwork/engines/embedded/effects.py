@@ -1,12 +1,12 @@
 """Effects: intent on disk, then the call; when nobody knows what happened, look before anything else.
 
-    asked ─ intent recorded ─ barrier (on disk) ─ call ─┬─ value ──────────────────────────── recorded, delivered
-                                                        ├─ certain error (refused, rejected …) recorded, delivered
-                                                        ├─ not sent: wait, call again (same key)
-                                                        └─ unknown ─ look up ─┬─ found ────── recorded, delivered
-      after a crash: an intent without an outcome is unknown ─────┘           ├─ not found, and still so after the
-                                                                              │  grace: call again (same key)
-                                                                              └─ the look-up failed: look again
+asked ─ intent recorded ─ barrier (on disk) ─ call ─┬─ value ──────────────────────────── recorded, delivered
+                                                    ├─ certain error (refused, rejected …) recorded, delivered
+                                                    ├─ not sent: wait, call again (same key)
+                                                    └─ unknown ─ look up ─┬─ found ────── recorded, delivered
+  after a crash: an intent without an outcome is unknown ─────┘           ├─ not found, and still so after the
+                                                                          │  grace: call again (same key)
+                                                                          └─ the look-up failed: look again
 """
 
 from __future__ import annotations
@@ -161,7 +161,9 @@ class Effects:
                 error = InvalidInput(f"lookup of effect {ask.name!r}", answer, "Found(value) or NotFound()")
             # its own count: attempts at the effect have a limit, looking has none
             pend.lost_at = 0
-            _log.warning("[%s] effect %r is unknown and its look-up failed: %s", pend.run.id, ask.name, self._named(pend, error))
+            _log.warning(
+                "[%s] effect %r is unknown and its look-up failed: %s", pend.run.id, ask.name, self._named(pend, error)
+            )
             self._later(pend, self._now() + LOOK_AGAIN.wait(min(pend.failures + 1, 8), 0), self._look)
 
     def _not_found(self, pend: Pend, ask: Effect) -> None:

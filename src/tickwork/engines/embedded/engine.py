@@ -17,17 +17,18 @@ from tickwork.core.event import Event
 from tickwork.core.tape import Record
 from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
-from tickwork.engines.embedded.batch import Batch
 from tickwork.engines.embedded.calls import Calls
 from tickwork.engines.embedded.control import Control
+from tickwork.engines.embedded.crank import Crank
 from tickwork.engines.embedded.effects import Effects
 from tickwork.engines.embedded.events import Events
-from tickwork.engines.embedded.family import Family, check_id, ending_of, same_input
+from tickwork.engines.embedded.family import Family, check_id, same_input
 from tickwork.engines.embedded.fork import copied_before
 from tickwork.engines.embedded.handle import Handle
 from tickwork.engines.embedded.live import Ending, LiveRun, Pend
 from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.log import Log
+from tickwork.engines.embedded.owner import Owner
 from tickwork.engines.embedded.queries import ApprovalInfo, DeadLetter, Queries, RunDetail, RunInfo
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.runs import Runs
@@ -95,11 +96,6 @@ class Engine:
         self._lock: OwnerLock | None = None
         self._control: Control | None = None
         self._opened = False
-        self._scheduled = False
-        self._failed = asyncio.Event()
-        self._watchers: dict[int, list[asyncio.Future[Ending]]] = {}
-        self._pushing: set[asyncio.Future[Any]] = set()
-        """Futures whose waiters let virtual time pass."""
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
@@ -131,9 +127,9 @@ class Engine:
         self._recover()
         await self._log.durable()
         if self._memory is None:
-            self._control = Control(self.path, self._control_verbs())
+            self._control = Control(self.path, Owner(self).verbs())
             await self._control.start()
-        self._tick()
+        self._crank.start()
 
     def _connect(self) -> None:
         if self._memory is not None:
@@ -146,13 +142,12 @@ class Engine:
         next_seq, last_at = self._reader.end()
         self.clock.floor(last_at)
         self._log = log = Log(self.clock, next_seq)
-        log.on_commit, log.on_fault = self._on_commit, self._on_fault
         self._runs = runs = Runs(self.clock, log, self._reader, self._workflows, self._hot_max)
         self._views = Views(log, self.clock, self._reader, self._view_list)
         self._events = Events(runs, self._reader, self._views, list(self._workflows.values()))
         runs.timers = self._timers = Timers(self.clock, log, self._reader, self._wake, self._events.publish_delayed)
-        self._timers.on_fired = self._kick
         self._calls = Calls(self.clock.virtual)
+        self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
         self._family = Family(runs)
         self._wire()
         if self._memory is not None:
@@ -166,7 +161,6 @@ class Engine:
         """Who answers what."""
         runs, events, family, views = self._runs, self._events, self._family, self._views
         runs._stop_work = self._stop_work
-        runs.on_ready = self._kick
         runs.answerers = {
             Step: Steps(runs, self._calls).answer,
             Effect: Effects(runs, self._calls).answer,
@@ -185,7 +179,9 @@ class Engine:
     def _recover(self) -> None:
         """Record the opening, and queue every run that has something to do."""
         runs, log = self._runs, self._log
-        runs.openings = [(seq, nonce) for seq, nonce in self._reader.rows("SELECT seq, nonce FROM openings ORDER BY seq")]
+        runs.openings = [
+            (seq, nonce) for seq, nonce in self._reader.rows("SELECT seq, nonce FROM openings ORDER BY seq")
+        ]
         nonce = self._nonce(len(runs.openings))
         seq = log.outside(Record("opened", self.clock.now(), key=nonce))
         runs.openings.append((seq, nonce))
@@ -209,7 +205,7 @@ class Engine:
         self._opened = False
         if self._control is not None:
             await self._control.stop()
-        self._timers.stop()
+        self._crank.stop()
         if self._log.fault is None:
             self._log.flush_now()
             while self._log.batch or (self._log.writer is not None and self._log.writer.busy):
@@ -222,7 +218,7 @@ class Engine:
     def kill(self) -> None:
         """Stop as if the process had died: nothing more is written. For tests."""
         self._opened = False
-        self._timers.stop()
+        self._crank.stop()
         self._log.fault = self._log.fault or TapeError("killed")
         self._shut()
 
@@ -241,11 +237,9 @@ class Engine:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        error = self._log.fault or TapeError("the engine was closed; the run goes on when it is opened again")
-        for future in [f for futures in self._watchers.values() for f in futures] + list(self._pushing):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # whoever waited may be gone already
+        self._crank.give_up(
+            self._log.fault or TapeError("the engine was closed; the run goes on when it is opened again")
+        )
 
     # -- starting and emitting ------------------------------------------------------------------------------------
 
@@ -274,12 +268,10 @@ class Engine:
                 same_input(self._runs, found, id, workflow, encoded)
                 return Handle(self, id, found, workflow)
         run = self._runs.start(workflow, encoded, given_id=id, owner=owner)
-        self._pump()
+        self._crank.pump()
         return Handle(self, run.id, run.seq, workflow)
 
-    async def emit(
-        self, event: Event, *, delay: str | None = None, at: datetime | None = None
-    ) -> int:
+    async def emit(self, event: Event, *, delay: str | None = None, at: datetime | None = None) -> int:
         """Publish an event; on return it is on disk, with the runs it started. Returns its position.
 
         Raises:
@@ -306,7 +298,7 @@ class Engine:
             self._timers.delayed(seq, due)
         else:
             seq = self._events.publish(event)
-        self._pump()
+        self._crank.pump()
         return seq
 
     async def durable(self) -> None:
@@ -380,10 +372,14 @@ class Engine:
         await self.durable()
         row = self.queries.row(id)
         if row.status != Status.DEAD:
-            raise InvalidInput("run", f"{id}, which is {Status(row.status).name.lower()}", "a dead run (see dead_letters)")
+            raise InvalidInput(
+                "run", f"{id}, which is {Status(row.status).name.lower()}", "a dead run (see dead_letters)"
+            )
         run = self._runs.load(row.seq)
         if run is None:
-            raise InvalidInput("run", id, f"a run whose workflow is registered ({row.workflow!r} version {row.version})")
+            raise InvalidInput(
+                "run", id, f"a run whose workflow is registered ({row.workflow!r} version {row.version})"
+            )
         self._runs.redrive(run)
         await self._done()
 
@@ -419,13 +415,17 @@ class Engine:
             InvalidInput: no such run or step, or neither ``into`` nor ``live``.
         """
         if into is None and not live:
-            raise InvalidInput("fork", "neither into nor live", "into=<an engine of a world>, or live=True to act for real")
+            raise InvalidInput(
+                "fork", "neither into nor live", "into=<an engine of a world>, or live=True to act for real"
+            )
         await self.durable()
         row = self.queries.row(id)
         target = into or self
         workflow = target._workflows.get((row.workflow, row.version))
         if workflow is None:
-            raise InvalidInput("fork", f"{row.workflow!r} version {row.version}", "a workflow the target engine was given")
+            raise InvalidInput(
+                "fork", f"{row.workflow!r} version {row.version}", "a workflow the target engine was given"
+            )
         input, copied = copied_before(self._reader.history(row.tail), from_step, id)
         if changed_input is not None:
             input = workflow.encode_input(changed_input)
@@ -435,7 +435,7 @@ class Engine:
                 raise InvalidInput("fork(new_id=)", new_id, "an id that no run has")
         record = Record("copied", target.clock.now(), name=id, value=copied)
         run = target._runs.start(workflow, input, given_id=new_id, owner=row.owner, copied=record)
-        target._pump()
+        target._crank.pump()
         await target.durable()
         return Handle(target, run.id, run.seq, workflow)
 
@@ -451,7 +451,7 @@ class Engine:
         return run
 
     async def _done(self) -> None:
-        self._pump()
+        self._crank.pump()
         await self.durable()
 
     # -- questions ------------------------------------------------------------------------------------------------
@@ -498,135 +498,65 @@ class Engine:
         await self.durable()
         return done
 
+    def status(self) -> dict[str, Any]:
+        """Counts of runs by status, the last position on disk, and how many runs are in memory."""
+        return {"runs": self.queries.counts(), "seq": self._log.durable_seq, "inMemory": len(self._runs.hot)}
+
+    @property
+    def workflows(self) -> list[Workflow]:
+        """What the engine was given."""
+        return list(self._workflows.values())
+
+    @property
+    def event_classes(self) -> Mapping[tuple[str, int], type[Event]]:
+        """Events the engine knows, by name and version."""
+        return self._events.classes
+
     # -- time -----------------------------------------------------------------------------------------------------
 
     async def settled(self) -> None:
         """Return when nothing is left to do and no timer is set. In virtual time this lets all of it pass."""
         while True:
-            self._pump()
-            if self._idle() and self._timers.next_due() is None:
-                await self.durable()
-                if self._idle():
-                    return
-            future = self.push()
-            await future
+            await self.idle()
+            if self._timers.next_due() is None:
+                return
+            if self.clock.virtual:
+                await self._crank.push()
+            else:
+                await asyncio.sleep(0.001)
 
     async def idle(self) -> None:
         """Return when nothing is under way; timers may still be set. No virtual time passes."""
         while True:
-            self._pump()
+            self._check_open()
+            self._crank.pump()
             await self.durable()
-            if self._idle():
+            if self._crank.idle():
                 return
             await asyncio.sleep(0)
 
     async def failed(self) -> None:
         """Return when the engine has stopped because of its disk."""
-        await self._failed.wait()
+        await self._crank.failed.wait()
 
     @property
     def fault(self) -> TapeError | None:
         """Why the engine has stopped, if it has."""
         return self._log.fault
 
-    def push(self) -> asyncio.Future[None]:
-        """A future done after the next jump of virtual time; waiting for it is what lets the time pass."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._check_open()
-        self._pushing.add(future)
-        self._kick()
-        return future
+    def at(self, time: int, future: asyncio.Future[None]) -> None:
+        """Resolve a future at a time (ns of the engine's clock)."""
+        self._timers.call(time, lambda: None if future.done() else future.set_result(None))
 
     def watch(self, seq: int) -> asyncio.Future[Ending]:
         """A future for how a run ends, once that is on disk."""
-        future: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._check_open()
-        run = self._runs.hot.get(seq)
-        if run is not None and run.ending is not None and run.batch <= self._log.committed:
-            future.set_result(run.ending)
-        elif run is None and seq in self._runs.stuck:
-            future.set_result(self._runs.stuck[seq])
-        elif run is None and (row := self._reader.run(seq)) is not None and Status(row.status).finished:
-            future.set_result(ending_of(self._runs, seq))
-        else:
-            self._watchers.setdefault(seq, []).append(future)
-            self._log.flush_now()
-            self._kick()
-        return future
-
-    # -- turning the crank ----------------------------------------------------------------------------------------
+        return self._crank.watch(seq)
 
     def _check_open(self) -> None:
         if self._opened and self._log.fault is None:
             return
         raise (self._log.fault if self._opened else None) or TapeError("the engine is not open")
-
-    def _kick(self) -> None:
-        """Take turns soon."""
-        if not self._scheduled and self._opened and not self._runs.turning:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._soon)
-
-    def _soon(self) -> None:
-        self._scheduled = False
-        if self._opened:
-            self._pump()
-
-    def _pump(self) -> None:
-        """Take turns now, for a slice; then see to the disk and, when all is idle, to virtual time."""
-        if self._log.fault is not None or self._runs.turning:
-            return
-        try:
-            more = self._runs.pump()
-        except TapeError as fault:
-            self._log._fail(fault)
-            return
-        self._log.flush()
-        if more and not self._log.full:
-            self._kick()
-        elif self.clock.virtual and not more:
-            self._log.flush_now()
-            if self._pushing or self._watchers:
-                # a few rounds of the loop first: whoever just got an answer may have something to do at this time
-                self._hop(3)
-
-    def _hop(self, left: int) -> None:
-        if self._scheduled or not self._opened:
-            return
-        if left:
-            asyncio.get_running_loop().call_soon(self._hop, left - 1)
-        elif self._idle() and self._anybody_waits():
-            self._jump()
-
-    def _anybody_waits(self) -> bool:
-        return bool(self._pushing) or any(not f.done() for futures in self._watchers.values() for f in futures)
-
-    def _idle(self) -> bool:
-        return not self._runs.ready and not self._calls.running and not self._log.batch and not self._log.batch.after
-
-    def _jump(self) -> None:
-        """Nothing is left to do at this time: go to the next timer."""
-        due = self._timers.next_due() if self.clock.virtual else None
-        if due is not None:
-            self.clock.jump(due)
-            self._timers.fire_due()
-        pushing, self._pushing = self._pushing, set()
-        for future in pushing:
-            if not future.done():
-                future.set_result(None)
-        if due is not None:
-            self._kick()
-
-    def _tick(self) -> None:
-        """Once at the start, and then every second by the timers' own alarm."""
-        self._timers.rearm()
-        self._kick()
-        if not self.clock.virtual:
-            self._timers.call(self.clock.now() + self._park_after // 4, self._park_idle)
-
-    def _park_idle(self) -> None:
-        self._runs.park_idle(self.clock.now() - self._park_after)
-        self._timers.call(self.clock.now() + max(self._park_after // 4, 50_000_000), self._park_idle)
 
     def _wake(self, seq: int) -> None:
         if seq not in self._runs.hot:
@@ -637,63 +567,6 @@ class Engine:
             pend.task.cancel()
             pend.task = None
         self._events.parked(pend)
-
-    def _on_commit(self, batch: Batch) -> None:
-        for run in batch.ended:
-            if run.batch > batch.number:
-                continue  # it has gone on since: redriven
-            if self._runs.hot.get(run.seq) is run:
-                del self._runs.hot[run.seq]
-                self._runs.ids.pop(run.id, None)
-            for future in self._watchers.pop(run.seq, ()):
-                if not future.done():
-                    future.set_result(run.ending)
-        if self._runs.ready:
-            self._kick()
-
-    def _on_fault(self, fault: TapeError) -> None:
-        self._timers.stop()
-        for future in [f for futures in self._watchers.values() for f in futures] + list(self._pushing):
-            if not future.done():
-                future.set_exception(fault)
-        self._watchers.clear()
-        self._failed.set()
-
-    # -- other processes ------------------------------------------------------------------------------------------
-
-    def _control_verbs(self) -> dict[str, Any]:
-        return {
-            "status": self._status,
-            "start": self._start_named,
-            "emit": self._emit_named,
-            "cancel": lambda run, reason="": self.cancel(run, reason),
-            "pause": lambda run: self.pause(run),
-            "resume": lambda run: self.resume(run),
-            "redrive": lambda run: self.redrive(run),
-            "approve": lambda id, yes, by="": self.approve(id, bool(yes), by),
-        }
-
-    async def _status(self) -> dict[str, Any]:
-        await self.durable()
-        return {"runs": self.queries.counts(), "seq": self._log.durable_seq, "inMemory": len(self._runs.hot)}
-
-    async def _start_named(
-        self, workflow: str, input: Any = None, id: str | None = None, version: int | None = None, owner: str = ""
-    ) -> str:
-        known = [w for w in self._workflows.values() if w.name == workflow and version in (None, w.version)]
-        if not known:
-            names = ", ".join(sorted({name for name, _ in self._workflows}))
-            raise InvalidInput("workflow", workflow, f"one of {names}")
-        newest = max(known, key=lambda w: w.version)
-        return (await self.start(newest, input, id=id, owner=owner)).id
-
-    async def _emit_named(self, name: str, payload: Any = None) -> int:
-        classes = [cls for (known, _), cls in self._events.classes.items() if known == name]
-        if not classes:
-            names = ", ".join(sorted({known for known, _ in self._events.classes}))
-            raise InvalidInput("event", name, f"one of {names}")
-        newest = max(classes, key=lambda cls: cls.event_version)
-        return await self.emit(newest.make(**(payload or {})))
 
 
 def _registry(workflows: Sequence[Workflow]) -> dict[tuple[str, int], Workflow]:
@@ -710,5 +583,3 @@ def _registry(workflows: Sequence[Workflow]) -> dict[tuple[str, int], Workflow]:
             )
         found[key] = workflow
     return found
-
-

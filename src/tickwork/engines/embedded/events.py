@@ -104,7 +104,7 @@ class Events:
             self._log.batch.events.append((record.name, published))
 
     def route(self, seq: int, event: Event, raw: Raw) -> None:
-        """Hand a recorded event to views, workflows and waiting runs. What it causes is recorded before this returns."""
+        """Hand a recorded event to views, workflows and waiting runs; what it causes is recorded when this returns."""
         name = event.event_name
         self._log.batch.events.append((name, seq))
         recent = self._recent.get(name)

@@ -7,12 +7,13 @@ from typing import Any
 
 from msgspec import Raw
 
-from tickwork.core.asks import Again, Approval, Call, Mishap, Start
+from tickwork.core.asks import Again, Approval, Call, Mishap
 from tickwork.core.codec import decode_error, encode_error
 from tickwork.core.drive import PENDING, Failure, Waiting
 from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.live import Ending, LiveRun, Pend
+from tickwork.engines.embedded.reader import started
 from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput, RunCancelled
@@ -38,10 +39,9 @@ class Family:
 
     def start(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
         """Answer a ``Start`` with the child's id."""
-        ask: Start = waiting.ask  # type: ignore[assignment]
         id, child = self._child(run, waiting, awaited=False)
         self._note(run, waiting, Raw(f'"{id}"'.encode()) if child else NOTHING, NOTHING, late, ref=child)
-        return id if ask else id
+        return id
 
     def call(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
         """Start the child, or find it again after a crash, and wait for its end."""
@@ -59,7 +59,9 @@ class Family:
         ask: Any = waiting.ask
         workflow: Workflow = ask.workflow
         if self._runs.workflows.get((workflow.name, workflow.version)) is not workflow:
-            raise InvalidInput("workflow", workflow.name, "a workflow that the engine was given (Engine(workflows=[...]))")
+            raise InvalidInput(
+                "workflow", workflow.name, "a workflow that the engine was given (Engine(workflows=[...]))"
+            )
         input = workflow.encode_input(ask.input)
         if ask.id:
             check_id(ask.id)
@@ -69,9 +71,7 @@ class Family:
             same_input(self._runs, found, id, workflow, input)
             return id, found
         parent_ask = f"{waiting.branch.path}|{waiting.no}" if awaited else ""
-        child = self._runs.start(
-            workflow, input, given_id=id, owner=run.owner, parent=run.seq, parent_ask=parent_ask
-        )
+        child = self._runs.start(workflow, input, given_id=id, owner=run.owner, parent=run.seq, parent_ask=parent_ask)
         return id, child.seq
 
     @staticmethod
@@ -168,7 +168,11 @@ class Family:
         given = self._answers.pop(id, None)
         if given is None and late:
             entries = self._runs.reader.events(ANSWERED + id, 0, self._log.next_seq)
-            given = entries[0].record.value == Raw(b"true") or bytes(entries[0].record.value) == b"true" if entries else None
+            given = (
+                entries[0].record.value == Raw(b"true") or bytes(entries[0].record.value) == b"true"
+                if entries
+                else None
+            )
         if given is None and ask.due and ask.due <= self._now():
             given = False
         if given is not None:
@@ -266,7 +270,9 @@ def check_id(id: Any) -> None:
     """
     good = isinstance(id, str) and 0 < len(id) <= 200 and id.isprintable() and not any(c in id for c in " /?#%")
     if not good or (id[0] == "r" and id[1:].isdigit()):
-        expected = "1 to 200 printable characters without spaces, /, ?, # and %, and not 'r' and digits (those are ours)"
+        expected = (
+            "1 to 200 printable characters without spaces, /, ?, # and %, and not 'r' and digits (those are ours)"
+        )
         raise InvalidInput("run id", id, expected)
 
 
@@ -275,8 +281,6 @@ def same_input(runs: Runs, seq: int, id: str, workflow: Workflow, input: Raw) ->
     Raises:
         InvalidInput: the run of this id has another input, or is of another workflow.
     """
-    from tickwork.engines.embedded.reader import started
-
     run = runs.hot.get(seq)
     if run is not None:
         name, given = run.workflow.name, bytes(run.input)
@@ -288,4 +292,8 @@ def same_input(runs: Runs, seq: int, id: str, workflow: Workflow, input: Raw) ->
         raise InvalidInput("run id", id, f"an id that no other run has: it belongs to a run of {name!r}")
     if given != bytes(input):
         text = given[:120].decode(errors="replace")
-        raise InvalidInput(f"input of run {id!r}", bytes(input)[:120].decode(errors="replace"), f"the input it was started with, {text}; or another id")
+        raise InvalidInput(
+            f"input of run {id!r}",
+            bytes(input)[:120].decode(errors="replace"),
+            f"the input it was started with, {text}; or another id",
+        )

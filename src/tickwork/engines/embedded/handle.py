@@ -51,7 +51,7 @@ class Handle:
         if deadline is None:
             return await future
         expired = asyncio.get_running_loop().create_future()
-        self._engine._timers.call(deadline, lambda: expired.done() or expired.set_result(None))
+        self._engine.at(deadline, expired)
         await asyncio.wait({future, expired}, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
             expired.cancel()

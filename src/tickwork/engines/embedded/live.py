@@ -47,8 +47,8 @@ class LiveRun:
 
     __slots__ = (
         "active", "again", "attempt", "batch", "cancelled", "chunk", "chunk_batch", "chunk_next", "course", "drive",
-        "ending", "event", "given_id", "id", "input", "key", "owner", "parent", "parent_ask", "paused", "pends", "queued", "resuming", "runs",
-        "seq", "since", "started_at", "status", "tail", "wake_at", "workflow",
+        "ending", "event", "given_id", "id", "input", "key", "owner", "parent", "parent_ask",
+        "paused", "pends", "queued", "resuming", "runs", "seq", "since", "started_at", "status", "tail", "wake_at", "workflow",
     )  # fmt: skip
 
     def __init__(

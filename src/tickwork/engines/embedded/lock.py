@@ -38,7 +38,9 @@ class OwnerLock:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise TapeError(f"{path} cannot be written ({error.strerror}): give the tape a path in a writable folder") from None
+            raise TapeError(
+                f"{path} cannot be written ({error.strerror}): give the tape a path in a writable folder"
+            ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

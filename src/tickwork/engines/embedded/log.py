@@ -130,7 +130,7 @@ class Log:
     def written(self, batch: Batch, error: BaseException | None) -> None:
         """The writer has finished a batch."""
         if error is not None:
-            self._fail(error)
+            self.fail(error)
             return
         self.committed = batch.number
         self.durable_seq = self._written_to
@@ -140,10 +140,15 @@ class Log:
         self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
         self.flush()
 
-    def _fail(self, error: BaseException) -> None:
-        fault = error if isinstance(error, TapeError) else TapeError(
-            f"the tape cannot be written ({type(error).__name__}: {error}). The engine has stopped; whatever was "
-            "acknowledged is on disk, nothing else was. Free or replace the disk and start again"
+    def fail(self, error: BaseException) -> None:
+        """Stop for good: tell everybody who waits."""
+        fault = (
+            error
+            if isinstance(error, TapeError)
+            else TapeError(
+                f"the tape cannot be written ({type(error).__name__}: {error}). The engine has stopped; whatever was "
+                "acknowledged is on disk, nothing else was. Free or replace the disk and start again"
+            )
         )
         self.fault = fault
         _log.critical("%s", fault)

@@ -27,7 +27,7 @@ class RunInfo:
     workflow: str
     version: int
     status: str
-    """``running``, ``waiting``, ``paused``, ``stranded``, ``diverged``, ``done``, ``dead``, ``cancelled``, ``continued``."""
+    """The name of a ``Status`` in lower case: ``running``, ``waiting``, ``done`` ..."""
     attempt: int
     owner: str
     key: str
@@ -121,7 +121,9 @@ class Queries:
 
     def counts(self) -> dict[str, int]:
         """How many runs there are in each status."""
-        return {Status(s).name.lower(): n for s, n in self.reader.rows("SELECT status, count(*) FROM runs GROUP BY status")}
+        return {
+            Status(s).name.lower(): n for s, n in self.reader.rows("SELECT status, count(*) FROM runs GROUP BY status")
+        }
 
     def show(self, id: str) -> RunDetail:
         """A run with its records.
@@ -155,11 +157,15 @@ class Queries:
         row = self.reader.run_named(id)
         if row is None:
             near = [other.id for other in self.runs(limit=3)]
-            raise InvalidInput("run", id, "the id of a run on this tape" + (f", such as {', '.join(near)}" if near else ""))
+            raise InvalidInput(
+                "run", id, "the id of a run on this tape" + (f", such as {', '.join(near)}" if near else "")
+            )
         return row
 
     def _waiting(self, row: RunRow, course: Course) -> list[str]:
-        waits = [f"effect {entry.record.name!r} is under way (key {entry.record.key})" for entry in course.open.values()]
+        waits = [
+            f"effect {entry.record.name!r} is under way (key {entry.record.key})" for entry in course.open.values()
+        ]
         if row.wake_at:
             waits.append(f"the time {from_ns(row.wake_at).isoformat()}")
         waits += [f"an answer to {question!r}" for (question,) in self.reader.rows(
@@ -212,7 +218,7 @@ class Queries:
 
     def tape(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
         """Records after a position, in order, as JSON objects."""
-        found = []
+        found: list[dict[str, Any]] = []
         for _, entry in self.reader.tape(after):
             if limit is not None and len(found) >= limit:
                 break
@@ -222,7 +228,9 @@ class Queries:
     def events(self, *names: str, after: int = 0) -> list[Entry]:
         """All events of these names after a position, in tape order."""
         marks = ",".join("?" * len(names))
-        seqs = self.reader.rows(f"SELECT seq FROM events WHERE name IN ({marks}) AND seq>? ORDER BY seq", (*names, after))
+        seqs = self.reader.rows(
+            f"SELECT seq FROM events WHERE name IN ({marks}) AND seq>? ORDER BY seq", (*names, after)
+        )
         entries = (self.reader.record(seq) for (seq,) in seqs)
         return [entry for entry in entries if entry is not None]
 

@@ -90,9 +90,7 @@ class Reader:
         first = self.one("SELECT max(seq) FROM tape WHERE seq<=?", (after,)) or 0
         cursor = first - 1
         while True:
-            rows = self.rows(
-                "SELECT seq, run, crc, data FROM tape WHERE seq>? ORDER BY seq LIMIT ?", (cursor, page)
-            )
+            rows = self.rows("SELECT seq, run, crc, data FROM tape WHERE seq>? ORDER BY seq LIMIT ?", (cursor, page))
             if not rows:
                 return
             for seq, run, crc, data in rows:
@@ -141,7 +139,9 @@ def entries(seq: int, crc: int, data: bytes) -> list[Entry]:
         TapeCorrupt: the bytes are not what was written.
     """
     if zlib.crc32(data) != crc:
-        raise TapeCorrupt(f"the records from {seq} on do not have the checksum they were written with: restore the tape")
+        raise TapeCorrupt(
+            f"the records from {seq} on do not have the checksum they were written with: restore the tape"
+        )
     try:
         records: list[Record] = decode_chunk(data)
     except msgspec.MsgspecError as error:

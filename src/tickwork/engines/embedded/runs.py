@@ -108,7 +108,9 @@ class Runs:
             event=event,
         )
         who = Started(given_id or "", input, owner, parent or 0, parent_ask, key, since, event)
-        record = Record("started", now, workflow.name, value=Raw(_encode_started(who)), ref=ref, version=workflow.version)
+        record = Record(
+            "started", now, workflow.name, value=Raw(_encode_started(who)), ref=ref, version=workflow.version
+        )
         run.seq = self.log.record(run, record)
         run.id = given_id or f"r{run.seq}"
         if copied is not None:
@@ -128,7 +130,7 @@ class Runs:
             return ""
         try:
             key = workflow.key(workflow.decode_input(input, event))
-        except Exception as error:  # the user's function
+        except Exception as error:  # noqa: BLE001 - the user's function
             _log.error("key of workflow %r failed: %r; its run is started without one", workflow.name, error)
             return ""
         return key if isinstance(key, str) else str(key)
@@ -334,7 +336,7 @@ class Runs:
         if error is None:
             try:
                 raw = run.workflow.result.round_trip(value, f"result of {run.workflow.name!r}")[0]
-            except Exception as refused:  # the result is the body's doing, so is its failure
+            except Exception as refused:  # noqa: BLE001 - the result is the body's doing, so is its failure
                 error = refused
             else:
                 self.log.record(run, Record("done", now, value=raw))
@@ -450,7 +452,7 @@ class Runs:
 
     def park_oldest(self) -> None:
         """Make room: drop the run that has waited longest, if it is on disk."""
-        seq, (run, since) = next(iter(self.parkable.items()))
+        run, _ = next(iter(self.parkable.values()))
         if run.batch > self.log.committed:
             return
         self.park(run)

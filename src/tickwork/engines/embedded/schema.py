@@ -2,7 +2,7 @@
 
 ``tape`` is the truth; every other table is derived from it and written in the same transaction:
 
-* ``tape``     one row a chunk: the records of one turn of one run, or a single record from outside. ``seq`` is the first
+* ``tape``     one row a chunk: the records of one turn of one run, or one record from outside. ``seq`` is the first
                record's position, ``prev`` the run's chunk before (so a run's history is a walk by primary key, and
                no index on runs is kept), ``crc`` a CRC-32 of ``data``.
 * ``runs``     one row a run, keyed by the position of its ``started`` record. ``wake_at``: when the engine must look at
@@ -63,7 +63,9 @@ def connect(path: str, *, vfs: str | None = None, read_only: bool = False) -> ap
         _configure(connection, read_only)
         _prepare(connection, path, read_only)
     except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
-        raise TapeCorrupt(f"{path} is not a readable tape ({error}): restore it from a backup, or move it away") from None
+        raise TapeCorrupt(
+            f"{path} is not a readable tape ({error}): restore it from a backup, or move it away"
+        ) from None
     except apsw.Error as error:
         raise TapeError(f"{path} cannot be opened as a tape: {error}") from None
     return connection

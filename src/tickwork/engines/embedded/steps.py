@@ -34,7 +34,9 @@ class Steps:
         """Run the step on the loop and answer at once, or begin it elsewhere."""
         ask: Step = waiting.ask  # type: ignore[assignment]
         function = function_of(ask.fn)
-        if not self._calls.inline(function, ask.blocking, ask.timeout) or (late and run.course is not None and run.course.tried):
+        if not self._calls.inline(function, ask.blocking, ask.timeout) or (
+            late and run.course is not None and run.course.tried
+        ):
             self._begin(run, waiting)
             return PENDING
         started = time.perf_counter_ns()
@@ -43,7 +45,7 @@ class Steps:
             if hasattr(value, "__await__"):
                 return self._await(run, waiting, value)
             raw, value = function.codec.round_trip(value, ask.name)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the step raises is its outcome
             return self._failed_inline(run, waiting, error, late)
         if self._judge:
             self._calls.timed(function, time.perf_counter_ns() - started, on_loop=True)
@@ -112,7 +114,12 @@ class Steps:
         pend.since = self._clock_now()
         args = () if fn is not ask.fn else ask.args
         pend.task = self._calls.spawn(
-            function_of(ask.fn), fn, args, {}, ask.timeout, lambda value, error, took: self._done(pend, value, error, took)
+            function_of(ask.fn),
+            fn,
+            args,
+            {},
+            ask.timeout,
+            lambda value, error, took: self._done(pend, value, error, took),
         )
 
     def _done(self, pend: Pend, value: Any, error: BaseException | None, took: int) -> None:

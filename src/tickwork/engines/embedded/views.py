@@ -79,9 +79,11 @@ class Views:
             key = view.key(event)
             state = view.fold(self.get(view, key), event)
             data = None if state is None else bytes(view.codec.round_trip(state, f"state of view {view.name!r}")[0])
-        except Exception as error:  # a fold is the user's code; the event has happened all the same
+        except Exception as error:  # noqa: BLE001 - a fold is the user's code; the event has happened all the same
             self._broken[view.name] = encode_error(error)[1]
-            _log.error("view %r cannot fold %s and is closed until it is mended: %r", view.name, event.event_name, error)
+            _log.error(
+                "view %r cannot fold %s and is closed until it is mended: %r", view.name, event.event_name, error
+            )
         else:
             self._set(view, key, data)
 

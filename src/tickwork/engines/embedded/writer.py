@@ -63,9 +63,7 @@ class InlineWriter:
 class ThreadWriter:
     """Writes in a thread; tells the loop through ``call_soon_threadsafe``."""
 
-    def __init__(
-        self, connection: apsw.Connection, committed: Committed, call_soon: Callable[..., object]
-    ) -> None:
+    def __init__(self, connection: apsw.Connection, committed: Committed, call_soon: Callable[..., object]) -> None:
         self._connection = connection
         self._committed = committed
         self._call_soon = call_soon
@@ -98,7 +96,7 @@ class ThreadWriter:
             if batch is not None:
                 try:
                     write(self._connection, batch)
-                except BaseException as error:  # a fault must reach the loop, whatever it is
+                except BaseException as error:  # noqa: BLE001 - a fault must reach the loop, whatever it is
                     self._report(batch, error)
                     return
                 self._report(batch, None)

@@ -1,0 +1,56 @@
+"""What the owner of a tape does for other processes: the verbs of its control socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tickwork.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tickwork.engines.embedded.engine import Engine
+
+
+class Owner:
+    """The verbs of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def verbs(self) -> dict[str, Any]:
+        """Verb -> coroutine function of the request's fields."""
+        engine = self._engine
+        return {
+            "status": self.status,
+            "start": self.start,
+            "emit": self.emit,
+            "cancel": lambda run, reason="": engine.cancel(run, reason),
+            "pause": lambda run: engine.pause(run),
+            "resume": lambda run: engine.resume(run),
+            "redrive": lambda run: engine.redrive(run),
+            "approve": lambda id, yes, by="": engine.approve(id, bool(yes), by),
+        }
+
+    async def status(self) -> dict[str, Any]:
+        """Counts of runs, the last position on disk, and how many runs are in memory."""
+        await self._engine.durable()
+        return self._engine.status()
+
+    async def start(
+        self, workflow: str, input: Any = None, id: str | None = None, version: int | None = None, owner: str = ""
+    ) -> str:
+        """Start a run of a workflow by name; returns the run's id."""
+        known = [w for w in self._engine.workflows if w.name == workflow and version in (None, w.version)]
+        if not known:
+            names = ", ".join(sorted({w.name for w in self._engine.workflows}))
+            raise InvalidInput("workflow", workflow, f"one of {names}")
+        newest = max(known, key=lambda w: w.version)
+        return (await self._engine.start(newest, input, id=id, owner=owner)).id
+
+    async def emit(self, name: str, payload: Any = None) -> int:
+        """Publish an event by name; returns its position."""
+        classes = [cls for (known, _), cls in self._engine.event_classes.items() if known == name]
+        if not classes:
+            names = ", ".join(sorted({known for known, _ in self._engine.event_classes}))
+            raise InvalidInput("event", name, f"one of {names}")
+        newest = max(classes, key=lambda cls: cls.event_version)
+        return await self._engine.emit(newest.make(**(payload or {})))
