@@ -24,6 +24,9 @@ class Ask(msgspec.Struct, frozen=True, eq=False, gc=True):
     def __await__(self) -> Generator[Any, Any, Any]:
         return (yield self)
 
+    def __str__(self) -> str:
+        return f"result of {self.kind} {getattr(self, 'name', '')!r}"
+
 
 class Step(Ask, frozen=True, eq=False):
     """Read or compute; remember the result."""

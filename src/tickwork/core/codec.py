@@ -74,8 +74,8 @@ class Codec:
             self._dump = adapter.dump_json
             return lambda data: adapter.validate_json(bytes(data))
 
-    def round_trip(self, value: Any, what: str) -> tuple[Raw, Any]:
-        """Encode ``value`` and return its bytes with what a later reader will see.
+    def round_trip(self, value: Any, what: object) -> tuple[Raw, Any]:
+        """Encode ``value`` and return its bytes with what a later reader will see; ``what`` names it in errors.
 
         Raises:
             InvalidInput: it cannot be put on the tape, or would come back as something else, or is too large.
@@ -87,12 +87,12 @@ class Codec:
             decoded = self._decode(data)
         except (ValueError, NotImplementedError) as error:  # msgspec's and pydantic's validation errors are ValueErrors
             expected = f"a value of its annotation {_name(self.annotation)} ({error})"
-            raise InvalidInput(what, repr(value)[:200], expected) from None
+            raise InvalidInput(str(what), repr(value)[:200], expected) from None
         if self.untyped and decoded != value:
-            check_lossless(value, decoded, what)
+            check_lossless(value, decoded, str(what))
         return Raw(data), decoded
 
-    def encode(self, value: Any, what: str) -> bytes:
+    def encode(self, value: Any, what: object) -> bytes:
         """Encode ``value``.
 
         Raises:
@@ -102,11 +102,11 @@ class Codec:
             data = self._dump(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInput(
-                what, type(value).__name__, f"a value that JSON can hold; {error} cannot be put on the tape"
+                str(what), type(value).__name__, f"a value that JSON can hold; {error} cannot be put on the tape"
             ) from None
         if len(data) > MAX_VALUE:
             raise InvalidInput(
-                what,
+                str(what),
                 f"{len(data):,} bytes",
                 f"at most {MAX_VALUE:,} bytes of JSON; store it elsewhere (a file, a table, a recording) and return "
                 "its path or key",

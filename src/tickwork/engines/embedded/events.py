@@ -70,8 +70,12 @@ class Events:
         self._waiting: dict[int, list[Pend]] = {}
         self._hot_shapes: dict[str, dict[tuple[str, ...], int]] = {}
         self._cold_shapes: dict[str, set[tuple[str, ...]]] = {}
+        """Shapes that parked runs may wait for: those on the tape when it was opened, and those parked since."""
+        self._written_shapes: set[tuple[str, tuple[str, ...]]] = set()
         for name, fields in reader.rows("SELECT event, fields FROM shapes"):
-            self._cold_shapes.setdefault(name, set()).add(tuple(fields.split(",")) if fields else ())
+            shape = tuple(fields.split(",")) if fields else ()
+            self._cold_shapes.setdefault(name, set()).add(shape)
+            self._written_shapes.add((name, shape))
         self._recent: dict[str, Recent] = {}
         self._floor = runs.log.next_seq - 1
         runs._forget_wait = self.forget
@@ -217,7 +221,6 @@ class Events:
     def _set_timer(self, pend: Pend, due: int, fire: Any) -> None:
         pend.due = due
         pend.fire = fire
-        self._runs.timers.pend(pend)
 
     def _record(self, waiting: Waiting, value: Raw, ref: int, late: bool) -> Record:
         ask: Any = waiting.ask
@@ -261,9 +264,8 @@ class Events:
         name = where.event.event_name
         shapes = self._hot_shapes.setdefault(name, {})
         shapes[where.fields] = shapes.get(where.fields, 0) + 1
-        cold = self._cold_shapes.setdefault(name, set())
-        if where.fields not in cold:
-            cold.add(where.fields)
+        if (name, where.fields) not in self._written_shapes:
+            self._written_shapes.add((name, where.fields))
             self._log.batch.shapes.append((name, ",".join(where.fields)))
         row = (where.key, pend.run.seq, _place(pend.waiting))
         self._log.batch.waits_done.discard(row)
@@ -293,8 +295,10 @@ class Events:
 
     def parked(self, pend: Pend) -> None:
         """The run has left memory; its row in ``waits`` takes over."""
-        if type(pend.waiting.ask) is WaitFor:
+        ask = pend.waiting.ask
+        if type(ask) is WaitFor:
             self._unindex(pend)
+            self._cold_shapes.setdefault(ask.name, set()).add(ask.where.fields)
 
     def forget(self, run: LiveRun, pend: Pend) -> None:
         """The ask was dropped."""

@@ -186,7 +186,6 @@ class Family:
         self._log.batch.approvals[id] = (run.seq, ask.name, self._now(), ask.due)
         if ask.due:
             pend.due, pend.fire = ask.due, lambda pend: self._approved(pend, False)
-            self._runs.timers.pend(pend)
         return PENDING
 
     def approve(self, id: str, yes: bool, by: str) -> None:

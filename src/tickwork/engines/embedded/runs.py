@@ -305,6 +305,8 @@ class Runs:
                 busy = True
             elif pend.due and (wake_at is None or pend.due < wake_at):
                 wake_at = pend.due
+        if wake_at is not None:
+            self.timers.run(run, wake_at)
         run.status = Status.RUNNING if busy else Status.WAITING
         run.wake_at = 0 if busy else wake_at
         self.log.row(run)

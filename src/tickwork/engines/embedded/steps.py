@@ -44,7 +44,7 @@ class Steps:
             value = ask.fn(*ask.args)
             if hasattr(value, "__await__"):
                 return self._await(run, waiting, value)
-            raw, value = function.codec.round_trip(value, ask.name)
+            raw, value = function.codec.round_trip(value, ask)
         except Exception as error:  # noqa: BLE001 - whatever the step raises is its outcome
             return self._failed_inline(run, waiting, error, late)
         if self._judge:
@@ -157,7 +157,6 @@ class Steps:
         pend.due = due
         pend.busy = False
         pend.fire = self._again
-        self._runs.timers.pend(pend)
 
     def _again(self, pend: Pend) -> None:
         self._call(pend, pend.waiting.ask.fn)  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """Timers: a heap for the near future, refilled from the tape's tables.
 
-Runs and events that are due within the *horizon* are in the heap; the others are only rows. Each step of the horizon
-is read from the tables once. What a run in memory waits for is always in the heap.
+Runs and events that are due within the *horizon* are in the heap; the others are only rows, in memory or not, so a
+million sleepers cost no memory here. Each step of the horizon is read from the tables once; what is not yet on disk at
+that moment is kept in ``_fresh``. Only what an effect under way waits for is in the heap whenever it is due.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tickwork.core.clock import Clock
-from tickwork.engines.embedded.live import Pend
+from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.log import Log
 from tickwork.engines.embedded.reader import Reader
 
 STEP = 1_000_000_000
 """ns by which the horizon moves."""
+
+FRESH_MAX = 10_000
+"""Entries of ``_fresh`` beyond which those that are on disk by now are dropped."""
 
 
 class Timers:
@@ -35,8 +39,9 @@ class Timers:
         self._heap: list[tuple[int, int, Any]] = []
         self._count = itertools.count()
         self._horizon = 0
-        self._fresh: list[tuple[int, int, int]] = []
-        """Delayed events not yet on disk: due, position, number of their batch."""
+        self._fresh: list[tuple[int, Any, int]] = []
+        """Due beyond the horizon and perhaps not yet on disk: due, what, number of the batch."""
+        self._fresh_max = FRESH_MAX
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0
 
@@ -50,9 +55,13 @@ class Timers:
         return [seq for (seq,) in due]
 
     def pend(self, pend: Pend) -> None:
-        """Call ``pend.fire`` when it is due."""
+        """Call ``pend.fire`` when it is due; for what is under way. What a run waits for comes by ``run``."""
         self._push(pend.due, pend)
         self._arm(pend.due)
+
+    def run(self, run: LiveRun, due: int) -> None:
+        """The first thing that a run in memory waits for is due then."""
+        self._later(due, run)
 
     def call(self, due: int, call: Callable[[], None]) -> None:
         """Call ``call`` at a time; it must itself know whether it is still wanted."""
@@ -67,11 +76,22 @@ class Timers:
 
     def delayed(self, seq: int, due: int) -> None:
         """An event is to be published later."""
+        self._later(due, ("event", seq))
+
+    def _later(self, due: int, what: Any) -> None:
         if due <= self._horizon:
-            self._push(due, ("event", seq))
-        else:
-            self._fresh.append((due, seq, self._log.batch.number))
-        self._arm(due)
+            self._push(due, what)
+            self._arm(due)
+            return
+        self._fresh.append((due, what, self._log.batch.number))
+        if len(self._fresh) > self._fresh_max:
+            self._drop_stale()
+
+    def _drop_stale(self) -> None:
+        """The tables know what is on disk; what is not stays, however much it is."""
+        committed = self._log.committed
+        self._fresh = [fresh for fresh in self._fresh if fresh[2] > committed]
+        self._fresh_max = max(FRESH_MAX, 2 * len(self._fresh))
 
     def _push(self, due: int, what: Any) -> None:
         heapq.heappush(self._heap, (due, next(self._count), what))
@@ -87,13 +107,30 @@ class Timers:
         while heap and heap[0][0] <= now:
             due, _, what = heapq.heappop(heap)
             if isinstance(what, Pend):
-                if what.due == due and what.run.pends.get(what.place) is what:
-                    what.due = 0
-                    what.fire(what)
+                self._fire(what, due)
+            elif isinstance(what, LiveRun):
+                self._fire_run(what, now)
             elif isinstance(what, tuple):
                 (self._wake if what[0] == "run" else self._publish)(what[1])
             else:
                 what()
+
+    @staticmethod
+    def _fire(pend: Pend, due: int) -> None:
+        if pend.due == due and pend.run.pends.get(pend.place) is pend:
+            pend.due = 0
+            pend.fire(pend)
+
+    def _fire_run(self, run: LiveRun, now: int) -> None:
+        """Fire what is due of a run in memory; what is due soon comes back by itself, or by the run's next turn."""
+        due = sorted((pend.due, pend.place) for pend in run.pends.values() if pend.due and not pend.busy)
+        for at, place in due:
+            pend = run.pends.get(place)
+            if pend is not None and at <= now:
+                self._fire(pend, at)
+            elif at > now:
+                self._later(at, run)
+                break
 
     def _advance(self, horizon: int) -> None:
         """Read the next stretch of the future from the tables."""
@@ -107,15 +144,15 @@ class Timers:
             self._push(at, ("run", seq))
         known = set()
         for seq, at in self._reader.rows("SELECT seq, due FROM delayed WHERE due>? AND due<=?", (since, horizon)):
-            known.add(seq)
+            known.add(("event", seq))
             self._push(at, ("event", seq))
         later = []
-        for due, seq, batch in self._fresh:
+        for due, what, batch in self._fresh:
             if due <= horizon:
-                if seq not in known:
-                    self._push(due, ("event", seq))
+                if isinstance(what, LiveRun) or what not in known:
+                    self._push(due, what)
             elif batch > self._log.committed:
-                later.append((due, seq, batch))
+                later.append((due, what, batch))
         self._fresh = later
 
     def next_due(self) -> int | None:

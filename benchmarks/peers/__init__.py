@@ -1,0 +1,1 @@
+"""What tickwork is held against: the disk itself, plain SQLite, and another durable engine."""
