@@ -4,7 +4,7 @@ from tickwork import Engine, Event, Retry, Run, workflow
 """
 
 from tickwork.core.clock import Clock, VirtualClock
-from tickwork.core.event import Event
+from tickwork.core.event import Alert, Event
 from tickwork.core.retry import Retry
 from tickwork.core.run import Run, Won
 from tickwork.core.saga import Saga
@@ -31,6 +31,7 @@ from tickwork.errors import (
 from tickwork.outcome import Found, NotFound
 
 __all__ = [
+    "Alert",
     "Cancelled",
     "Clock",
     "Engine",

@@ -14,6 +14,7 @@ function and a fingerprint of the arguments. A replay that does not fit raises `
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ from tickwork.core.replay import Course, answer_of
 from tickwork.core.run import Run, Won, seeded
 from tickwork.core.tape import Entry, Record
 from tickwork.errors import Cancelled, ForeignAwait, NonDeterministic
+
+_log = logging.getLogger("tickwork.core")
 
 FOREIGN_MAX = 100
 """A body may catch the error of a foreign await this often before its run fails."""
@@ -119,6 +122,9 @@ class Drive:
         self._patches: dict[str, bool] = {}
         self._random: random.Random | None = None
         self._foreign = 0
+        self.made = 0
+        """Verbs that the body made; each should be awaited."""
+        self._heard = 0
         self.main = Branch(course.root, body(Run(self)))
         self._current = self.main
 
@@ -227,6 +233,7 @@ class Drive:
         """One ask: kept from an earlier attempt, recorded, or live."""
         if not isinstance(ask, Ask):
             return self._refuse_foreign(branch, ask)
+        self._heard += 1
         no = branch.no
         branch.no = no + 1
         if branch.dropped >= 0:
@@ -284,6 +291,7 @@ class Drive:
     def _never_started(self, arm: Branch) -> None:
         if not arm.ended:
             arm.ended = True
+            self._heard += 1  # a bare verb was made for it; a coroutine has made none yet
             arm.coro.close()
             if arm.inside is not None:
                 arm.inside.left -= 1
@@ -293,6 +301,12 @@ class Drive:
         group = branch.inside
         if group is None:
             self.outcome = (value, error)
+            if error is None and self.made > self._heard:
+                _log.error(
+                    "[%s] made %d verbs that it never awaited; they did nothing. Write `await` before each",
+                    self.id,
+                    self.made - self._heard,
+                )
             return
         group.left -= 1
         if not group.decided:

@@ -81,6 +81,15 @@ class Event(BaseModel):
         return self.model_dump_json(by_alias=True).encode()
 
 
+class Alert(Event, name="tickwork/alert"):
+    """Something needs a person. Published by the engine; notifications and workflows may listen to it."""
+
+    run: str
+    """Id of the run it is about."""
+    what: str
+    detail: str
+
+
 def invalid(path: str, error: ValidationError) -> InvalidInput:
     """The first complaint of a pydantic error, as ours: the path of the field, what was found, what is right."""
     first = error.errors(include_url=False)[0]

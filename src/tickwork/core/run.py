@@ -215,7 +215,7 @@ class Run:
 
     def saga(self) -> Saga:
         """``async with run.saga() as saga``: steps and effects whose undos run in reverse when the block fails."""
-        self._ready()
+        self._ready(verb=0)
         return Saga(self)
 
     def approval(self, question: str, timeout: Span | None = None) -> Awaitable[bool]:
@@ -248,7 +248,7 @@ class Run:
 
     def patched(self, change: str) -> bool:
         """Guard a deliberate change: True in runs that reach this line for the first time with the new code."""
-        self._ready(change)
+        self._ready(change, verb=0)
         return self._drive.patched(change)
 
     @property
@@ -271,8 +271,9 @@ class Run:
         """A logger that carries the run's id and is silent in replay."""
         return _RunLog(logging.getLogger("tickwork.run"), self._drive)
 
-    def _ready(self, name: Any = "-", fn: Any = callable) -> None:
+    def _ready(self, name: Any = "-", fn: Any = callable, verb: int = 1) -> None:
         """Refuse what cannot be replayed, before anything is asked."""
+        self._drive.made += verb
         if self._drive.closing:
             # parked: a verb in a `finally` must not run; the body believes it is being closed, and it is
             raise GeneratorExit

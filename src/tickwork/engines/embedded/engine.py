@@ -148,7 +148,7 @@ class Engine:
         runs.timers = self._timers = Timers(self.clock, log, self._reader, self._wake, self._events.publish_delayed)
         self._calls = Calls(self.clock.virtual)
         self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
-        self._family = Family(runs)
+        self._family = Family(runs, self._events.publish)
         self._wire()
         if self._memory is not None:
             log.writer = InlineWriter(self._write_connection, log.written)
@@ -160,7 +160,7 @@ class Engine:
     def _wire(self) -> None:
         """Who answers what."""
         runs, events, family, views = self._runs, self._events, self._family, self._views
-        runs._stop_work = self._stop_work
+        runs.stop_work = self._stop_work
         runs.answerers = {
             Step: Steps(runs, self._calls).answer,
             Effect: Effects(runs, self._calls).answer,

@@ -46,9 +46,11 @@ class LiveRun:
     """A run in memory. It is the driver of its own drive: it hands each live ask to the engine's answerers."""
 
     __slots__ = (
-        "active", "again", "attempt", "batch", "cancelled", "chunk", "chunk_batch", "chunk_next", "course", "drive",
+        "active", "active_since", "again", "attempt", "batch", "cancelled", "chunk", "chunk_batch", "chunk_next",
+        "course", "drive",
         "ending", "event", "given_id", "id", "input", "key", "owner", "parent", "parent_ask",
-        "paused", "pends", "queued", "resuming", "runs", "seq", "since", "started_at", "status", "tail", "wake_at", "workflow",
+        "paused", "pends", "queued", "resuming", "runs", "seq", "since", "started_at", "status", "tail",
+        "wake_at", "workflow",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +99,8 @@ class LiveRun:
         self.ending: Ending | None = None
         self.active = 0
         """ns of this attempt in which a step or an effect was under way."""
+        self.active_since = 0
+        """Since when something has been under way (ns); 0: nothing is. Kept only where the workflow has a time-out."""
         self.batch = 0
         """Number of the batch that holds the run's latest row."""
         self.chunk: list[Record] | None = None

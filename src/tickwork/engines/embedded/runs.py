@@ -26,8 +26,9 @@ from tickwork.core.drive import Drive, Failure, Waiting
 from tickwork.core.event import Event
 from tickwork.core.replay import Course
 from tickwork.core.run import Run
-from tickwork.core.tape import NOTHING, Entry, Record, Started
+from tickwork.core.tape import Entry, Record, Started
 from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.endings import Endings
 from tickwork.engines.embedded.live import Ending, LiveRun, Pend
 from tickwork.engines.embedded.log import Log
 from tickwork.engines.embedded.reader import Reader, started
@@ -69,9 +70,10 @@ class Runs:
         self.hot_max = hot_max
         self.parkable: OrderedDict[int, tuple[LiveRun, int]] = OrderedDict()
         """Runs that merely wait, longest first, with the time since when (ns)."""
+        self.endings = Endings(self)
         self.on_ended: Callable[[LiveRun], None] = lambda run: None
         self.on_ready: Callable[[], None] = lambda: None
-        self._stop_work: Callable[[Pend], None] = lambda pend: None
+        self.stop_work: Callable[[Pend], None] = lambda pend: None
         self._forget_wait: Callable[[LiveRun, Pend], None] = lambda run, pend: None
         self._doomed_call: Callable[[Pend], None] = lambda pend: None
 
@@ -214,9 +216,9 @@ class Runs:
                 drive.deliver(place, answer)
         except (NonDeterministic, InvalidInput) as error:
             # InvalidInput: a record that the code can no longer read
-            self._diverged(run, error)
+            self.endings.diverged(run, error)
         except ForeignAwait as error:
-            self._failed(run, error, self.clock.now())
+            self.endings.failed(run, error)
         else:
             self._settle(run)
         finally:
@@ -251,6 +253,7 @@ class Runs:
             course.since = run.since or run.seq
         run.attempt = course.attempt
         run.active = sum(entry.record.took for entry in course.history)
+        run.active_since = 0
         workflow, input = run.workflow, run.workflow.decode_input(run.input, run.event)
 
         def body(verbs: Run) -> Any:
@@ -286,10 +289,10 @@ class Runs:
         drive = run.drive
         assert drive is not None
         if run.again is not None:
-            self._continue(run)
+            self.endings.continued(run)
             return
         if drive.outcome is not None:
-            self._ended(run, *drive.outcome)
+            self.endings.body_ended(run)
             return
         self.settle(run)
 
@@ -307,6 +310,8 @@ class Runs:
                 wake_at = pend.due
         if wake_at is not None:
             self.timers.run(run, wake_at)
+        if run.workflow.timeout:
+            self.endings.watch_time(run, any(pend.task is not None for pend in run.pends.values()))
         run.status = Status.RUNNING if busy else Status.WAITING
         run.wake_at = 0 if busy else wake_at
         self.log.row(run)
@@ -329,50 +334,7 @@ class Runs:
         if not busy:
             self.drop(run)
 
-    def _ended(self, run: LiveRun, value: Any, error: BaseException | None) -> None:
-        now = self.clock.now()
-        failing = run.course.failing if run.course is not None else None
-        if failing is not None:
-            self._dead(run, failing, now, error)
-            return
-        if error is None:
-            try:
-                raw = run.workflow.result.round_trip(value, f"result of {run.workflow.name!r}")[0]
-            except Exception as refused:  # noqa: BLE001 - the result is the body's doing, so is its failure
-                error = refused
-            else:
-                self.log.record(run, Record("done", now, value=raw))
-                self.end(run, Ending(Status.DONE, raw, NOTHING))
-                return
-        if isinstance(error, Cancelled):
-            self.log.record(run, Record("cancelled", now, name=run.cancelled or str(error)))
-            self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
-            return
-        self._failed(run, error, now)
-
-    def _failed(self, run: LiveRun, error: BaseException, now: int) -> None:
-        raw, normal = encode_error(error)
-        course: Course | None = run.course
-        failures = run.attempt if course is None else course.failures + 1
-        retry = run.workflow.retry
-        assert run.drive is not None
-        if retry is not None and retry.allows(normal, failures):
-            due = now + retry.wait(failures, run.drive.rng().random())
-            self.log.record(run, Record("failed", now, error=raw, attempt=run.attempt, due=due))
-            self._restart(run, due)
-        elif run.workflow.on_failure is not None:
-            self.log.record(run, Record("failed", now, "on_failure", error=raw, attempt=run.attempt, due=now))
-            self._restart(run, now)
-        else:
-            self._dead(run, normal, now, None)
-
-    def _dead(self, run: LiveRun, error: BaseException, now: int, also: BaseException | None) -> None:
-        raw, _ = encode_error(error)
-        name = "" if also is None else f"on_failure failed too: {also}"
-        self.log.record(run, Record("dead", now, name, error=raw, attempt=run.attempt))
-        self.end(run, Ending(Status.DEAD, NOTHING, raw))
-
-    def _restart(self, run: LiveRun, due: int) -> None:
+    def restart(self, run: LiveRun, due: int) -> None:
         """A new attempt at ``due``: from the tape, as after a crash."""
         if run.drive is not None:
             run.drive.close()
@@ -387,7 +349,7 @@ class Runs:
             run.drive.close()
             run.drive = None
         for pend in list(run.pends.values()):
-            self._stop_work(pend)
+            self.stop_work(pend)
         run.pends.clear()
         self.parkable.pop(run.seq, None)
         self.log.after(lambda: self._dropped(run))
@@ -400,55 +362,6 @@ class Runs:
                 self.timers.parked(run.seq, run.wake_at)
                 if run.wake_at <= self.clock.now():
                     self.enqueue_parked(run.seq)
-
-    def end(self, run: LiveRun, ending: Ending) -> None:
-        """The run is over."""
-        run.ending = ending
-        run.status, run.wake_at = ending.status, None
-        self.log.row(run)
-        self.log.batch.ended.append(run)
-        if run.drive is not None and run.drive.outcome is None:
-            run.drive.close()
-        self.parkable.pop(run.seq, None)
-        self.on_ended(run)
-
-    def _continue(self, run: LiveRun) -> None:
-        """``run.again``: end this run and start the next under an id that says whose continuation it is."""
-        drive = run.drive
-        assert drive is not None
-        input, run.again = run.again, None
-        base, _, count = run.id.rpartition("+")
-        next_id = f"{base}+{int(count) + 1}" if base and count.isdigit() else f"{run.id}+1"
-        since = drive.since
-        drive.close()
-        run.pends.clear()
-        self.log.record(run, Record("again", self.clock.now(), name=next_id))
-        self.end(run, Ending(Status.CONTINUED, NOTHING, NOTHING, next_id))
-        self.start(
-            run.workflow,
-            input,
-            given_id=next_id,
-            owner=run.owner,
-            parent=run.parent,
-            parent_ask=run.parent_ask,
-            ref=run.seq,
-            since=since,
-            event=run.event,
-        )
-
-    def _diverged(self, run: LiveRun, error: NonDeterministic | InvalidInput) -> None:
-        """Code and tape disagree: leave the tape as it is."""
-        _log.error("[%s] %s", run.id, error)
-        if run.drive is not None:
-            run.drive.close()
-        for pend in list(run.pends.values()):
-            self._stop_work(pend)
-        run.pends.clear()
-        run.status, run.wake_at = Status.DIVERGED, None
-        run.ending = self.stuck[run.seq] = Ending(Status.DIVERGED, NOTHING, encode_error(error)[0])
-        self.log.row(run)
-        self.log.batch.ended.append(run)
-        self.parkable.pop(run.seq, None)
 
     # -- parking and waking ---------------------------------------------------------------------------------------
 
@@ -474,7 +387,7 @@ class Runs:
             run.drive.close()
             run.drive = None
         for pend in run.pends.values():
-            self._stop_work(pend)
+            self.stop_work(pend)
         run.pends.clear()
         del self.hot[run.seq]
         self.ids.pop(run.id, None)
@@ -509,7 +422,7 @@ class Runs:
         self.log.record(run, Record("redriven", now))
         run.ending = None
         run.attempt += 1
-        self._restart(run, now)
+        self.restart(run, now)
 
     def load(self, seq: int) -> LiveRun | None:
         """A run from its records; ``None`` when its workflow is not registered (it is stranded)."""
@@ -564,7 +477,7 @@ class Runs:
         """A pending ask was dropped."""
         pend = run.pends.pop((waiting.branch.path, waiting.no), None)
         if pend is not None:
-            self._stop_work(pend)
+            self.stop_work(pend)
             self._forget_wait(run, pend)
 
     def doomed(self, run: LiveRun, waiting: Waiting) -> None:
@@ -579,8 +492,7 @@ class Runs:
             return
         run.cancelled = reason
         if run.drive is None:  # between two attempts: there is no body to tell
-            self.log.record(run, Record("cancelled", self.clock.now(), name=reason))
-            self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
+            self.endings.cancelled(run, reason)
             return
         self.interrupt(run, Record("cancel", self.clock.now(), name=reason), Cancelled(reason))
 

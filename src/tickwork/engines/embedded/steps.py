@@ -51,8 +51,8 @@ class Steps:
             self._calls.timed(function, time.perf_counter_ns() - started, on_loop=True)
         at = self._clock_now()
         record = Record(
-            "step", at, ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name, fingerprint(ask.args), raw,
-            NOTHING, "", late, 0, 0, 0, ask.undoes,
+            "step", at, ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name, fingerprint(ask.args),
+            raw, NOTHING, "", late, 0, 0, 0, ask.undoes,
         )  # fmt: skip
         drive = run.drive
         drive.seq = self._runs.log.record(run, record)  # type: ignore[union-attr]
