@@ -50,9 +50,9 @@ format: .venv/.dev
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-## bench                         measure, print ratios
+## bench ARGS="--only steps"     measure, print ratios (see benchmarks/README.md)
 bench: .venv/.dev
-	@$(BIN)/tickwork bench $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 ## chaos ARGS="--kills 40"       kill the real process at random and named points, compare the books
 chaos: .venv/.dev

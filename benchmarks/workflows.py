@@ -8,8 +8,6 @@ from datetime import datetime
 
 from tickwork import Event, NotFound, Run, workflow
 
-NOTHING_DUE = "3650 days"
-
 
 class Go(Event, name="bench/go"):
     """Starts a run."""
@@ -39,6 +37,9 @@ class Asleep(Event, name="bench/asleep"):
 marks: list[float] = []
 """When something was reached (``time.perf_counter``)."""
 
+lost: list[bool] = []
+"""Not empty: orders get no answer."""
+
 
 def add_one(n: int) -> int:
     """The step."""
@@ -57,10 +58,11 @@ async def send(n: int, *, key: str) -> int:
     return n
 
 
-async def send_never(n: int, *, key: str) -> int:
-    """An effect whose answer never comes: the process dies first."""
+async def send_order(n: int, *, key: str) -> int:
+    """An effect whose answer never comes while the process is the one that will die (see ``recovery``)."""
     marks.append(time.perf_counter())
-    await asyncio.Event().wait()
+    if lost:
+        await asyncio.Event().wait()
     return n
 
 
@@ -74,14 +76,14 @@ async def ten_steps(run: Run, go: Go) -> int:
     """Ten steps, one after the other."""
     n = go.n
     for _ in range(10):
-        n = await run.step("add-one", add_one, n, blocking=False)
+        n = await run.step("add-one", add_one, n)
     return n
 
 
 @workflow("bench-first-step", on=Go)
 async def first_step(run: Run, go: Go) -> int:
     """As soon as possible to its first step."""
-    return await run.step("mark", mark, go.n, blocking=False)
+    return await run.step("mark", mark, go.n)
 
 
 @workflow("bench-effect", on=Go)
@@ -93,10 +95,10 @@ async def one_effect(run: Run, go: Go) -> int:
 @workflow("bench-decision", on=Signal)
 async def decision(run: Run, signal: Signal) -> float:
     """Four steps, then the moment at which an order would be handed to the barrier."""
-    price = await run.step("features", features, signal.price, blocking=False)
-    score = await run.step("score", score_of, price, blocking=False)
-    side = await run.step("side", side_of, score, blocking=False)
-    size = await run.step("size", size_of, side, score, blocking=False)
+    price = await run.step("features", features, signal.price)
+    score = await run.step("score", score_of, price)
+    side = await run.step("side", side_of, score)
+    size = await run.step("size", size_of, side, score)
     marks.append(time.perf_counter())
     return size
 
@@ -125,36 +127,19 @@ def size_of(side: str, score: float) -> float:
 async def sleeper(run: Run, asleep: Asleep) -> None:
     """Sleeps, and tells when it woke up."""
     await run.sleep_until(asleep.until)
-    await run.step("mark", mark, 0, blocking=False)
+    await run.step("mark", mark, 0)
 
 
 @workflow("bench-waiter")
 async def waiter(run: Run, answer: Answer) -> str | None:
     """Waits for the event that has its key, and tells when it arrived."""
     found = await run.wait_for(Answer, where={"key": answer.key})
-    await run.step("mark", mark, 0, blocking=False)
+    await run.step("mark", mark, 0)
     return found.key if found else None
 
 
 @workflow("bench-order")
 async def order(run: Run, go: Go) -> int:
     """Decides, then is caught by the crash in the middle of its order."""
-    n = await run.step("add-one", add_one, go.n, blocking=False)
-    return await run.effect("send", send_never, n, lookup=look, grace="0s")
-
-
-@workflow("bench-order")
-async def order_recovered(run: Run, go: Go) -> int:
-    """The same order in the process that recovers: it arrives this time."""
-    n = await run.step("add-one", add_one, go.n, blocking=False)
-    return await run.effect("send", send_never_again, n, lookup=look, grace="0s")
-
-
-async def send_never_again(n: int, *, key: str) -> int:
-    """See ``order_recovered``."""
-    marks.append(time.perf_counter())
-    return n
-
-
-# the record holds the function's name, and the code that recovers must call the same one
-send_never_again.__qualname__ = send_never.__qualname__
+    n = await run.step("add-one", add_one, go.n)
+    return await run.effect("send", send_order, n, lookup=look, grace="0s")

@@ -65,7 +65,7 @@ class Runs:
         self.openings: list[tuple[int, str]] = []
         """Where the tape was opened, with the nonce of each opening."""
         self.ready: deque[tuple[LiveRun | int, Callable[[], Any] | None]] = deque()
-        self.outbox: deque[Callable[[], None]] = deque()
+        self.outbox: deque[Callable[[], object]] = deque()
         self.turning = False
         self.hot_max = hot_max
         self.parkable: OrderedDict[int, tuple[LiveRun, int]] = OrderedDict()

@@ -1,0 +1,36 @@
+"""From an event to a decision of four steps, in memory: before anything has waited for the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from benchmarks.figures import Figure, at_most
+from benchmarks.setting import Setting, folder, percentile
+from benchmarks.workflows import Signal, decision, marks
+from tickwork import Engine
+
+
+def measure(setting: Setting) -> None:
+    """p50 and p99 in microseconds."""
+    taken = asyncio.run(decisions(setting.pick(5_000, 1_000)))
+    setting.add(Figure("decision-p50", percentile(taken, 0.5) * 1e6, "us", goal=at_most(20)))
+    setting.add(Figure("decision-p99", percentile(taken, 0.99) * 1e6, "us"))
+
+
+async def decisions(count: int) -> list[float]:
+    """Seconds from ``post`` to the end of the fourth step. The tape is on disk; batches are committed behind it."""
+    taken = []
+    with folder() as path:
+        async with Engine(f"sqlite:///{path}/tape.db", workflows=[decision]) as engine:
+            for index in range(count + 200):
+                marks.clear()
+                event = Signal(symbol="BTC/USDT", price=60_000.0 + index)
+                began = time.perf_counter()
+                engine.post(event)
+                if not marks:  # the functions have yet to earn the loop
+                    await engine.idle()
+                if index >= 200:
+                    taken.append(marks[0] - began)
+                await engine.durable()
+    return taken
