@@ -18,6 +18,13 @@ from pydantic.alias_generators import to_camel
 
 from tickwork.errors import InvalidInput
 
+_known: dict[tuple[str, int], type[Event]] = {}
+
+
+def known_event(name: str, version: int) -> type[Event] | None:
+    """The class of an event that this process has declared; of several, the last."""
+    return _known.get((name, version))
+
 
 class Event(BaseModel):
     """Base class of all events. Subclasses give ``name`` (unique) and ``version`` in the class statement."""
@@ -39,6 +46,7 @@ class Event(BaseModel):
             raise InvalidInput(f"{cls.__name__}(version=)", version, "a whole number from 1")
         cls.event_name = name or cls.event_name
         cls.event_version = version
+        _known[cls.event_name, version] = cls
 
     @model_validator(mode="after")
     def _times_are_aware(self) -> Self:

@@ -18,7 +18,7 @@ _KNOWN_MAX = 10_000
 class Function:
     """Facts about one function, found once."""
 
-    __slots__ = ("codec", "is_async", "name", "quick", "slow")
+    __slots__ = ("codec", "is_async", "name", "quick", "strikes", "trials")
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         target: Any = getattr(fn, "__func__", fn)
@@ -31,8 +31,9 @@ class Function:
         self.is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(target)
         self.codec: Codec = codec_for(annotations_of(target).get("return", Any))
         self.quick = 0
-        """Quick calls in a row, counted by an engine that decides where to run it."""
-        self.slow = False
+        """Quick calls, counted by an engine that decides where to run it; so are the next two."""
+        self.trials = 3
+        self.strikes = 0
 
 
 _known: dict[Any, Function] = {}

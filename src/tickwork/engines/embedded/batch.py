@@ -55,7 +55,8 @@ class Batch:
         self.rows: dict[int, RunRow] = {}
         self.wakes: dict[int, int] = {}
         """Parked runs to be looked at: seq -> wake_at."""
-        self.waits: dict[tuple[int, int, str], str | None] = {}
+        self.waits: dict[tuple[int, int, str], tuple[str, str | None]] = {}
+        """Key, run, place -> event, condition."""
         self.waits_done: set[tuple[int, int, str]] = set()
         self.shapes: list[tuple[str, str]] = []
         self.events: list[tuple[str, int]] = []
@@ -102,7 +103,7 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
         wakes = [(at, seq) for seq, at in batch.wakes.items() if seq not in batch.rows]
         connection.executemany("UPDATE runs SET wake_at=? WHERE seq=?", wakes)
     if batch.waits:
-        _insert(connection, "INSERT OR REPLACE INTO waits VALUES", 4, [(*k, c) for k, c in batch.waits.items()])
+        _insert(connection, "INSERT OR REPLACE INTO waits VALUES", 5, [(*k, *w) for k, w in batch.waits.items()])
     if batch.waits_done:
         connection.executemany("DELETE FROM waits WHERE key=? AND run=? AND place=?", list(batch.waits_done))
     if batch.delayed:

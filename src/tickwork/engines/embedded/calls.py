@@ -1,10 +1,12 @@
 """Where a function runs: on the loop, in a thread, or as a task.
 
 The rule for a sync function whose ``blocking`` was not said: it must *earn* the loop. It runs in a thread until
-``TRIALS`` calls in a row took less than ``QUICK``; from then on it runs on the loop, and one call that takes longer
-than ``SLOW`` sends it back to the threads for good, with a warning. So a function that blocks (HTTP, a database, a
-large computation) never stalls the loop by default; at worst one that used to be quick does so once. Measured here: a
-hop to a thread costs about 60 us, so the price of the rule is some 0.2 ms for each function once in a process.
+three calls in a row took less than ``QUICK``; from then on it runs on the loop, and ``STRIKES`` calls that take
+longer than ``SLOW`` there send it back to the threads, with a warning and ten times the trials before it may return. So
+a function that blocks (HTTP, a database, a large computation) never gets onto the loop; one that used to be quick
+stalls it ``STRIKES`` times at most. One strike is not enough: on a busy machine any call can be interrupted for
+milliseconds. Measured here: a hop to a thread costs about 60 us, so the rule costs some 0.2 ms for each function once
+in a process.
 
 In virtual time everything sync runs on the loop: nothing else is waiting, and the order must not depend on threads.
 """
@@ -23,11 +25,14 @@ from tickwork.core.functions import Function
 
 _log = logging.getLogger("tickwork.engine")
 
-TRIALS = 3
 QUICK = 1_000_000
 """ns."""
 SLOW = 5_000_000
 """ns."""
+
+STRIKES = 3
+FORGIVEN = 1_000
+"""Quick calls after which a strike is forgotten."""
 
 THREADS = 32
 
@@ -52,21 +57,26 @@ class Calls:
             return True
         if blocking or timeout:
             return False
-        return function.quick >= TRIALS and not function.slow
+        return function.quick >= function.trials
 
     def timed(self, function: Function, took: int, on_loop: bool) -> None:
         """Judge a finished call of a sync function."""
         if took < QUICK:
             function.quick += 1
+            if function.strikes and function.quick % FORGIVEN == 0:
+                function.strikes -= 1
         elif not on_loop:
             function.quick = 0
-        elif took > SLOW and not function.slow:
-            function.slow = True
-            _log.warning(
-                "%s took %d ms on the loop and runs in a thread from now on; say blocking=True where it is used",
-                function.name,
-                took // 1_000_000,
-            )
+        elif took > SLOW:
+            function.strikes += 1
+            if function.strikes >= STRIKES:
+                function.strikes = function.quick = 0
+                function.trials *= 10
+                _log.warning(
+                    "%s took %d ms on the loop, once more, and runs in a thread from now on; say blocking=True",
+                    function.name,
+                    took // 1_000_000,
+                )
 
     def spawn(
         self,
@@ -85,7 +95,8 @@ class Calls:
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tickwork-step")
-            threaded = asyncio.get_running_loop().run_in_executor(self._pool, lambda: fn(*args, **keywords))
+            judged = _Judged(self, function, fn, args, keywords)
+            threaded = asyncio.get_running_loop().run_in_executor(self._pool, judged)
             task = asyncio.ensure_future(_thread(threaded, timeout))
 
         def finished(task: asyncio.Future[Any]) -> None:
@@ -94,8 +105,6 @@ class Calls:
             if task.cancelled():
                 return  # dropped on purpose; who dropped it knows
             error = task.exception()
-            if not function.is_async and not self._virtual:
-                self.timed(function, took, on_loop=False)
             done(None if error is not None else task.result(), error, 0 if self._virtual else took)
 
         task.add_done_callback(finished)
@@ -106,6 +115,22 @@ class Calls:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+class _Judged:
+    """A call in a thread that times itself: the hop there and back says nothing about the function."""
+
+    def __init__(
+        self, calls: Calls, function: Function, fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        self._calls, self._function, self._fn, self._args, self._keywords = calls, function, fn, args, keywords
+
+    def __call__(self) -> Any:
+        started = time.perf_counter_ns()
+        try:
+            return self._fn(*self._args, **self._keywords)
+        finally:
+            self._calls.timed(self._function, time.perf_counter_ns() - started, on_loop=False)
 
 
 class Expired(Exception):

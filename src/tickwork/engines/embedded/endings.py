@@ -10,7 +10,7 @@ from tickwork.core.replay import Course
 from tickwork.core.tape import NOTHING, Record
 from tickwork.engines.embedded.live import Ending, LiveRun
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import Cancelled, InvalidInput, NonDeterministic, TimedOut
+from tickwork.errors import Cancelled, InvalidInput, TimedOut
 from tickwork.values import duration_text
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Endings:
             since=drive.since,
         )
 
-    def diverged(self, run: LiveRun, error: NonDeterministic | InvalidInput) -> None:
+    def diverged(self, run: LiveRun, error: Exception) -> None:
         """Code and tape disagree: leave the tape as it is."""
         _log.error("[%s] %s", run.id, error)
         if run.drive is not None:

@@ -17,7 +17,7 @@ from tickwork.core.asks import Emit, Sleep, WaitFor
 from tickwork.core.codec import fingerprint
 from tickwork.core.conditions import Where, canonical, compile_condition, wait_key
 from tickwork.core.drive import PENDING, Waiting
-from tickwork.core.event import Event
+from tickwork.core.event import Event, known_event
 from tickwork.core.tape import NOTHING, NULL, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.live import LiveRun, Pend
@@ -98,7 +98,7 @@ class Events:
             return
         record = entry.record
         now = self._now()
-        event_class = self.classes.get((record.name, record.version))
+        event_class = self.classes.get((record.name, record.version)) or known_event(record.name, record.version)
         copy = Record("event", now, record.name, value=Raw(bytes(record.value)), ref=seq, version=record.version)
         published = self._log.outside(copy)
         self._log.batch.delayed_done.append(seq)
@@ -269,7 +269,7 @@ class Events:
             self._log.batch.shapes.append((name, ",".join(where.fields)))
         row = (where.key, pend.run.seq, _place(pend.waiting))
         self._log.batch.waits_done.discard(row)
-        self._log.batch.waits[row] = where.text or None
+        self._log.batch.waits[row] = (name, where.text or None)
 
     def _unindex(self, pend: Pend) -> None:
         ask: WaitFor = pend.waiting.ask  # type: ignore[assignment]

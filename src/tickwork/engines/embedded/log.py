@@ -38,6 +38,7 @@ class Log:
         self.writer: Writer | None = None
         self.on_commit: Callable[[Batch], None] = lambda batch: None
         self.on_fault: Callable[[TapeError], None] = lambda fault: None
+        self._writing: Batch | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._written_to = next_seq - 1
@@ -75,6 +76,9 @@ class Log:
 
     def after(self, call: Callable[[], None]) -> None:
         """Call ``call`` on the loop once everything appended so far is on disk."""
+        if self._writing is not None and not self.batch:
+            self._writing.after.append(call)  # nothing has been appended since: the batch under way holds it all
+            return
         self.batch.after.append(call)
         self.batch.urgent = True
 
@@ -124,11 +128,13 @@ class Log:
         self.batch = Batch()
         self.batch.number = batch.number + 1
         self._written_to = self.next_seq - 1
+        self._writing = batch
         assert self.writer is not None
         self.writer.submit(batch)
 
     def written(self, batch: Batch, error: BaseException | None) -> None:
         """The writer has finished a batch."""
+        self._writing = None
         if error is not None:
             self.fail(error)
             return

@@ -166,6 +166,8 @@ class Queries:
         waits = [
             f"effect {entry.record.name!r} is under way (key {entry.record.key})" for entry in course.open.values()
         ]
+        waits += [f"the event {event!r}" + (f" where {condition}" if condition else "") for event, condition in
+                  self.reader.rows("SELECT event, condition FROM waits WHERE run=?", (row.seq,))]  # fmt: skip
         if row.wake_at:
             waits.append(f"the time {from_ns(row.wake_at).isoformat()}")
         waits += [f"an answer to {question!r}" for (question,) in self.reader.rows(

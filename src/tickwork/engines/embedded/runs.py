@@ -34,7 +34,7 @@ from tickwork.engines.embedded.log import Log
 from tickwork.engines.embedded.reader import Reader, started
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.timers import Timers
-from tickwork.errors import Cancelled, ForeignAwait, InvalidInput, NonDeterministic, TapeCorrupt
+from tickwork.errors import Cancelled, ForeignAwait, InvalidInput, NonDeterministic, TapeCorrupt, TapeError
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -219,6 +219,13 @@ class Runs:
             self.endings.diverged(run, error)
         except ForeignAwait as error:
             self.endings.failed(run, error)
+        except TapeError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # neither the body nor a step: something between them that no case above foresees. The run stands still,
+            # visibly, with its tape as it is; the others go on
+            _log.exception("[%s] cannot be driven", run.id)
+            self.endings.diverged(run, error)
         else:
             self._settle(run)
         finally:

@@ -32,7 +32,8 @@ CREATE UNIQUE INDEX runs_id ON runs(id) WHERE id IS NOT NULL;
 CREATE INDEX runs_due ON runs(wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX runs_stuck ON runs(status) WHERE status BETWEEN 2 AND 4 OR status = 11;
 CREATE INDEX runs_parent ON runs(parent) WHERE parent IS NOT NULL;
-CREATE TABLE waits (key INTEGER, run INTEGER, place TEXT, condition TEXT, PRIMARY KEY (key, run, place)) WITHOUT ROWID;
+CREATE TABLE waits (key INTEGER, run INTEGER, place TEXT, event TEXT NOT NULL, condition TEXT,
+    PRIMARY KEY (key, run, place)) WITHOUT ROWID;
 CREATE TABLE shapes (event TEXT, fields TEXT, PRIMARY KEY (event, fields)) WITHOUT ROWID;
 CREATE TABLE events (name TEXT, seq INTEGER, PRIMARY KEY (name, seq)) WITHOUT ROWID;
 CREATE TABLE delayed (seq INTEGER PRIMARY KEY, due INTEGER NOT NULL);
