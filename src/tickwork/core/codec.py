@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tickwork.core.event import invalid
 from tickwork.errors import InvalidInput, StepFailed
@@ -123,8 +123,8 @@ class Codec:
             return self._decode(data)
         except (ValueError, NotImplementedError) as error:
             found = bytes(data)[:200].decode(errors="replace")
-            if isinstance(self.annotation, type) and hasattr(error, "errors"):
-                raise invalid(getattr(self.annotation, "event_name", "") or self.annotation.__name__, error) from None  # type: ignore[arg-type]
+            if isinstance(error, ValidationError) and isinstance(self.annotation, type):
+                raise invalid(self.annotation, error) from None
             raise InvalidInput(what, found, f"JSON of {_name(self.annotation)} ({error})") from None
 
 

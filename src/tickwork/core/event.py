@@ -11,7 +11,7 @@ uses the types of ``tickwork.values``, which refuse floats.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -26,7 +26,29 @@ def known_event(name: str, version: int) -> type[Event] | None:
     return _known.get((name, version))
 
 
-class Event(BaseModel):
+def newest_event(name: str) -> type[Event] | None:
+    """The class of an event that this process has declared, of its highest version."""
+    versions = [version for known, version in _known if known == name]
+    return _known[name, max(versions)] if versions else None
+
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelType
+else:
+    _ModelType = type(BaseModel)
+
+
+class _EventType(_ModelType):
+    """Makes a wrong field raise our error. A constructor of our own would slow down every decoding."""
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:
+        try:
+            return super().__call__(*args, **fields)
+        except ValidationError as error:
+            raise invalid(cls, error) from None  # type: ignore[arg-type]
+
+
+class Event(BaseModel, metaclass=_EventType):
     """Base class of all events. Subclasses give ``name`` (unique) and ``version`` in the class statement."""
 
     model_config = ConfigDict(
@@ -52,7 +74,8 @@ class Event(BaseModel):
     def _times_are_aware(self) -> Self:
         for field, value in self.__dict__.items():
             if type(value) is datetime and value.tzinfo is None:
-                raise ValueError(f"{to_camel(field)} is a naive datetime; give it a zone, e.g. tzinfo=UTC")
+                path = f"{self.event_name}.{to_camel(field)}"
+                raise InvalidInput(path, value.isoformat(), "an aware datetime, e.g. one with tzinfo=UTC")
         return self
 
     def replace(self, **changes: Any) -> Self:
@@ -62,15 +85,7 @@ class Event(BaseModel):
             InvalidInput: a field is unknown or its value is wrong.
         """
         fields = {field: getattr(self, field) for field in type(self).model_fields}
-        return self.make(**{**fields, **changes})
-
-    @classmethod
-    def make(cls, **fields: Any) -> Self:
-        """Like the constructor, but a wrong field raises ``InvalidInput`` instead of pydantic's error."""
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            raise invalid(cls.__name__, error) from None
+        return type(self)(**{**fields, **changes})
 
     @classmethod
     def from_wire(cls, payload: bytes | str) -> Self:
@@ -82,7 +97,7 @@ class Event(BaseModel):
         try:
             return cls.model_validate_json(payload)
         except ValidationError as error:
-            raise invalid(cls.event_name, error) from None
+            raise invalid(cls, error) from None
 
     def to_wire(self) -> bytes:
         """The camelCase JSON form."""
@@ -98,11 +113,18 @@ class Alert(Event, name="tickwork/alert"):
     detail: str
 
 
-def invalid(path: str, error: ValidationError) -> InvalidInput:
-    """The first complaint of a pydantic error, as ours: the path of the field, what was found, what is right."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join([path, *(str(part) for part in first["loc"])])
-    found = "nothing" if first["type"] == "missing" else first["input"]
-    return InvalidInput(
-        where, found if isinstance(found, str | int | float | bool) else repr(found)[:200], first["msg"]
-    )
+def invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
+    """The most telling complaint of a pydantic error as ours: path, what was found, what would be right."""
+    complaints = error.errors(include_url=False)
+    # an unknown field beside a missing one is a misspelt one: it says more
+    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
+    name = getattr(model, "event_name", "") or model.__name__
+    path = ".".join([name, *(str(part) for part in first["loc"])])
+    found = first["input"] if isinstance(first["input"], str | int | float | bool) else repr(first["input"])[:200]
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(field.alias or field_name for field_name, field in model.model_fields.items())
+        return InvalidInput(path, found, f"one of its fields: {known or 'it has none'}")
+    if first["type"] == "missing":
+        return InvalidInput(path, "nothing", "a value: the field is required")
+    text = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return InvalidInput(path, found, text[:1].lower() + text[1:])

@@ -68,7 +68,7 @@ class Workflow:
         what = f"input of {self.name!r}"
         wanted = self.input.annotation
         if isinstance(input, dict) and isinstance(wanted, type) and issubclass(wanted, Event):
-            input = wanted.make(**input)
+            input = wanted(**input)
         if isinstance(wanted, type) and issubclass(wanted, Event) and not isinstance(input, wanted):
             raise InvalidInput(what, input, f"a {wanted.__name__} (or a mapping of its fields)")
         return self.input.round_trip(input, what)[0]

@@ -172,6 +172,8 @@ class Placement:
 
     outcome: Literal["accepted", "refused", "rejected"]
     ack: Ack | None = None
+    approval: Approval | None = None
+    """What the gate let through, once the venue has it: the quantity after rounding and capping."""
     refusal: Refusal | None = None
     rejection: str = ""
     """Why the venue said no."""
@@ -286,7 +288,7 @@ class Desk:
             # An equal order of the same run may lose its room to this; it takes it again, or is refused, at the wire.
             self.reservations.abandon(ticket(run.id, intent))
             raise
-        return Placement(outcome="accepted", ack=ack)
+        return Placement(outcome="accepted", ack=ack, approval=decision.approval)
 
     async def cancel(self, run: RunVerbs, client_order_id: str) -> Order:
         """Cancel an order: always allowed, harmless when repeated.

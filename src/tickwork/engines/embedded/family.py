@@ -68,7 +68,7 @@ class Family:
         input = workflow.encode_input(ask.input)
         if ask.id:
             check_id(ask.id)
-        id = ask.id or self._child_id(run, waiting, ask.name)
+        id = ask.id or self._child_id(run, waiting, ask)
         found = self._runs.find(id)
         if found is not None:
             same_input(self._runs, found, id, workflow, input)
@@ -78,9 +78,11 @@ class Family:
         return id, child.seq
 
     @staticmethod
-    def _child_id(run: LiveRun, waiting: Waiting, name: str) -> str:
+    def _child_id(run: LiveRun, waiting: Waiting, ask: Any) -> str:
         attempt = f"~{run.attempt}" if run.attempt > 1 else ""
-        return f"{run.id}.{waiting.branch.path.replace('/', '.')}{name}.{waiting.occ}{attempt}"
+        # occurrences are counted for each kind: the first child started is not the first one called
+        kind = "" if ask.kind == "call" else ask.kind
+        return f"{run.id}.{waiting.branch.path.replace('/', '.')}{ask.name}.{kind}{waiting.occ}{attempt}"
 
     def _ending(self, seq: int) -> Ending | None:
         """How a run ended, if it has."""

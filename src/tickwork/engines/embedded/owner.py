@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tickwork.core.event import newest_event
 from tickwork.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class Owner:
     async def emit(self, name: str, payload: Any = None) -> int:
         """Publish an event by name; returns its position."""
         classes = [cls for (known, _), cls in self._engine.event_classes.items() if known == name]
-        if not classes:
+        # an event that no workflow starts on may still be what a run waits for or a view folds
+        newest = max(classes, key=lambda cls: cls.event_version, default=None) or newest_event(name)
+        if newest is None:
             names = ", ".join(sorted({known for known, _ in self._engine.event_classes}))
             raise InvalidInput("event", name, f"one of {names}")
-        newest = max(classes, key=lambda cls: cls.event_version)
-        return await self._engine.emit(newest.make(**(payload or {})))
+        return await self._engine.emit(newest(**(payload or {})))

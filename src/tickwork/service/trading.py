@@ -1,0 +1,434 @@
+"""Trading as the tape tells it: the events of orders and fills, and what follows from them.
+
+Theory of operation. ``trading`` computes and knows no tape; here its results become events. ``place`` takes an intent
+through the desk and publishes how it ended. Fills come from the venue and are published by whoever polls it, each
+exactly once. Everything else on this page is a reading of those events: the ledger, positions, the list of orders, and
+the view ``holdings``, which says what each workflow itself has bought and what it still has on its way. Workflows that
+share an account and a symbol sell only their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, Literal
+
+import msgspec
+
+from tickwork.core.event import Event
+from tickwork.core.run import Run
+from tickwork.core.view import view
+from tickwork.engines.embedded.queries import Queries
+from tickwork.errors import InvalidInput
+from tickwork.trading.desk import Desk, Placement
+from tickwork.trading.ledger import Ledger
+from tickwork.trading.orders import ZERO, Fill, Order, OrderIntent, Side
+from tickwork.values import EXACT, Money, Price, Quantity, Symbol, from_ns, plain, timestamp_ns
+
+OrderStatus = Literal["open", "filled", "canceled", "rejected", "refused"]
+STATUSES: Final[tuple[OrderStatus, ...]] = ("open", "filled", "canceled", "rejected", "refused")
+
+
+class AccountOpened(Event, name="trading/account.opened", version=1):
+    """An account and what was paid into it."""
+
+    account: str
+    venue: str
+    currency: str
+    amount: Money
+
+
+class OrderAccepted(Event, name="trading/order.accepted", version=1):
+    """The venue has the order."""
+
+    account: str
+    run: str
+    workflow: str
+    venue: str
+    client_order_id: str
+    venue_order_id: str
+    symbol: Symbol
+    side: Side
+    type: Literal["market", "limit"]
+    quantity: Quantity
+    """What the gate let through."""
+    limit_price: Price | None = None
+    reduce_only: bool
+    reason: str
+    quote_price: Price | None = None
+    """The price it was judged by, and whence that came."""
+    quote_time: datetime
+    recording: str
+    offset: int | None = None
+
+
+class OrderRefused(Event, name="trading/order.refused", version=1):
+    """Our own gate said no; the venue never heard of it."""
+
+    account: str
+    run: str
+    workflow: str
+    symbol: Symbol
+    side: Side
+    rule: str
+    limit: str
+    actual: str
+
+
+class OrderRejected(Event, name="trading/order.rejected", version=1):
+    """The venue said no."""
+
+    account: str
+    run: str
+    workflow: str
+    symbol: Symbol
+    side: Side
+    reason: str
+
+
+class OrderFilled(Event, name="trading/order.filled", version=1):
+    """One execution, as the venue numbered it."""
+
+    account: str
+    workflow: str
+    venue: str
+    fill_id: int
+    client_order_id: str
+    venue_order_id: str
+    symbol: Symbol
+    side: Side
+    price: Price
+    quantity: Quantity
+    fee: Money
+    fee_currency: str
+    time: datetime
+    """Start of the bar it traded on."""
+    known_at: datetime
+    """End of that bar."""
+    recording: str
+    offset: int
+
+    @classmethod
+    def of(cls, fill: Fill, workflow: str, recording: str, known_at: datetime) -> OrderFilled:
+        """The event of a fill that traded on a recorded bar."""
+        if fill.offset is None:
+            raise InvalidInput("fill.offset", None, "the offset of a recorded bar")
+        return cls(
+            account=fill.account,
+            workflow=workflow,
+            venue=fill.venue,
+            fill_id=fill.fill_id,
+            client_order_id=fill.client_order_id,
+            venue_order_id=fill.venue_order_id,
+            symbol=fill.symbol,
+            side=fill.side,
+            price=fill.price,
+            quantity=fill.quantity,
+            fee=fill.fee,
+            fee_currency=fill.fee_currency,
+            time=from_ns(fill.time),
+            known_at=known_at,
+            recording=recording,
+            offset=fill.offset,
+        )
+
+    def fill(self) -> Fill:
+        """The fill it tells of."""
+        return Fill(
+            venue=self.venue,
+            fill_id=self.fill_id,
+            client_order_id=self.client_order_id,
+            venue_order_id=self.venue_order_id,
+            account=self.account,
+            symbol=self.symbol,
+            side=self.side,
+            price=self.price,
+            quantity=self.quantity,
+            fee=self.fee,
+            fee_currency=self.fee_currency,
+            time=timestamp_ns(self.time),
+            offset=self.offset,
+        )
+
+
+class OrderEnded(Event, name="trading/order.ended", version=1):
+    """The venue ended an order before it was filled whole."""
+
+    account: str
+    workflow: str
+    client_order_id: str
+    symbol: Symbol
+    status: Literal["canceled", "rejected"]
+    reason: str
+    known_at: datetime
+
+    @classmethod
+    def of(cls, order: Order, workflow: str, known_at: datetime) -> OrderEnded:
+        """The event of an order that has ended."""
+        status: Literal["canceled", "rejected"] = "rejected" if order.status == "rejected" else "canceled"
+        return cls(
+            account=order.account,
+            workflow=workflow,
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            status=status,
+            reason=order.reason,
+            known_at=known_at,
+        )
+
+
+# ------------------------------------------------------------------------------------------------------- placing
+
+
+async def place(run: Run, desk: Desk, intent: OrderIntent) -> Placement:
+    """Take an intent through gate and desk, exactly once, and publish how that ended."""
+    placement = await desk.place(run, intent)
+    ack, approval = placement.ack, placement.approval
+    if ack is not None and approval is not None:
+        accepted = OrderAccepted(
+            account=intent.account,
+            run=run.id,
+            workflow=intent.workflow,
+            venue=ack.venue,
+            client_order_id=ack.client_order_id,
+            venue_order_id=ack.venue_order_id,
+            symbol=intent.symbol,
+            side=intent.side,
+            type=intent.type,
+            quantity=approval.quantity,
+            limit_price=approval.limit_price,
+            reduce_only=intent.reduce_only,
+            reason=intent.reason,
+            quote_price=approval.quote_price,
+            quote_time=from_ns(approval.quote_time),
+            recording=intent.reference_source,
+            offset=intent.reference_offset,
+        )
+        await run.emit(accepted)
+    elif placement.refusal is not None:
+        no = placement.refusal
+        refused = OrderRefused(
+            account=intent.account,
+            run=run.id,
+            workflow=intent.workflow,
+            symbol=intent.symbol,
+            side=intent.side,
+            rule=no.rule,
+            limit=no.limit,
+            actual=no.actual,
+        )
+        await run.emit(refused)
+    else:
+        rejected = OrderRejected(
+            account=intent.account,
+            run=run.id,
+            workflow=intent.workflow,
+            symbol=intent.symbol,
+            side=intent.side,
+            reason=placement.rejection,
+        )
+        await run.emit(rejected)
+    return placement
+
+
+# ------------------------------------------------------------------------------------------------------ holdings
+
+
+class Holding(msgspec.Struct, frozen=True, rename="camel"):
+    """What one workflow has of one symbol."""
+
+    quantity: Decimal = ZERO
+    """Base units it has bought and not sold."""
+    open: dict[str, Decimal] = {}
+    """Its orders still at the venue: client id -> base units not yet executed."""
+
+
+def holding_key(workflow: str, symbol: str) -> str:
+    """Under which key ``holdings`` keeps a workflow's holding of a symbol."""
+    return f"{workflow} {symbol}"
+
+
+@view(
+    "holdings",
+    on=(OrderAccepted, OrderFilled, OrderEnded),
+    key=lambda event: holding_key(event.workflow, event.symbol),
+)
+def holdings(state: Holding | None, event: Event) -> Holding:
+    """What each workflow holds and has on its way, by ``holding_key``."""
+    held = state or Holding()
+    still = dict(held.open)
+    quantity = held.quantity
+    match event:
+        case OrderAccepted():
+            still[event.client_order_id] = event.quantity
+        case OrderFilled():
+            signed = event.quantity if event.side == "buy" else -event.quantity
+            quantity = EXACT.add(quantity, signed)
+            left = EXACT.subtract(still.pop(event.client_order_id, event.quantity), event.quantity)
+            if left > 0:
+                still[event.client_order_id] = left
+        case OrderEnded():
+            still.pop(event.client_order_id, None)
+        case _:
+            raise InvalidInput("event", event.event_name, "an event of an order")
+    return Holding(quantity, still)
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+
+
+class OrderLine(msgspec.Struct, rename="camel", kw_only=True):
+    """One order, or one refused intent, as a line for people and programs. Money is text."""
+
+    seq: int
+    time: datetime
+    run: str
+    workflow: str
+    symbol: str
+    side: str
+    quantity: str = ""
+    status: OrderStatus
+    filled: str = "0"
+    price: str = ""
+    """Of its last fill."""
+    fee: str = "0"
+    reason: str = ""
+    client_order_id: str = ""
+
+
+class PositionLine(msgspec.Struct, rename="camel", kw_only=True):
+    """One symbol's position."""
+
+    symbol: str
+    quantity: str
+    average_price: str
+    cost: str
+    workflows: dict[str, str]
+    """Which workflow holds how much of it."""
+
+
+class Positions(msgspec.Struct, rename="camel", kw_only=True):
+    """What an account holds, folded from the fills on a tape."""
+
+    account: str
+    currency: str
+    capital: str
+    cash: str
+    fees: str
+    realised: str
+    """Profit of what was sold, before fees."""
+    positions: list[PositionLine]
+
+
+_ORDER_EVENTS: Final[dict[str, type[Event]]] = {
+    cls.event_name: cls for cls in (AccountOpened, OrderAccepted, OrderRefused, OrderRejected, OrderFilled, OrderEnded)
+}
+
+
+def trading_events(queries: Queries) -> Iterator[tuple[int, int, Event]]:
+    """The trading events of a tape in order: position, time (ns), event."""
+    for entry in queries.events(*_ORDER_EVENTS):
+        cls = _ORDER_EVENTS[entry.record.name]
+        yield entry.seq, entry.record.at, cls.from_wire(bytes(entry.record.value))
+
+
+def orders(queries: Queries, status: str | None = None, limit: int = 100) -> list[OrderLine]:
+    """Orders and refused intents on a tape, newest first.
+
+    Raises:
+        InvalidInput: an unknown status, or a limit below 1.
+    """
+    if status is not None and status not in STATUSES:
+        raise InvalidInput("status", status, f"one of {', '.join(STATUSES)}")
+    if limit < 1:
+        raise InvalidInput("limit", limit, "a whole number from 1")
+    lines: list[OrderLine] = []
+    by_id: dict[str, OrderLine] = {}
+    for seq, at, event in trading_events(queries):
+        match event:
+            case OrderAccepted() | OrderRefused() | OrderRejected():
+                line = _line(seq, at, event)
+                lines.append(line)
+                by_id[line.client_order_id] = line
+            case OrderFilled() | OrderEnded():
+                _update(by_id[event.client_order_id], event)
+            case _:
+                pass
+    chosen = [line for line in reversed(lines) if status in (None, line.status)]
+    return chosen[:limit]
+
+
+def _line(seq: int, at: int, event: OrderAccepted | OrderRefused | OrderRejected) -> OrderLine:
+    status: OrderStatus = "open"
+    if isinstance(event, OrderRefused):
+        status, reason = "refused", f"{event.rule}: limit {event.limit}, actual {event.actual}"
+    else:
+        reason = event.reason
+        status = "rejected" if isinstance(event, OrderRejected) else "open"
+    accepted = isinstance(event, OrderAccepted)
+    return OrderLine(
+        seq=seq,
+        time=from_ns(at),
+        run=event.run,
+        workflow=event.workflow,
+        symbol=event.symbol,
+        side=event.side,
+        quantity=plain(event.quantity) if accepted else "",
+        status=status,
+        reason=reason,
+        client_order_id=event.client_order_id if accepted else "",
+    )
+
+
+def _update(line: OrderLine, event: OrderFilled | OrderEnded) -> None:
+    if isinstance(event, OrderEnded):
+        line.status, line.reason = event.status, event.reason
+        return
+    filled = EXACT.add(Decimal(line.filled), event.quantity)
+    line.filled = plain(filled)
+    line.fee = plain(EXACT.add(Decimal(line.fee), event.fee))
+    line.price = plain(event.price)
+    if filled == Decimal(line.quantity):
+        line.status = "filled"
+
+
+def positions(queries: Queries) -> Positions:
+    """What the account of a tape holds.
+
+    Raises:
+        InvalidInput: no account was ever opened on this tape.
+    """
+    opened: AccountOpened | None = None
+    ledger = Ledger()
+    held: dict[str, dict[str, Decimal]] = {}
+    for _, _, event in trading_events(queries):
+        if isinstance(event, AccountOpened):
+            opened = event
+            ledger.deposit(event.currency, event.amount)
+        elif isinstance(event, OrderFilled):
+            fill = event.fill()
+            ledger.apply(fill)
+            mine = held.setdefault(event.symbol, {})
+            mine[event.workflow] = EXACT.add(mine.get(event.workflow, ZERO), fill.signed_quantity)
+    if opened is None:
+        raise InvalidInput("tape", "no account on it", "a tape that something has traded on, such as the demo's")
+    currency = opened.currency
+    return Positions(
+        account=opened.account,
+        currency=currency,
+        capital=plain(ledger.capital(currency)),
+        cash=plain(ledger.cash(currency)),
+        fees=plain(ledger.fees(currency)),
+        realised=plain(ledger.realised(currency)),
+        positions=[
+            PositionLine(
+                symbol=symbol,
+                quantity=plain(position.quantity),
+                average_price=plain(position.average_price or ZERO),
+                cost=plain(position.cost),
+                workflows={name: plain(amount) for name, amount in sorted(held[symbol].items()) if amount},
+            )
+            for symbol, position in ledger.positions().items()
+        ],
+    )
