@@ -109,7 +109,7 @@ async def saga(run: Run, n: int) -> None:
     async with run.saga() as undoing:
         for part in ("a", "b"):
             label = f"{n}:{part}{run.attempt}"
-            await undoing.effect(f"{part}{run.attempt}", append, label, undo=take_back, lookup=find)
+            await undoing.effect(part, append, label, undo=take_back, lookup=find)
         if run.attempt == 1:
             raise ConnectionError("the first attempt fails")
     await run.effect("write", append, f"{n}:kept", lookup=find)

@@ -19,6 +19,8 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+import msgspec
+
 from tickwork.core.asks import All, Ask, Call, Effect, Race, Step, WaitFor
 from tickwork.core.branch import Branch, Group, describe, whereabouts
 from tickwork.core.codec import fingerprint
@@ -53,13 +55,13 @@ class Failure:
         self.error = error
 
 
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """An ask without an answer."""
 
-    __slots__ = ("ask", "branch", "no", "occ")
-
-    def __init__(self, branch: Branch, no: int, occ: int, ask: Ask) -> None:
-        self.branch, self.no, self.occ, self.ask = branch, no, occ, ask
+    branch: Branch
+    no: int
+    occ: int
+    ask: Ask
 
 
 Place = tuple[str, int]
@@ -113,7 +115,7 @@ class Drive:
         self.closing = False
         self.replaying = True
         self.pending: dict[Place, Waiting] = {}
-        self.last: tuple[str, str, str, int] = ("", "", "", 0)
+        self._last: Waiting | None = None
         self.outcome: tuple[Any, BaseException | None] | None = None
         """What the body returned or raised, once it has ended."""
         self._cursor = 0
@@ -182,7 +184,8 @@ class Drive:
     @property
     def answered(self) -> str:
         """Identity of the ask answered last."""
-        return "|".join(map(str, self.last))
+        last = self._last
+        return "|||0" if last is None else f"{last.branch.path}|{last.ask.kind}|{last.ask.name}|{last.occ}"  # type: ignore[attr-defined]
 
     def patched(self, change: str) -> bool:
         """See ``Run.patched``. Decided once for each change, where the run first reaches it."""
@@ -249,17 +252,18 @@ class Drive:
         if self._kept:
             kept = self._keep(waiting)
             if kept is not PENDING:
+                self._answered(waiting)
                 return kept
         answer = self._recorded(waiting) if self.replaying else self.driver.answer(self, waiting, None, False)
         if answer is PENDING:
             branch.waits = no
             self.pending[branch.path, no] = waiting
         else:
-            self._answered(waiting)
+            self._last = waiting
         return answer
 
     def _answered(self, waiting: Waiting) -> None:
-        self.last = (waiting.branch.path, waiting.ask.kind, waiting.ask.name, waiting.occ)  # type: ignore[attr-defined]
+        self._last = waiting
 
     def _refuse_foreign(self, branch: Branch, found: Any) -> Failure:
         if getattr(found, "_asyncio_future_blocking", False):
@@ -326,7 +330,7 @@ class Drive:
 
     def _wind_down(self, group: Group) -> None:
         for arm in group.arms:
-            if not arm.ended and arm is not self._current:
+            if not arm.ended:
                 self._interrupt(arm, Cancelled("another arm ended first"))
 
     def _outcome(self, group: Group) -> Any:

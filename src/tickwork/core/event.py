@@ -41,7 +41,7 @@ else:
 class _EventType(_ModelType):
     """Makes a wrong field raise our error. A constructor of our own would slow down every decoding."""
 
-    def __call__(cls, *args: Any, **fields: Any) -> Any:
+    def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805 - of a metaclass
         try:
             return super().__call__(*args, **fields)
         except ValidationError as error:

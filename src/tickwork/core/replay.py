@@ -64,10 +64,18 @@ class Course:
         for entry in entries:
             self._add(entry)
 
+    @classmethod
+    def fresh(cls, seq: int, at: int, since: int) -> Course:
+        """Of a run without a history. Courses are only read once made, so all fresh ones share their empty tables."""
+        course = cls.__new__(cls)
+        course.__dict__.update(_EMPTY)
+        course.seq, course.at, course.since = seq, at, since
+        return course
+
     def _add(self, entry: Entry) -> None:
         record = entry.record
         kind = record.kind
-        if kind in ANSWERS:
+        if kind in ANSWERS or (kind == "again" and record.no >= 0):  # an `again` that could not be done
             self._add_answer(entry)
         elif kind == "intent":
             self.open[record.branch, record.no] = entry
@@ -192,6 +200,8 @@ class Course:
         return Cancelled(record.name)
 
 
+_EMPTY = vars(Course(()))
+
 _decode_copied = msgspec.json.Decoder(list[tuple[int, Record]]).decode
 
 
@@ -211,6 +221,8 @@ def answer_of(ask: Ask, entry: Entry) -> tuple[Any, BaseException | None]:
     if not bytes(record.value):
         return None, None
     if isinstance(ask, WaitFor):
+        if bytes(record.value) == b"null":
+            return None, None  # the time-out came first
         return ask.where.event.from_wire(bytes(record.value)), None
     if isinstance(ask, Call):
         return ask.workflow.decode_result(record.value), None

@@ -38,6 +38,9 @@ class VenueQuote(msgspec.Struct, frozen=True, rename="camel"):
     age: str
     """How old that was when it was read."""
     stale: bool
+    recording: str
+    """Where it stands recorded, and at which offset."""
+    offset: int
 
 
 class Book(msgspec.Struct, frozen=True, rename="camel"):
@@ -174,4 +177,6 @@ class Market:
             return None
         bar = tick.bar
         age = max(0, self._clock() - bar.end_ns)
-        return VenueQuote(bar.venue, bar.close, bar.end, duration_text(age), age > self._max_age)
+        return VenueQuote(
+            bar.venue, bar.close, bar.end, duration_text(age), age > self._max_age, tick.recording, tick.offset
+        )

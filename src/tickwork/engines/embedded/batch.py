@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import apsw
@@ -147,11 +148,16 @@ _RUNS_CHANGED = (
 
 def _insert(connection: apsw.Connection, head: str, width: int, rows: list[Any], tail: str = "") -> None:
     """Insert rows, many to a statement."""
-    marks = "(" + ",".join("?" * width) + ")"
     full = len(rows) - len(rows) % WIDE
     if full:
-        wide = f"{head} {','.join([marks] * WIDE)}{tail}"
+        wide = _statement(head, width, WIDE, tail)
         for start in range(0, full, WIDE):
             connection.execute(wide, [value for row in rows[start : start + WIDE] for value in row])
     if full < len(rows):
-        connection.executemany(f"{head} {marks}{tail}", rows[full:])
+        connection.executemany(_statement(head, width, 1, tail), rows[full:])
+
+
+@cache
+def _statement(head: str, width: int, rows: int, tail: str) -> str:
+    marks = "(" + ",".join("?" * width) + ")"
+    return f"{head} {','.join([marks] * rows)}{tail}"

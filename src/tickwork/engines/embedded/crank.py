@@ -164,6 +164,7 @@ class Crank:
             if self._runs.hot.get(run.seq) is run:
                 del self._runs.hot[run.seq]
                 self._runs.ids.pop(run.id, None)
+                run.drive = None  # they refer to each other: without this, only the garbage collector frees them
             for future in self._watchers.pop(run.seq, ()):
                 if not future.done():
                     future.set_result(run.ending)

@@ -60,7 +60,7 @@ class Endings:
         failures = run.attempt if course is None else course.failures + 1
         retry = run.workflow.retry
         assert run.drive is not None
-        if retry is not None and retry.allows(normal, failures):
+        if run.cancelled is None and retry is not None and retry.allows(normal, failures):
             due = now + retry.wait(failures, run.drive.rng().random())
             self._log.record(run, Record("failed", now, error=raw, attempt=run.attempt, due=due))
             self._runs.restart(run, due)
@@ -98,9 +98,12 @@ class Endings:
         assert drive is not None
         input, run.again = run.again, None
         base, _, count = run.id.rpartition("+")
-        next_id = f"{base}+{int(count) + 1}" if base and count.isdigit() else f"{run.id}+1"
+        base, number = (base, int(count) + 1) if base and count.isdigit() else (run.id, 1)
+        while self._runs.find(f"{base}+{number}") is not None:  # somebody gave a run that name
+            number += 1
+        next_id = f"{base}+{number}"
         drive.close()
-        run.pends.clear()
+        self._runs.abandon_all(run)
         self._log.record(run, Record("again", self._now(), name=next_id))
         self.end(run, Ending(Status.CONTINUED, NOTHING, NOTHING, next_id))
         self._runs.start(

@@ -559,8 +559,12 @@ class Engine:
         raise (self._log.fault if self._opened else None) or TapeError("the engine is not open")
 
     def _wake(self, seq: int) -> None:
-        if seq not in self._runs.hot:
+        """A run's row says that it is due."""
+        run = self._runs.hot.get(seq)
+        if run is None:
             self._runs.enqueue_parked(seq)
+        else:
+            self._timers.fire_run(run, self.clock.now())
 
     def _stop_work(self, pend: Pend) -> None:
         if pend.task is not None:

@@ -7,6 +7,7 @@ that was ever waited for, not one for each wait.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import deque
 from typing import Any
@@ -32,20 +33,62 @@ RECENT_MAX = 1_000
 """Events of each name kept in memory, so that a wait that looks back a little need not read the tape."""
 
 
+Happened = tuple[int, Event, Raw]
+"""An event with its position and its bytes."""
+
+
+def key_of(event: Event, fields: tuple[str, ...]) -> int:
+    """The hash under which waits on these fields find an event."""
+    return wait_key(event.event_name, fields, tuple(canonical(getattr(event, field, None)) for field in fields))
+
+
 class Recent:
     """The latest events of one name, newest last; complete from ``floor`` (exclusive) on."""
 
-    __slots__ = ("events", "floor")
+    __slots__ = ("_keyed", "events", "floor")
 
     def __init__(self, floor: int) -> None:
         self.floor = floor
-        self.events: deque[tuple[int, Event, Raw]] = deque()
+        self.events: deque[Happened] = deque()
+        self._keyed: dict[tuple[str, ...], dict[int, deque[Happened]]] = {}
+        """The same events by the shapes that waits looked back with."""
 
     def add(self, seq: int, event: Event, raw: Raw, durable: int) -> None:
         """Keep an event; forget the oldest, but only what the tape already shows."""
-        self.events.append((seq, event, raw))
+        self._append((seq, event, raw))
         while len(self.events) > RECENT_MAX and self.events[0][0] <= durable:
-            self.floor = self.events.popleft()[0]
+            self.floor = self.events[0][0]
+            self._forget_oldest()
+
+    def after(self, since: int, where: Where) -> list[Happened]:
+        """The events after a position that ``where`` may match, oldest first."""
+        if not self.events or self.events[-1][0] <= since:
+            return []
+        events = self._by(where.fields).get(where.key, ()) if where.fields else self.events
+        found = list(itertools.takewhile(lambda happened: happened[0] > since, reversed(events)))
+        found.reverse()
+        return found
+
+    def _append(self, happened: Happened) -> None:
+        self.events.append(happened)
+        for fields, keyed in self._keyed.items():
+            keyed.setdefault(key_of(happened[1], fields), deque()).append(happened)
+
+    def _forget_oldest(self) -> None:
+        oldest = self.events.popleft()
+        for fields, keyed in self._keyed.items():
+            key = key_of(oldest[1], fields)
+            keyed[key].popleft()
+            if not keyed[key]:
+                del keyed[key]
+
+    def _by(self, fields: tuple[str, ...]) -> dict[int, deque[Happened]]:
+        keyed = self._keyed.get(fields)
+        if keyed is None:
+            keyed = self._keyed[fields] = {}
+            for happened in self.events:
+                keyed.setdefault(key_of(happened[1], fields), deque()).append(happened)
+        return keyed
 
 
 class Events:
@@ -125,7 +168,7 @@ class Events:
         name = event.event_name
         hot, cold = self._hot_shapes.get(name, {}), self._cold_shapes.get(name, ())
         for fields in {*hot, *cold}:
-            key = wait_key(name, fields, tuple(canonical(getattr(event, field)) for field in fields))
+            key = key_of(event, fields)
             if fields in hot:
                 for pend in [pend for pend in self._waiting.get(key, ()) if self._matches(pend, event)]:
                     self._matched(pend, seq, raw)
@@ -246,8 +289,8 @@ class Events:
             if not older:
                 break
         if recent is not None:
-            for seq, event, raw in recent.events:
-                if seq > ask.since and type(event) is ask.where.event and _holds(ask.where, event):
+            for seq, event, raw in recent.after(ask.since, ask.where):
+                if type(event) is ask.where.event and _holds(ask.where, event):
                     return seq, event, raw
         return None
 

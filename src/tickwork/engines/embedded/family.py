@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 
 from tickwork.core.asks import Again, Approval, Call, Mishap
-from tickwork.core.codec import decode_error, encode_error
+from tickwork.core.codec import ANY, decode_error, encode_error
 from tickwork.core.drive import PENDING, Failure, Waiting
 from tickwork.core.event import Alert, Event
 from tickwork.core.tape import NOTHING, Entry, Record
@@ -43,7 +43,7 @@ class Family:
     def start(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
         """Answer a ``Start`` with the child's id."""
         id, child = self._child(run, waiting, awaited=False)
-        self._note(run, waiting, Raw(f'"{id}"'.encode()) if child else NOTHING, NOTHING, late, ref=child)
+        self._note(run, waiting, Raw(ANY.encode(id, "id")), NOTHING, late, ref=child)
         return id
 
     def call(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:

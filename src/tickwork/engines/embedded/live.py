@@ -10,7 +10,7 @@ from msgspec import Raw
 from tickwork.core.drive import Drive, Place, Waiting
 from tickwork.core.tape import Entry, Record
 from tickwork.core.workflow import Workflow
-from tickwork.engines.embedded.batch import Batch, RunRow
+from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput
 
@@ -105,7 +105,8 @@ class LiveRun:
         """Number of the batch that holds the run's latest row."""
         self.chunk: list[Record] | None = None
         self.chunk_next = 0
-        self.chunk_batch: Batch | None = None
+        self.chunk_batch = 0
+        """Number of the batch that holds the open chunk; not the batch itself, which would outlive its commit."""
 
     def row(self, at: int) -> RunRow:
         """The run's row as it should be on disk."""

@@ -50,11 +50,11 @@ class Log:
         seq = self.next_seq
         self.next_seq = seq + 1
         chunk = run.chunk
-        if chunk is not None and run.chunk_next == seq and run.chunk_batch is self.batch:
+        if chunk is not None and run.chunk_next == seq and run.chunk_batch == self.batch.number:
             chunk.append(record)
         else:
             run.chunk = chunk = [record]
-            run.chunk_batch = self.batch
+            run.chunk_batch = self.batch.number
             self.batch.chunks.append((seq, run.seq or seq, run.tail or None, chunk))
             run.tail = seq
         run.chunk_next = seq + 1
@@ -117,7 +117,7 @@ class Log:
 
     def _lingered(self) -> None:
         self._linger = None
-        if self.writer is not None and not self.writer.busy and self.batch:
+        if self.writer is not None and not self.writer.busy and self.batch and self.fault is None:
             self._submit()
 
     def _submit(self) -> None:

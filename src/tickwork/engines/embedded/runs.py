@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from tickwork.core.asks import Call, Effect
+from tickwork.core.asks import Approval, Call, Effect
 from tickwork.core.clock import Clock
 from tickwork.core.codec import encode_error
 from tickwork.core.drive import Drive, Failure, Waiting
@@ -203,7 +203,7 @@ class Runs:
             drive.since = record.ref
         self._turn(run, pend.place, answer)
 
-    def _turn(self, run: LiveRun, place: Any, answer: Any) -> None:
+    def _turn(self, run: LiveRun, place: Any, answer: Any, interruption: BaseException | None = None) -> None:
         self.turning = True
         # asyncio would close a body's async generators in a task of their own when they are dropped
         hooks = sys.get_asyncgen_hooks()
@@ -212,6 +212,8 @@ class Runs:
             drive = run.drive
             if drive is None:
                 self._drive(run).start()
+            elif interruption is not None:
+                drive.interrupt(interruption)
             else:
                 drive.deliver(place, answer)
         except (NonDeterministic, InvalidInput) as error:
@@ -239,13 +241,7 @@ class Runs:
         if drive is None:
             return
         drive.note(self.log.record(run, record), record.at)
-        self.turning = True
-        try:
-            drive.interrupt(error)
-            self._settle(run)
-        finally:
-            self.turning = False
-        self._post()
+        self._turn(run, None, None, error)
 
     def _post(self) -> None:
         """Send what the turn left for others."""
@@ -255,9 +251,7 @@ class Runs:
     def _drive(self, run: LiveRun) -> Drive:
         course: Course | None = run.course
         if course is None:
-            course = Course(())
-            course.seq, course.at = run.seq, run.started_at
-            course.since = run.since or run.seq
+            course = Course.fresh(run.seq, run.started_at, run.since or run.seq)
         run.attempt = course.attempt
         run.active = sum(entry.record.took for entry in course.history)
         run.active_since = 0
@@ -345,7 +339,7 @@ class Runs:
         """A new attempt at ``due``: from the tape, as after a crash."""
         if run.drive is not None:
             run.drive.close()
-        run.pends.clear()
+        self.abandon_all(run)
         run.status, run.wake_at = Status.WAITING, due
         self.log.row(run)
         self.drop(run)
@@ -362,7 +356,9 @@ class Runs:
         self.log.after(lambda: self._dropped(run))
 
     def _dropped(self, run: LiveRun) -> None:
-        if self.hot.get(run.seq) is run and run.drive is None and run.ending is None:
+        if run.batch > self.log.committed:
+            self.log.after(lambda: self._dropped(run))  # its row has changed since
+        elif self.hot.get(run.seq) is run and run.drive is None and run.ending is None:
             del self.hot[run.seq]
             self.ids.pop(run.id, None)
             if run.wake_at is not None:
@@ -408,7 +404,15 @@ class Runs:
         if row is None or Status(row.status).finished or row.status == Status.PAUSED:
             return
         run = self.load(seq)
-        if run is not None:
+        if run is None:
+            return
+        course = run.course
+        if course.at > self.clock.now() and not course.history and not course.open:
+            # between two attempts, and somebody looked too early
+            run.status, run.wake_at = Status.WAITING, course.at
+            self.log.row(run)
+            self.drop(run)
+        else:
             self._turn(run, None, None)
 
     def wake_any(self, seq: int) -> None:
@@ -484,8 +488,20 @@ class Runs:
         """A pending ask was dropped."""
         pend = run.pends.pop((waiting.branch.path, waiting.no), None)
         if pend is not None:
-            self.stop_work(pend)
-            self._forget_wait(run, pend)
+            self._abandon(run, pend)
+
+    def _abandon(self, run: LiveRun, pend: Pend) -> None:
+        """Nobody waits for this any more: stop its work and take its rows away."""
+        self.stop_work(pend)
+        self._forget_wait(run, pend)
+        if isinstance(pend.waiting.ask, Approval):
+            self.log.batch.approvals[pend.key] = None
+
+    def abandon_all(self, run: LiveRun) -> None:
+        """The attempt is over: nothing it still waited for is wanted."""
+        for pend in list(run.pends.values()):
+            self._abandon(run, pend)
+        run.pends.clear()
 
     def doomed(self, run: LiveRun, waiting: Waiting) -> None:
         """An effect or a call will be cancelled when it ends; a call's child is told."""

@@ -12,6 +12,7 @@ from tickwork.core.codec import encode_error, fingerprint
 from tickwork.core.drive import PENDING, Failure, Waiting
 from tickwork.core.functions import function_of
 from tickwork.core.retry import NEVER
+from tickwork.core.run import seeded
 from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.engines.embedded.calls import Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
@@ -146,8 +147,8 @@ class Steps:
         """Record the failed attempt and wait for the next."""
         ask: Step = pend.waiting.ask  # type: ignore[assignment]
         pend.failures += 1
-        drive = pend.run.drive
-        chance = drive.rng().random() if drive is not None and ask.retry is not None and ask.retry.jitter else 0.0
+        # not from the run's own randomness: a replay, which sees no failed attempts, would draw other numbers
+        chance = seeded(f"{pend.run.id}/{pend.place}/{ask.name}/{pend.failures}".encode()).random()
         now = self._clock_now()
         due = now + (ask.retry or NEVER).wait(pend.failures, chance)
         self._runs.log.record(pend.run, tried(pend, error, now, due))

@@ -21,6 +21,9 @@ from tickwork.engines.embedded.reader import Reader
 STEP = 1_000_000_000
 """ns by which the horizon moves."""
 
+LEAD = 100_000_000
+"""ns before the horizon is reached at which the next stretch is read, so that what is due right after is not late."""
+
 FRESH_MAX = 10_000
 """Entries of ``_fresh`` beyond which those that are on disk by now are dropped."""
 
@@ -101,15 +104,17 @@ class Timers:
     def fire_due(self) -> None:
         """Do everything that is due."""
         now = self._clock.now()
-        if now >= self._horizon:
-            self._advance(now if self._clock.virtual else now + STEP)
+        if self._clock.virtual:
+            self._advance(now)
+        elif now + LEAD >= self._horizon:
+            self._advance(now + LEAD + STEP)
         heap = self._heap
         while heap and heap[0][0] <= now:
             due, _, what = heapq.heappop(heap)
             if isinstance(what, Pend):
                 self._fire(what, due)
             elif isinstance(what, LiveRun):
-                self._fire_run(what, now)
+                self.fire_run(what, now)
             elif isinstance(what, tuple):
                 (self._wake if what[0] == "run" else self._publish)(what[1])
             else:
@@ -121,7 +126,7 @@ class Timers:
             pend.due = 0
             pend.fire(pend)
 
-    def _fire_run(self, run: LiveRun, now: int) -> None:
+    def fire_run(self, run: LiveRun, now: int) -> None:
         """Fire what is due of a run in memory; what is due soon comes back by itself, or by the run's next turn."""
         due = sorted((pend.due, pend.place) for pend in run.pends.values() if pend.due and not pend.busy)
         for at, place in due:
@@ -185,8 +190,9 @@ class Timers:
         self._alarm = asyncio.get_running_loop().call_later(delay / 1e9, self._ring)
 
     def rearm(self) -> None:
-        """Wake up for the first thing in the heap, or after a step of the horizon."""
-        self._arm(self._heap[0][0] if self._heap else self._clock.now() + STEP)
+        """Wake up for the first thing in the heap, or to read the next stretch of the future."""
+        reading = self._horizon - LEAD
+        self._arm(min(self._heap[0][0], reading) if self._heap else reading)
 
     def _ring(self) -> None:
         self._alarm = None

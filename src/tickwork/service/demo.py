@@ -1,0 +1,368 @@
+"""The demo: recorded prices, triggers, workflows, a desk and a paper venue, in lock-step.
+
+Theory of operation. All bars that end at one instant are taken together, because that is when they become known:
+
+    the venue trades on them -> its fills go on the tape -> the market's state -> triggers -> events, one at a time,
+    each with its runs done and on disk before the next -> the equity is marked
+
+so an order is decided on a bar that has ended and can fill on the next one at the earliest. The engine's clock is the
+market's: it stands at the instant, and nothing depends on the time on the wall.
+
+**Continuing.** Every event carries the bar it came of, so the tape itself says how far it came. A restart reads the
+recordings from the start and does everything again except what leaves a trace: state of market and triggers is rebuilt,
+the ledger takes the fills that are on the tape, the venue ignores bars it has traded on. At the last instant of which
+the tape knows anything, and not before, the engine is opened: runs that were under way find the market and the venue
+as they left them. What of that instant is missing on the tape is then put there, and so on. The summary of a demo
+killed any number of times is therefore that of one which was not.
+
+Bars without an event touch neither disk nor engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+from typing import Final
+
+from tickwork.core.clock import VirtualClock
+from tickwork.engines.embedded.engine import Engine
+from tickwork.errors import InvalidInput, TickworkError
+from tickwork.market.recording import Recording, Tick, merge
+from tickwork.market.triggers import PriceChange, VolumeSpike
+from tickwork.outcome import Found
+from tickwork.service.demo_tape import Beginning, DemoFinished, Moved, Summary, identity
+from tickwork.service.market import Market, Streams
+from tickwork.service.trading import AccountOpened, OrderAccepted, OrderEnded, OrderFilled, holdings
+from tickwork.trading.desk import Desk
+from tickwork.trading.matching import TradingRules
+from tickwork.trading.orders import FINAL, Fill
+from tickwork.trading.performance import DAILY_CRYPTO, DAILY_EQUITIES, max_drawdown, performance
+from tickwork.values import EXACT, from_ns, plain
+from tickwork.venues.paper import PaperVenue
+
+CAPITAL: Final = Decimal(100_000)
+ACCOUNT: Final = "demo"
+
+_BREATH: Final = 64
+"""Instants between two looks at the loop: timers, signals, a screen that is drawn."""
+
+_DAY_NS: Final = 86_400_000_000_000
+_PAIR_STEP: Final = Decimal("0.00000001")
+
+Trigger = PriceChange | VolumeSpike
+
+
+def triggers_of(streams: Streams) -> dict[str, list[Trigger]]:
+    """The triggers on each recording, by its name.
+
+    Volume is watched where it can be traded. Prices are watched of symbols that two venues quote: a jump of 3 % within
+    a bar where it is traded; 1 % from bar to bar on the slower venue, whose prices are fresh at no other time.
+    """
+    found: dict[str, list[Trigger]] = {recording.name: [] for recording in streams.recordings}
+    for symbol, recording in streams.traded.items():
+        watched = streams.watched.get(symbol)
+        if watched is not None:
+            found[recording.name].append(PriceChange(symbol, "0.03", venue=recording.header.venue))
+            found[watched.name].append(PriceChange(symbol, "0.01", venue=watched.header.venue))
+        found[recording.name].append(VolumeSpike(symbol, 3, window=20, venue=recording.header.venue))
+    return found
+
+
+def rules_of(recording: Recording) -> TradingRules:
+    """What the paper venue asks of orders: the recording's own digits as tick; coins in parts, shares whole."""
+    head = recording.header
+    is_pair = "/" in head.symbol
+    return TradingRules(
+        symbol=head.symbol,
+        price_tick=Decimal(1).scaleb(-head.price_scale),
+        quantity_step=_PAIR_STEP if is_pair else Decimal(1),
+        min_notional=Decimal(10),
+    )
+
+
+class Curve:
+    """The equity at every instant, as the figures of a summary need it."""
+
+    def __init__(self) -> None:
+        self.equity = CAPITAL
+        self._all: list[float] = [float(CAPITAL)]
+        self._days: dict[int, float] = {}
+
+    def mark(self, at: int, equity: Decimal) -> None:
+        """The equity at an instant (ns)."""
+        self.equity = equity
+        figure = float(equity)
+        self._all.append(figure)
+        # an instant at midnight closes the day before it
+        self._days[(at - 1) // _DAY_NS] = figure
+
+    def drawdown(self) -> float:
+        """The largest fall from a peak, as a fraction of it, over all instants."""
+        return max_drawdown(self._all)
+
+    def sharpe(self, days_per_year: int) -> float | None:
+        """Of the returns from day to day (days with a bar), at a risk-free rate of zero."""
+        return performance([float(CAPITAL), *self._days.values()], periods_per_year=days_per_year).sharpe
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a session stands, for whoever watches."""
+
+    bars: int = 0
+    total: int = 0
+    time: int = 0
+    """The instant, in ns."""
+    events: int = 0
+    fills: int = 0
+    rebuilding: bool = False
+    """Reading up to where the tape stands."""
+
+
+class DemoSession:
+    """One demo from where its tape stands to the end of its data. Everything it works with is handed in, unopened."""
+
+    def __init__(
+        self,
+        *,
+        streams: Streams,
+        market: Market,
+        venue: PaperVenue,
+        desk: Desk,
+        engine: Engine,
+        clock: VirtualClock,
+        beginning: Beginning,
+        speed: float | None,
+    ) -> None:
+        # written so that NaN fails too
+        if speed is not None and not 0 < speed < float("inf"):
+            raise InvalidInput("speed", speed, "seconds of the recording per second, above zero")
+        self.streams = streams
+        self.market = market
+        self.desk = desk
+        self.engine = engine
+        self.progress = Progress(total=streams.bars)
+        self._venue = venue
+        self._clock = clock
+        self._past = beginning.past
+        self._started = beginning.started
+        self._speed = speed
+        self._triggers = triggers_of(streams)
+        self._curve = Curve()
+        self._fills: list[Fill] = []
+        """Fills of the venue that are not on the tape yet, ascending."""
+        self._open: dict[str, dict[str, str]] = {}
+        """Orders at the venue that have not ended: symbol -> client id -> workflow."""
+        self._opened = False
+
+    async def run(self) -> Summary:
+        """Go on to the end of the data.
+
+        Raises:
+            TickworkError: the tape is not of this data, a run died, or the ledger is not what the venue's book says.
+        """
+        before = 0
+        for count, (at, ticks) in enumerate(self._instants()):
+            if not self._opened and at > self._past.until:
+                await self._open()
+            if self._opened and self._speed is not None and before:
+                await asyncio.sleep((at - before) / 1e9 / self._speed)
+            elif count % _BREATH == 0:
+                await asyncio.sleep(0)
+            before = at
+            self.progress.time = at
+            await self._instant(at, ticks)
+            self.progress.bars += len(ticks)
+        if not self._opened:
+            await self._open()
+        return await self._finish()
+
+    async def close(self) -> None:
+        """Write what is not on disk and let go of tape and book."""
+        await self.engine.close()
+        self._venue.close()
+
+    def _instants(self) -> Iterator[tuple[int, list[Tick]]]:
+        for at, ticks in groupby(merge(self.streams.recordings), key=lambda tick: tick.bar.end_ns):
+            yield at, list(ticks)
+
+    # -- one instant ----------------------------------------------------------------------------------------------
+
+    async def _instant(self, at: int, ticks: Sequence[Tick]) -> None:
+        self._clock.jump(at)
+        self._trade(ticks)
+        if self._opened:
+            await self._book(at, ticks)
+        else:
+            self._book_past(ticks)
+        events = [event for tick in ticks for event in self._take(tick)]
+        self.progress.events += len(events)
+        if not self._opened and at == self._past.until:
+            await self._open()
+            await self._book(at, ticks)
+        for event in events:
+            await self._publish(event)
+        self._mark(at)
+
+    def _trade(self, ticks: Sequence[Tick]) -> None:
+        for tick in ticks:
+            if tick.recording in self.streams.traded_names:
+                self._fills += self._venue.on_bar(tick.bar, tick.offset)
+
+    def _take(self, tick: Tick) -> list[Moved]:
+        self.market.take(tick)
+        found = (trigger.on_tick(tick) for trigger in self._triggers[tick.recording])
+        return [event for event in found if event is not None]
+
+    async def _publish(self, event: Moved) -> None:
+        """Put a trigger's event on the tape, unless it is there, and let the runs it starts end."""
+        if identity(event) in self._past.moved:
+            return
+        if not self._opened:
+            raise TickworkError(
+                f"the tape lacks {event.event_name} of {event.recording} at {event.offset}, and goes on: another "
+                "version of tickwork wrote it. To begin anew, delete it or give another --home"
+            )
+        self.engine.post(event)
+        await self.engine.settled()
+        self._look_for_orders()
+
+    def _mark(self, at: int) -> None:
+        ledger, curve = self.desk.ledger, self._curve
+        curve.mark(at, ledger.equity(self.market.marks, self.streams.currency))
+
+    # -- fills ----------------------------------------------------------------------------------------------------
+
+    def _book_past(self, ticks: Sequence[Tick]) -> None:
+        """Book the fills that are on the tape."""
+        for tick in ticks:
+            for fill in self._past.fills.get((tick.recording, tick.offset), ()):
+                self._apply(fill)
+
+    async def _book(self, at: int, ticks: Sequence[Tick]) -> None:
+        """Put what the venue did at this instant on the tape, then book it."""
+        places = {(tick.bar.symbol, tick.offset): tick for tick in ticks if tick.recording in self.streams.traded_names}
+        while self._fills:
+            fill = self._fills[0]
+            tick = places.get((fill.symbol, fill.offset or 0))
+            if tick is None:
+                if fill.time < at - tick_length(ticks):
+                    raise TickworkError(f"the venue's fill {fill.fill_id} was missed; its book is not of this tape")
+                break
+            del self._fills[0]
+            workflow = self._open.get(fill.symbol, {}).get(fill.client_order_id)
+            if workflow is None:
+                raise TickworkError(f"the venue filled order {fill.client_order_id}, which no run on the tape has sent")
+            self.engine.post(OrderFilled.of(fill, workflow, tick.recording, tick.bar.end))
+            self._apply(fill)
+        for tick in places.values():
+            if self._open.get(tick.bar.symbol):
+                await self._look_for_endings(tick)
+
+    def _apply(self, fill: Fill) -> None:
+        self.desk.apply(fill)
+        self.progress.fills += 1
+
+    async def _look_for_endings(self, tick: Tick) -> None:
+        """Orders that had a bar to trade on: note which have ended, and tell of those that ended unfilled."""
+        self._look_for_orders()
+        for key, workflow in list(self._open.get(tick.bar.symbol, {}).items()):
+            found = await self._venue.find(key)
+            if isinstance(found, Found) and found.value.status in FINAL and key not in self._past.ended:
+                self.desk.follow(found.value)
+                self.engine.post(OrderEnded.of(found.value, workflow, tick.bar.end))
+        self._look_for_orders()
+
+    def _look_for_orders(self) -> None:
+        """Which orders are open, by the tape."""
+        self._open = {}
+        for key, holding in self.engine.items(holdings).items():
+            workflow, _, symbol = key.partition(" ")
+            for client_id in holding.open:
+                self._open.setdefault(symbol, {})[client_id] = workflow
+
+    # -- opening and ending ---------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        """Open the engine, now that market and venue stand where the tape does; unfinished runs end first."""
+        past = self._past
+        fresh = past.started is None
+        self._fills = await self._venue.fills(past.last_fill)
+        if not fresh:
+            await self.desk.reconcile(await self._open_at_the_venue())
+        await self.engine.open()
+        self._opened = True
+        self.progress.rebuilding = False
+        if fresh:
+            self.engine.post(self._started)
+            venue, currency = self._venue.name, self.streams.currency
+            self.engine.post(AccountOpened(account=ACCOUNT, venue=venue, currency=currency, amount=CAPITAL))
+            await self.engine.durable()
+        await self.engine.settled()
+        self._look_for_orders()
+
+    async def _open_at_the_venue(self) -> list[str]:
+        """Client ids of orders that held room when the demo was interrupted: open ones, and those filled since."""
+        waiting = {order.client_order_id for order in await self._venue.open_orders()}
+        return sorted(waiting | {fill.client_order_id for fill in self._fills})
+
+    async def _finish(self) -> Summary:
+        summary = await self.summary()
+        differences = self._venue.totals().differences(self.desk.ledger)
+        if differences:
+            raise TickworkError("the ledger is not what the venue's book says: " + "; ".join(differences))
+        self.desk.ledger.check()
+        dead = self.engine.queries.counts().get("dead", 0)
+        if dead:
+            raise TickworkError(f"{dead} runs died: see `tickwork runs --status dead`")
+        await self.engine.emit(DemoFinished(bars=summary.bars, equity=self._curve.equity))
+        return summary
+
+    async def summary(self) -> Summary:
+        """The figures so far, from the tape.
+
+        The Sharpe ratio is that of daily returns (days with a bar), at a risk-free rate of zero, times the root of 365
+        where a coin is traded, of 252 where only shares are.
+        """
+        await self.engine.durable()
+        queries = self.engine.queries
+        runs = Counter(queries.counts())
+        sharpe = self._curve.sharpe(self.days_per_year)
+        return Summary(
+            bars=self.progress.bars,
+            events=self.progress.events,
+            runs=sum(runs.values()),
+            orders=len(queries.events(OrderAccepted.event_name)),
+            fills=len(queries.events(OrderFilled.event_name)),
+            fees=plain(self.desk.ledger.fees(self.streams.currency)),
+            equity=plain(self._curve.equity),
+            pnl=plain(EXACT.subtract(self._curve.equity, CAPITAL)),
+            max_drawdown=round(self._curve.drawdown(), 6),
+            sharpe=None if sharpe is None else round(sharpe, 6),
+            tape=str(self.engine.path),
+        )
+
+    @property
+    def days_per_year(self) -> int:
+        """By which the Sharpe ratio is annualised."""
+        return DAILY_CRYPTO if any("/" in symbol for symbol in self.streams.traded) else DAILY_EQUITIES
+
+    @property
+    def equity(self) -> Decimal:
+        """At the latest instant."""
+        return self._curve.equity
+
+    @property
+    def time(self) -> str:
+        """The latest instant, for people."""
+        return f"{from_ns(self.progress.time):%Y-%m-%d %H:%M}"
+
+
+def tick_length(ticks: Sequence[Tick]) -> int:
+    """The longest bar of an instant, in ns."""
+    return max(tick.bar.interval_ns for tick in ticks)
+

@@ -1,0 +1,235 @@
+"""The demo's files, and what its tape says about how far it came.
+
+The tape is the only memory: ``demo/started`` names the data and the seed, every event that a bar gave rise to names
+the bar, ``demo/finished`` ends it. From these a start decides whether to continue, and from where. Files are taken
+away in such an order that a start killed in the middle is followed by a fresh one and never by half of an old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from tickwork.core.event import Event
+from tickwork.engines.embedded.queries import Queries
+from tickwork.engines.embedded.reader import Reader
+from tickwork.engines.embedded.schema import connect
+from tickwork.errors import TapeError
+from tickwork.market.recording import Recording
+from tickwork.market.triggers import PriceChanged, VolumeSpiked
+from tickwork.service.trading import OrderEnded, OrderFilled
+from tickwork.trading.orders import Fill
+from tickwork.values import Money, timestamp_ns
+
+VERSION: Final = 1
+"""Of the demo: raised when its triggers change, because an old tape cannot be continued by other triggers."""
+
+Moved = PriceChanged | VolumeSpiked
+"""What a trigger makes of a bar."""
+
+
+class DataFile(BaseModel):
+    """One recording, as far as it must be the same for a tape to be continued."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    bars: int
+    digest: str
+
+
+class DemoStarted(Event, name="demo/started", version=1):
+    """A demo begins: on which data, with which seed."""
+
+    demo: int
+    seed: int
+    data: tuple[DataFile, ...]
+
+
+class DemoFinished(Event, name="demo/finished", version=1):
+    """A demo has come to the end of its data, and its ledger agrees with the venue's book."""
+
+    bars: int
+    equity: Money
+
+
+def data_files(recordings: Iterable[Recording]) -> tuple[DataFile, ...]:
+    """What identifies the data of a demo."""
+    return tuple(
+        DataFile(name=recording.name, bars=len(recording), digest=_digest(recording)) for recording in recordings
+    )
+
+
+def _digest(recording: Recording) -> str:
+    sum_ = blake2b(digest_size=8)
+    for column in (recording.floats("open"), recording.floats("close"), recording.floats("volume")):
+        sum_.update(repr(column).encode())
+    return sum_.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFiles:
+    """Where a demo keeps its things."""
+
+    home: Path
+
+    @property
+    def tape(self) -> Path:
+        """The tape."""
+        return self.home / "demo.db"
+
+    @property
+    def book(self) -> Path:
+        """The paper venue's own book."""
+        return self.home / "demo-venue.db"
+
+    def clear(self) -> None:
+        """Take an old demo away: the tape first, for without it nothing is ever continued."""
+        for path in (self.tape, self.book):
+            for suffix in ("", "-wal", "-shm", ".sock"):
+                with contextlib.suppress(FileNotFoundError):
+                    path.with_name(path.name + suffix).unlink()
+
+
+@dataclass(slots=True)
+class Past:
+    """What a tape remembers of an interrupted demo; empty for a fresh one."""
+
+    started: DemoStarted | None = None
+    finished: bool = False
+    moved: set[tuple[str, str, int]] = field(default_factory=set)
+    """Name, recording and offset of the trigger events."""
+    fills: dict[tuple[str, int], list[Fill]] = field(default_factory=dict)
+    """By recording and offset of the bar they traded on."""
+    last_fill: int = 0
+    ended: set[str] = field(default_factory=set)
+    """Client ids of orders that ended unfilled."""
+    until: int = 0
+    """The latest instant (ns) of which the tape knows anything; 0: none."""
+
+    def note(self, event: Event) -> None:
+        """Read the next event of the tape."""
+        match event:
+            case DemoStarted():
+                self.started = event
+            case DemoFinished():
+                self.finished = True
+            case PriceChanged() | VolumeSpiked():
+                self.moved.add(identity(event))
+                self._reached(event.known_at)
+            case OrderFilled():
+                self.fills.setdefault((event.recording, event.offset), []).append(event.fill())
+                self.last_fill = max(self.last_fill, event.fill_id)
+                self._reached(event.known_at)
+            case OrderEnded():
+                self.ended.add(event.client_order_id)
+                self._reached(event.known_at)
+            case _:
+                pass
+
+    def _reached(self, time: datetime) -> None:
+        self.until = max(self.until, timestamp_ns(time))
+
+
+def identity(event: Moved) -> tuple[str, str, int]:
+    """What makes a trigger's event one and the same."""
+    return event.event_name, event.recording, event.offset
+
+
+_EVENTS: Final[dict[str, type[Event]]] = {
+    cls.event_name: cls for cls in (DemoStarted, DemoFinished, PriceChanged, VolumeSpiked, OrderFilled, OrderEnded)
+}
+
+
+def read_past(tape: Path) -> Past:
+    """What is on the tape at a path; an empty past when there is no tape yet.
+
+    Raises:
+        TapeError: the file cannot be read as a tape.
+    """
+    past = Past()
+    if not tape.is_file() or not tape.stat().st_size:
+        return past
+    # opened for writing, so that a file whose maker was killed before it was a tape reads as an empty one
+    with contextlib.closing(connect(str(tape))) as connection:
+        for entry in Queries(Reader(connection)).events(*_EVENTS):
+            past.note(_EVENTS[entry.record.name].from_wire(bytes(entry.record.value)))
+    return past
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a demo begins."""
+
+    past: Past
+    started: DemoStarted
+    notice: str
+    """What a person should know about it; may be empty."""
+
+
+def begin(files: DemoFiles, started: DemoStarted) -> Beginning:
+    """Continue what is there, if it is an interrupted demo of the same data and seed; else clear it away."""
+    try:
+        past = read_past(files.tape)
+    except TapeError as error:
+        raise TapeError(f"{error}. To begin anew, delete {files.home} or give another --home") from None
+    if past.started is None:
+        files.clear()
+        return Beginning(Past(), started, "")
+    if past.finished:
+        files.clear()
+        return Beginning(Past(), started, "the last demo had come to its end: beginning a fresh tape")
+    if past.started != started:
+        files.clear()
+        return Beginning(Past(), started, f"the tape is of {_difference(past.started, started)}: beginning a fresh one")
+    return Beginning(past, started, "continuing the interrupted demo")
+
+
+def _difference(old: DemoStarted, new: DemoStarted) -> str:
+    if old.demo != new.demo:
+        return "another version of the demo"
+    if old.seed != new.seed:
+        return f"seed {old.seed}"
+    return "other data (" + ", ".join(file.name for file in old.data) + ")"
+
+
+class Summary(BaseModel):
+    """What a demo came to. Money is text."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=lambda name: _camel(name), populate_by_name=True)
+
+    bars: int
+    events: int
+    runs: int
+    orders: int
+    fills: int
+    fees: str
+    equity: str
+    pnl: str
+    max_drawdown: float
+    """A fraction of the highest equity before."""
+    sharpe: float | None
+    """Of daily returns; see ``DemoSession.summary``."""
+    tape: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+def cents(amount: Decimal) -> Decimal:
+    """To two places, for people; figures for programs stay exact."""
+    return amount.quantize(Decimal("0.01"))

@@ -1,0 +1,291 @@
+"""The checks, from outside: they read files only, when no engine runs.
+
+What must hold whatever was killed, and whenever:
+
+* every acknowledged event is on the tape where it was acknowledged, and started exactly one run;
+* every run has ended well, and nothing is left waiting;
+* the outside file has exactly the lines that the events call for: each label once, each key once, each key with an
+  intent on the tape, each value as the tape has it;
+* no place of a run was recorded twice in one attempt, and every run's chain of chunks is whole;
+* the venue's book equals the ledger folded from the tape, and its orders are those that the tape says were accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from tests.chaos import workload
+from tests.chaos.market import BOOK, CASH, Told
+from tests.chaos.outside import lines
+from tickwork import TapeError
+from tickwork.core.replay import ANSWERS
+from tickwork.core.tape import Entry, Record, Started, decode_chunk
+from tickwork.engines.embedded.status import Status
+from tickwork.trading.ledger import fold
+from tickwork.venues.paper_book import book_totals
+
+SHOWN = 8
+"""Complaints of one kind that are worth reading."""
+
+
+@dataclass
+class Fed:
+    """What the harness knows by itself."""
+
+    shapes: dict[int, str] = field(default_factory=dict)
+    """Every event that was offered: number -> shape."""
+    acknowledged: dict[int, int] = field(default_factory=dict)
+    """Number -> position."""
+
+
+@dataclass
+class Tape:
+    """A tape, read as plain SQLite."""
+
+    entries: list[tuple[int | None, Entry]]
+    rows: dict[int, tuple[str, int, int]]
+    """Run -> workflow, status, tail."""
+    prev: dict[int, int | None]
+    """Chunk -> the run's chunk before."""
+    left: dict[str, int]
+    """Rows in tables that must be empty when all is over."""
+    complaints: list[str]
+
+
+@dataclass
+class Verdict:
+    """What the checks found."""
+
+    passed: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def check(self, what: str, complaints: list[str]) -> None:
+        """Note one check."""
+        if not complaints:
+            self.passed += 1
+            return
+        more = f" (and {len(complaints) - SHOWN} more)" if len(complaints) > SHOWN else ""
+        self.failures.append(f"{what}: " + "; ".join(complaints[:SHOWN]) + more)
+
+
+def read_tape(path: Path) -> Tape:
+    """Everything on a tape that nobody owns.
+
+    Raises:
+        TapeError: SQLite cannot read it.
+    """
+    try:
+        return _read_tape(path)
+    except apsw.Error as error:
+        raise TapeError(f"{path}: {error}") from None
+
+
+def _read_tape(path: Path) -> Tape:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        complaints = [row for (row,) in connection.execute("pragma integrity_check") if row != "ok"]
+        tape = Tape([], {}, {}, {}, complaints)
+        following = 1
+        for seq, run, prev, crc, data in connection.execute("SELECT seq, run, prev, crc, data FROM tape ORDER BY seq"):
+            if zlib.crc32(data) != crc:
+                complaints.append(f"the chunk at {seq} has another checksum")
+            if seq < following:
+                complaints.append(f"the chunk at {seq} overlaps the one before it")
+            records = decode_chunk(data)
+            tape.entries += [(run, Entry(seq + index, record)) for index, record in enumerate(records)]
+            tape.prev[seq] = prev
+            following = seq + len(records)
+        for seq, name, status, tail in connection.execute("SELECT seq, workflow, status, tail FROM runs"):
+            tape.rows[seq] = (name, status, tail)
+        for table in ("waits", "delayed", "approvals", "dead_letters"):
+            ((count,),) = connection.execute(f"SELECT count(*) FROM {table}")
+            tape.left[table] = count
+        return tape
+    finally:
+        connection.close()
+
+
+def judge(folder: Path, fed: Fed, *, orders: bool = True, verdict: Verdict | None = None) -> Verdict:
+    """All checks of one folder after everything has settled."""
+    verdict = verdict or Verdict()
+    tape = read_tape(folder / "tape.db")
+    verdict.check("the file is sound", tape.complaints)
+    verdict.check("acknowledged events are on the tape", _acknowledged(tape, fed))
+    shapes = _shapes_on(tape)
+    verdict.check("each event started one run", _started(tape, shapes))
+    verdict.check("every run ended well", _ended(tape))
+    verdict.check("no place was recorded twice", _places(tape))
+    verdict.check("every chain of chunks is whole", _chains(tape))
+    found = lines(folder / "outside.txt")
+    verdict.check("each label once outside", _labels(found, shapes))
+    verdict.check("each key once outside, with its intent", _keys(found, tape))
+    verdict.check("outside as the tape says", _outcomes(found, tape))
+    if orders:
+        verdict.check("the book is the ledger", _book(folder, tape))
+    return verdict
+
+
+def _shapes_on(tape: Tape) -> dict[int, str]:
+    """The events that are on the tape, acknowledged or not."""
+    found = {}
+    for _, entry in tape.entries:
+        if entry.record.kind == "event" and entry.record.name == workload.Tick.event_name:
+            fields = json.loads(bytes(entry.record.value))
+            found[fields["n"]] = fields["shape"]
+    return found
+
+
+def _acknowledged(tape: Tape, fed: Fed) -> list[str]:
+    at = {entry.seq: entry.record for _, entry in tape.entries}
+    complaints = []
+    for n, seq in fed.acknowledged.items():
+        record = at.get(seq)
+        if record is None or record.kind != "event" or json.loads(bytes(record.value)).get("n") != n:
+            complaints.append(f"event {n}, acknowledged at {seq}, is not there")
+    return complaints
+
+
+def _started(tape: Tape, shapes: dict[int, str]) -> list[str]:
+    started = Counter(entry.record.ref for _, entry in tape.entries if entry.record.kind == "started")
+    complaints, seen = [], Counter[int]()
+    for _, entry in tape.entries:
+        if entry.record.kind == "event" and entry.record.name == workload.Tick.event_name:
+            n = json.loads(bytes(entry.record.value))["n"]
+            seen[n] += 1
+            if started[entry.seq] != 1:
+                complaints.append(f"event {n} at {entry.seq} started {started[entry.seq]} runs")
+    complaints += [f"event {n} is on the tape {seen[n]} times" for n in shapes if seen[n] != 1]
+    return complaints
+
+
+def _ended(tape: Tape) -> list[str]:
+    good = (Status.DONE, Status.CONTINUED)
+    begun = {run for run, entry in tape.entries if entry.record.kind == "started"}
+    complaints = [
+        f"run {seq} ({name}) is {Status(status).name.lower()}"
+        for seq, (name, status, _) in tape.rows.items()
+        if status not in good
+    ]
+    complaints += [f"run {seq} has no row" for seq in begun if seq not in tape.rows]
+    complaints += [f"run {seq} has no records" for seq in tape.rows if seq not in begun]
+    return complaints + [f"{count} rows are left in {table}" for table, count in tape.left.items() if count]
+
+
+def _places(tape: Tape) -> list[str]:
+    """A completed ask has one record in one attempt; an effect has at most one intent beside it."""
+    seen: dict[int, Counter[tuple[Any, ...]]] = {}
+    complaints = []
+    for run, entry in tape.entries:
+        if run is None:
+            continue
+        record = entry.record
+        places = seen.setdefault(run, Counter())
+        if record.kind in ("failed", "redriven"):
+            places.clear()
+        elif record.kind in ANSWERS or record.kind == "intent":
+            place = (record.branch, record.no, record.kind == "intent")
+            places[place] += 1
+            if places[place] > 1:
+                complaints.append(f"run {run} recorded {record.kind} {record.name!r} twice at ask {record.no}")
+    return complaints
+
+
+def _chains(tape: Tape) -> list[str]:
+    """From a run's row back to its start, and no chunk of it left aside."""
+    chunks: dict[int, list[int]] = {}
+    run_of = {entry.seq: run for run, entry in tape.entries}
+    for seq in tape.prev:
+        run = run_of.get(seq)
+        if run is not None:
+            chunks.setdefault(run, []).append(seq)
+    complaints = []
+    for run, (_, _, tail) in tape.rows.items():
+        at: int | None = tail
+        walked = []
+        while at is not None and at in tape.prev:
+            walked.append(at)
+            at = tape.prev[at]
+        if sorted(walked) != sorted(chunks.get(run, [])):
+            complaints.append(f"run {run}: its row leads to {len(walked)} of {len(chunks.get(run, []))} chunks")
+    return complaints
+
+
+def _labels(found: list[str], shapes: dict[int, str]) -> list[str]:
+    wanted = workload.expected(shapes)
+    have: Counter[str] = Counter()
+    for line in found:
+        label = line.split(" ", 1)[1]
+        undone = label.startswith("undo-")
+        n, what = label.removeprefix("undo-").split(":")[:2]
+        have[f"{n}:{'undo-' if undone else ''}{what}"] += 1
+    complaints = [f"{label} is missing" for label in wanted if not have[label]]
+    complaints += [f"{label} is there {count} times" for label, count in have.items() if count > 1]
+    return complaints + [f"{label} has no cause on the tape" for label in have if not wanted[label]]
+
+
+def _keys(found: list[str], tape: Tape) -> list[str]:
+    intents = {entry.record.key for _, entry in tape.entries if entry.record.kind == "intent"}
+    keys = Counter(line.split(" ", 1)[0] for line in found)
+    complaints = [f"key {key} was sent {count} times" for key, count in keys.items() if count > 1]
+    return complaints + [f"key {key} has no intent on the tape" for key in keys if key not in intents]
+
+
+def _outcomes(found: list[str], tape: Tape) -> list[str]:
+    """Every effect that the tape calls done is outside with just the label it was recorded with, and none is open."""
+    outside = dict(line.split(" ", 1) for line in found)
+    complaints, opened = [], dict[str, str]()
+    for run, entry in tape.entries:
+        record = entry.record
+        if record.kind == "intent":
+            opened[record.key] = f"effect {record.name!r} of run {run}"
+        elif record.kind == "effect":
+            opened.pop(record.key, None)
+            if record.name != "submit" and not record.undoes and not bytes(record.error):
+                told = msgspec.json.decode(record.value)
+                if outside.get(record.key) != told:
+                    complaints.append(f"effect {record.key}: the tape says {told}, outside is {outside.get(record.key)}")
+    complaints += [f"{what} has no outcome" for what in opened.values()]
+    return complaints + _drawn(tape, outside)
+
+
+def _drawn(tape: Tape, outside: dict[str, str]) -> list[str]:
+    """What was shown outside is what the step's record holds."""
+    drawn: dict[int | None, set[str]] = {}
+    for run, entry in tape.entries:
+        if entry.record.kind in ("step", "call") and not bytes(entry.record.error):
+            drawn.setdefault(run, set()).add(bytes(entry.record.value).decode())
+    complaints = []
+    for run, entry in tape.entries:
+        record = entry.record
+        parts = outside.get(record.key, "").split(":") if record.kind == "intent" else []
+        if len(parts) == 3 and parts[1] not in ("won",) and parts[2] not in drawn.get(run, ()):
+            complaints.append(f"{':'.join(parts)} shows a value that its run {run} does not remember")
+    return complaints
+
+
+def _book(folder: Path, tape: Tape) -> list[str]:
+    told = Told()
+    for _, entry in tape.entries:
+        told.add(entry.record)
+    totals = book_totals(folder / BOOK)
+    ledger = fold(told.fills, CASH)
+    ledger.check()
+    complaints = totals.differences(ledger)
+    accepted = set(told.submitted)
+    complaints += [f"order {key} is at the venue only" for key in totals.client_order_ids - accepted]
+    complaints += [f"order {key} is on the tape only" for key in accepted - totals.client_order_ids]
+    numbers = Counter(fill.fill_id for fill in told.fills)
+    if len(numbers) != totals.fills:
+        complaints.append(f"the book has {totals.fills} fills, the tape {len(numbers)}")
+    return complaints
+
+
+__all__ = ["Fed", "Record", "Started", "Verdict", "judge", "read_tape"]

@@ -1,0 +1,307 @@
+"""Form one: the real process on real files is killed, again and again, and must come back as if nothing had happened.
+
+One *lane* is one folder with one engine process at a time (and, every second lane, a venue process beside it). A cycle
+starts the engine, feeds it events over its control socket, and ends with SIGKILL: at a named point inside, or at a
+random moment, or while it is starting. After the last one the lane settles, and the files are judged.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.checks import Fed, Verdict, judge
+from tests.chaos.market import SOCKET
+from tests.chaos.mutations import MUTATIONS
+from tests.chaos.outside import lines
+from tests.chaos.points import FREQUENT, POINTS
+from tests.chaos.workload import LABELS
+from tickwork import TickworkError
+from tickwork.engines.embedded.control import ask_owner
+
+ROOT = Path(__file__).resolve().parents[2]
+SHAPES = tuple(LABELS)
+STARTED_IN = 20.0
+"""Seconds after which a process that does not answer is stuck."""
+SETTLED_IN = 60.0
+UNREACHED = 1.2
+"""Seconds after which a named point is given up and the process is killed where it is."""
+EVENTS_A_CYCLE = 24
+
+
+@dataclass
+class Plan:
+    """What to do."""
+
+    kills: int = 200
+    seed: int = 1
+    seconds: float = 0.0
+    """Stop killing after this long; 0: never."""
+    lanes: int = 2
+    mutation: str = ""
+    points: tuple[str, ...] = ()
+    """Kill only at these; empty: everywhere."""
+    keep: Path | None = None
+    """Where to leave the files; they are deleted when not given."""
+
+
+@dataclass
+class Outcome:
+    """What came of it."""
+
+    verdict: Verdict
+    kills: int = 0
+    at_points: Counter[str] = field(default_factory=Counter)
+    offered: int = 0
+    acknowledged: int = 0
+    effects: int = 0
+    orders: int = 0
+    looks: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def add(self, other: Outcome) -> None:
+        """Take another lane's figures in."""
+        self.verdict.passed += other.verdict.passed
+        self.verdict.failures += other.verdict.failures
+        self.kills += other.kills
+        self.at_points += other.at_points
+        self.offered += other.offered
+        self.acknowledged += other.acknowledged
+        self.effects += other.effects
+        self.orders += other.orders
+        self.looks += other.looks
+
+    def summary(self) -> str:
+        """One line."""
+        named = sum(self.at_points.values())
+        return (
+            f"kill: {self.kills} kills ({named} at {len(self.at_points)} named points), {self.acknowledged} events "
+            f"acknowledged of {self.offered} offered, {self.effects} effects, {self.orders} orders, look-ups "
+            f"{self.looks['found']} found and {self.looks['not found']} did not, {self.seconds:.0f} s"
+        )
+
+
+class Stuck(Exception):
+    """The process did not do what it must always do; carries its last words."""
+
+
+class Lane:
+    """One folder and the processes in it."""
+
+    def __init__(self, plan: Plan, number: int, folder: Path) -> None:
+        self._plan = plan
+        self._rng = random.Random(f"{plan.seed}/{number}")
+        self._folder = folder
+        self._tape = str(folder / "tape.db")
+        self._apart = number % 2 == 1
+        self._fed = Fed()
+        self._serial = threading.Lock()
+        self._next = number * 1_000_000
+        self._answers: list[int] = []
+        self.outcome = Outcome(Verdict())
+
+    def run(self, kills: int, deadline: float) -> Outcome:
+        """All cycles, the settling, and the judgement."""
+        venue = self._spawn("--serve-venue") if self._apart else None
+        try:
+            if venue is not None:
+                self._until(lambda: (self._folder / SOCKET).exists(), venue, STARTED_IN)
+            while self.outcome.kills < kills and (not deadline or time.monotonic() < deadline):
+                self._cycle()
+            self._settle()
+            self.outcome.verdict.passed += 1
+        except Stuck as stuck:
+            self.outcome.verdict.failures.append(f"the process is stuck or broken: {stuck}")
+        finally:
+            if venue is not None:
+                venue.terminate()
+                venue.wait()
+        self._count()
+        try:
+            judge(self._folder, self._fed, verdict=self.outcome.verdict)
+        except (TickworkError, OSError, KeyError, ValueError) as error:
+            self.outcome.verdict.failures.append(f"the files cannot be judged: {type(error).__name__}: {error}")
+        return self.outcome
+
+    def _count(self) -> None:
+        self.outcome.offered = len(self._fed.shapes)
+        self.outcome.acknowledged = len(self._fed.acknowledged)
+        self.outcome.orders = sum(shape == "order" for shape in self._fed.shapes.values())
+        self.outcome.effects = len(lines(self._folder / "outside.txt"))
+        self.outcome.looks = Counter(lines(self._folder / "looks.txt"))
+
+    # -- one cycle ------------------------------------------------------------------------------------------------
+
+    def _cycle(self) -> None:
+        rng = self._rng
+        chance = rng.random()
+        point = ""
+        if self._plan.points or chance < 0.55:
+            name = rng.choice(self._plan.points or POINTS)
+            most = FREQUENT.get(name, 12)
+            point = f"{name}:{rng.randint(1, most)}"
+        checkpoint = "40" if point.startswith("file.") or rng.random() < 0.3 else "0"
+        child = self._spawn("--checkpoint", checkpoint, point=point)
+        if not point and chance > 0.93:
+            time.sleep(rng.uniform(0.0, 0.6))  # while it is starting, mostly
+        else:
+            self._feed_while_alive(child, UNREACHED if point else rng.uniform(0.0, 0.35))
+        self._reap(child, point, by_itself=child.poll() is not None)
+
+    def _feed_while_alive(self, child: subprocess.Popen[bytes], seconds: float) -> None:
+        if not self._answering(child):
+            return
+        stop = time.monotonic() + seconds
+        feeders = [threading.Thread(target=self._feed, args=(stop,)) for _ in range(3)]
+        for feeder in feeders:
+            feeder.start()
+        while child.poll() is None and time.monotonic() < stop:
+            time.sleep(0.002)
+        for feeder in feeders:
+            feeder.join()
+
+    def _reap(self, child: subprocess.Popen[bytes], point: str, by_itself: bool) -> None:
+        child.kill()
+        code = child.wait()
+        if code != -signal.SIGKILL:
+            raise Stuck(f"it ended by itself with code {code}: {self._last_words()}")
+        self.outcome.kills += 1
+        if point and by_itself:
+            self.outcome.at_points[point.partition(":")[0]] += 1
+
+    def _feed(self, stop: float) -> None:
+        """Offer events until the owner is gone; note what it acknowledged."""
+        for _ in range(EVENTS_A_CYCLE // 3):
+            if time.monotonic() > stop:
+                return
+            with self._serial:
+                self._next += 1
+                n = self._next
+                shape = SHAPES[n % len(SHAPES)]
+                self._fed.shapes[n] = shape
+            try:
+                self._fed.acknowledged[n] = ask_owner(
+                    self._tape, "emit", name="chaos/tick", payload={"n": n, "shape": shape}, timeout=10
+                )
+                if shape == "waiter":
+                    self._answers.append(n)
+                self._answer_some()
+            except (OSError, ValueError):
+                return  # killed: nobody knows whether this one is on the tape
+            time.sleep(0.004)
+
+    def _answer_some(self) -> None:
+        if len(self._answers) > 3:
+            n = self._answers.pop(0)
+            ask_owner(self._tape, "emit", name="chaos/answer", payload={"n": n}, timeout=10)
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Without a killer: everything must come to its end, and the process must end cleanly."""
+        child = self._spawn()
+        try:
+            if not self._answering(child):
+                raise Stuck(f"it does not start any more: {self._last_words()}")
+            for n, shape in self._fed.shapes.items():
+                if shape == "waiter":
+                    ask_owner(self._tape, "emit", name="chaos/answer", payload={"n": n})
+            self._until(self._quiet, child, SETTLED_IN)
+            time.sleep(0.3)  # delayed events and fills that are on their way
+            self._until(self._quiet, child, SETTLED_IN)
+        except OSError as error:
+            raise Stuck(f"it went away: {error}: {self._last_words()}") from None
+        finally:
+            child.terminate()
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if child.returncode != 0:
+            raise Stuck(f"its clean end had code {child.returncode}: {self._last_words()}")
+
+    def _quiet(self) -> bool:
+        counts = ask_owner(self._tape, "status")["runs"]
+        return not any(counts.get(status) for status in ("running", "waiting"))
+
+    # -- processes ------------------------------------------------------------------------------------------------
+
+    def _spawn(self, *options: str, point: str = "") -> subprocess.Popen[bytes]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        venue = "apart" if self._apart else "own"
+        line = [sys.executable, "-m", "tests.chaos.child", str(self._folder), "--venue", venue, *options]
+        if self._plan.mutation:
+            line += ["--mutation", self._plan.mutation]
+        with (self._folder / "stderr.txt").open("ab") as errors:
+            return subprocess.Popen(
+                line,
+                cwd=ROOT,
+                env={**os.environ, "TICKWORK_CRASH_AT": point},
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def _answering(self, child: subprocess.Popen[bytes]) -> bool:
+        """Wait until the process owns the tape and answers; False when it died before."""
+        limit = time.monotonic() + STARTED_IN
+        while child.poll() is None:
+            try:
+                ask_owner(self._tape, "status", timeout=10)
+            except (OSError, ValueError):
+                if time.monotonic() > limit:
+                    child.kill()
+                    raise Stuck(f"it does not answer: {self._last_words()}") from None
+                time.sleep(0.005)
+            else:
+                return True
+        return False
+
+    def _until(self, true: object, child: subprocess.Popen[bytes], seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        while not true():  # type: ignore[operator]
+            if child.poll() is not None:
+                raise Stuck(f"it ended by itself with code {child.returncode}: {self._last_words()}")
+            if time.monotonic() > limit:
+                raise Stuck(f"it has not settled in {seconds:g} s: {self._last_words()}")
+            time.sleep(0.02)
+
+    def _last_words(self) -> str:
+        said = [line for line in lines(self._folder / "stderr.txt") if line.strip()]
+        return " | ".join(said[-6:])[-600:] or "it said nothing"
+
+
+def run(plan: Plan) -> Outcome:
+    """All lanes at once."""
+    started = time.monotonic()
+    deadline = started + plan.seconds if plan.seconds else 0.0
+    total = Outcome(Verdict())
+    with tempfile.TemporaryDirectory(prefix="tickwork-chaos-") as scratch:
+        folder = plan.keep or Path(scratch)
+        lanes = max(1, min(plan.lanes, plan.kills))
+        shares = [plan.kills // lanes + (number < plan.kills % lanes) for number in range(lanes)]
+        with ThreadPoolExecutor(lanes) as pool:
+            running = [
+                pool.submit(Lane(plan, number, folder / f"lane{number}").run, share, deadline)
+                for number, share in enumerate(shares)
+            ]
+            for lane in running:
+                total.add(lane.result())
+    total.seconds = time.monotonic() - started
+    return total
+
+
+def caught(name: str, seed: int, kills: int) -> Outcome:
+    """A short round of a wrong build, killed where it shows; its verdict must have failures."""
+    return run(Plan(kills=kills, seed=seed, lanes=2, mutation=name, points=MUTATIONS[name].points))
