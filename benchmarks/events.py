@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from benchmarks.figures import Figure, under_peer
-from benchmarks.peers import dbos
+from benchmarks.peers import dbos_figures as dbos
 from benchmarks.peers.disk import Fsyncs
 from benchmarks.setting import Setting, folder, percentile
 from benchmarks.workflows import Go, first_step, marks, one_effect

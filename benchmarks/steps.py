@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from benchmarks.figures import Figure, Goal, times_peer
-from benchmarks.peers import dbos
+from benchmarks.peers import dbos_figures as dbos
 from benchmarks.peers.disk import raw_inserts
 from benchmarks.setting import Setting, folder, median
 from benchmarks.workflows import Go, ten_steps

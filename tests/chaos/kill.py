@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,8 +52,6 @@ class Plan:
     mutation: str = ""
     points: tuple[str, ...] = ()
     """Kill only at these; empty: everywhere."""
-    keep: Path | None = None
-    """Where to leave the files; they are deleted when not given."""
 
 
 @dataclass
@@ -287,18 +286,21 @@ def run(plan: Plan) -> Outcome:
     started = time.monotonic()
     deadline = started + plan.seconds if plan.seconds else 0.0
     total = Outcome(Verdict())
-    with tempfile.TemporaryDirectory(prefix="tickwork-chaos-") as scratch:
-        folder = plan.keep or Path(scratch)
-        lanes = max(1, min(plan.lanes, plan.kills))
-        shares = [plan.kills // lanes + (number < plan.kills % lanes) for number in range(lanes)]
-        with ThreadPoolExecutor(lanes) as pool:
-            running = [
-                pool.submit(Lane(plan, number, folder / f"lane{number}").run, share, deadline)
-                for number, share in enumerate(shares)
-            ]
-            for lane in running:
-                total.add(lane.result())
+    folder = Path(tempfile.mkdtemp(prefix="tickwork-chaos-"))
+    lanes = max(1, min(plan.lanes, plan.kills))
+    shares = [plan.kills // lanes + (number < plan.kills % lanes) for number in range(lanes)]
+    with ThreadPoolExecutor(lanes) as pool:
+        running = [
+            pool.submit(Lane(plan, number, folder / f"lane{number}").run, share, deadline)
+            for number, share in enumerate(shares)
+        ]
+        for lane in running:
+            total.add(lane.result())
     total.seconds = time.monotonic() - started
+    if total.verdict.failures and not plan.mutation:
+        total.verdict.failures.append(f"the files are left in {folder}")
+    else:
+        shutil.rmtree(folder)
     return total
 
 

@@ -21,6 +21,8 @@ class Mutation:
     apply: Callable[[], None]
     forms: tuple[str, ...]
     """Which harness must catch it; killing a process cannot see what only a lost disk cache shows."""
+    shows: str
+    """The check that must fail: a build that merely does not run has not been caught."""
     points: tuple[str, ...] = ()
     """Where to kill a process to see it soon."""
 
@@ -114,27 +116,33 @@ def _two_transactions() -> None:
     writer.write = wrong
 
 
+ACKNOWLEDGED = "acknowledged events are on the tape"
+KEYS = "each key once outside, with its intent"
+ROWS = "every run ended well"
+
 MUTATIONS = {
     found.name: found
     for found in (
-        Mutation("synchronous-off", "no fsync at all", _pragma("off"), ("power",)),
-        Mutation("synchronous-normal", "no fsync at a commit", _pragma("normal"), ("power",)),
+        Mutation("synchronous-off", "no fsync at all", _pragma("off"), ("power",), ACKNOWLEDGED),
+        Mutation("synchronous-normal", "no fsync at a commit", _pragma("normal"), ("power",), ACKNOWLEDGED),
         Mutation(
             "effect-before-barrier",
             "an effect is made before its intent is on disk",
             _effect_before_barrier,
             ("kill", "power"),
+            KEYS,
             ("effect.written", "commit.begun", "wal.write"),
         ),
-        Mutation("no-lookup", "what is unknown is sent again", _no_lookup, ("kill", "power"), ("effect.written",)),
+        Mutation("no-lookup", "what is unknown is sent again", _no_lookup, ("kill", "power"), KEYS, ("effect.written",)),
         Mutation(
-            "lookup-once", "after a retry it is sent again blindly", _lookup_once, ("kill", "power"), ("effect.written",)
+            "lookup-once", "after a retry it is sent again blindly", _lookup_once, ("kill", "power"), KEYS, ("effect.written",)
         ),
         Mutation(
             "no-lookup-after-crash",
             "an open intent is sent again at the start",
             _no_lookup_after_crash,
             ("kill", "power"),
+            KEYS,
             ("effect.written", "outcome.before", "outcome.recorded"),
         ),
         Mutation(
@@ -142,6 +150,7 @@ MUTATIONS = {
             "an event is acknowledged before it is on disk",
             _answer_before_disk,
             ("kill", "power"),
+            ACKNOWLEDGED,
             ("commit.begun", "commit.rows", "wal.write"),
         ),
         Mutation(
@@ -149,6 +158,7 @@ MUTATIONS = {
             "records and rows commit apart",
             _two_transactions,
             ("kill", "power"),
+            ROWS,
             ("wal.sync.before", "wal.sync.after", "wal.write"),
         ),
     )

@@ -80,7 +80,7 @@ def _cancel_at(engine: Probe, clock: VirtualClock, cancel: int | None, began: in
         if seq is not None:
             engine._family.cancel(seq, "a law says so")
 
-    engine._timers.call(max(began + cancel * 1_000_000_000, clock.now()), now)
+    engine._timers.call(max(began + cancel * 1_000_000_000 + 370_000_000, clock.now()), now)
 
 
 async def _play(

@@ -6,7 +6,7 @@ the driver receives it, by the branch it is asked in, its kind, its name and its
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, ClassVar
 
 import msgspec
@@ -144,6 +144,13 @@ class Mishap(Ask, frozen=True, eq=False):
     kind: ClassVar[str] = "dead_letter"
     name: str
     error: BaseException
+
+
+def discard(arms: tuple[Any, ...]) -> None:
+    """Close the coroutines of arms that will not be opened, so that nobody complains that they were never awaited."""
+    for arm in arms:
+        if isinstance(arm, Coroutine):
+            arm.close()
 
 
 class All(Ask, frozen=True, eq=False):

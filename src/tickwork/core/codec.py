@@ -243,6 +243,8 @@ def _rebuild(recorded: _Error) -> BaseException | None:
         found: Any = importlib.import_module(module)
         for part in qualname.split("."):
             found = getattr(found, part)
+        if not (isinstance(found, type) and issubclass(found, Exception)):
+            return None  # a name on the tape calls nothing but the class of an exception
         error = found(*(recorded.args or ()))
     except Exception:  # noqa: BLE001 - any constructor may raise anything: then the exception is not one that round-trips
         return None

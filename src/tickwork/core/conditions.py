@@ -16,7 +16,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -26,16 +26,44 @@ from tickwork.errors import InvalidInput
 
 MAX_TEXT = 2_000
 MAX_NODES = 200
+MAX_DIGITS = 30
 
 Scope = Mapping[str, Any]
 Test = Callable[[Scope], Any]
 
+
+def _times(left: Any, right: Any) -> Any:
+    # a text or a list times a large number would fill the memory
+    if not (isinstance(left, _NUMBER) and isinstance(right, _NUMBER)):
+        raise TypeError(f"cannot multiply a {type(left).__name__} by a {type(right).__name__}")
+    return operator.mul(left, right)
+
+
+def _modulo(left: Any, right: Any) -> Any:
+    if not isinstance(left, _NUMBER):
+        raise TypeError(f"% takes numbers, not a {type(left).__name__}")  # with a text it would format
+    return left % right
+
+
+def _round(number: Any, digits: int = 0) -> Any:
+    if not isinstance(digits, int) or abs(digits) > MAX_DIGITS:
+        raise ValueError(f"round takes up to {MAX_DIGITS} digits")
+    return round(number, digits) if digits else round(number)
+
+
+def _within(item: Any, container: Any) -> bool:
+    if isinstance(container, list | tuple):
+        return any(operator.eq(*_meet(item, one)) for one in container)
+    return item in container
+
+
+_NUMBER = int | float | Decimal
 _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
+    ast.Mult: _times,
     ast.Div: operator.truediv,
-    ast.Mod: operator.mod,
+    ast.Mod: _modulo,
     ast.FloorDiv: operator.floordiv,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -43,12 +71,12 @@ _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.In: lambda item, container: item in container,
-    ast.NotIn: lambda item, container: item not in container,
+    ast.In: _within,
+    ast.NotIn: lambda item, container: not _within(item, container),
     ast.Is: operator.eq,
     ast.IsNot: operator.ne,
 }
-_FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max, "len": len, "round": round}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max, "len": len, "round": _round}
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
 _TEXT_OPERATORS = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(&&)|(\|\|)|(!(?!=))""")
 
@@ -199,8 +227,15 @@ class _Compiler:
         return lambda scope: function(*(part(scope) for part in parts))
 
 
+_WRITTEN = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?")
+
+
 def _meet(left: Any, right: Any) -> tuple[Any, Any]:
-    """Let a Decimal and a float (or a number written as text beside a Decimal) meet as decimals."""
+    """Let a Decimal and a float, or a Decimal and a number written as text, meet as decimals."""
+    if isinstance(left, Decimal) and isinstance(right, str) and _WRITTEN.fullmatch(right):
+        return left, Decimal(right)
+    if isinstance(right, Decimal) and isinstance(left, str) and _WRITTEN.fullmatch(left):
+        return Decimal(left), right
     if isinstance(left, Decimal) and isinstance(right, float):
         return left, Decimal(repr(right))
     if isinstance(right, Decimal) and isinstance(left, float):
@@ -209,6 +244,11 @@ def _meet(left: Any, right: Any) -> tuple[Any, Any]:
 
 
 def _field(value: Any, name: str, path: str) -> Any:
+    found = _look_up(value, name, path)
+    return found.value if isinstance(found, Enum) else found
+
+
+def _look_up(value: Any, name: str, path: str) -> Any:
     if isinstance(value, Event):
         value = value.__dict__
     if isinstance(value, Mapping):
@@ -292,6 +332,9 @@ def _known(event: type[Event], name: str) -> str:
     return field
 
 
+_WIDE = Context(prec=2_000)
+
+
 def canonical(value: Any) -> str:
     """A text that is equal for values that are equal (``5``, ``5.0`` and ``Decimal("5.00")`` alike)."""
     if type(value) is str:
@@ -302,7 +345,8 @@ def canonical(value: Any) -> str:
         return repr(value)
     if isinstance(value, int | float | Decimal):
         number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        return "n" + format(number.normalize(), "f")
+        # the default context would round to 28 digits, and let numbers that differ behind them match
+        return "n0" if number == 0 else "n" + str(number.normalize(_WIDE))
     if isinstance(value, datetime):
         return "t" + repr(value.timestamp())
     return "o" + repr(value)

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tickwork.core.asks import All, Ask, Call, Effect, Race, Step, WaitFor
+from tickwork.core.asks import All, Ask, Call, Effect, Race, Step, WaitFor, discard
 from tickwork.core.branch import Branch, Group, describe, whereabouts
 from tickwork.core.codec import fingerprint
 from tickwork.core.functions import function_of
@@ -109,6 +109,7 @@ class Drive:
         self.course = course
         self.attempt = course.attempt
         self.now = course.at
+        self._began = course.at
         self.seq = course.seq
         self.since = course.since
         self.seed = seed
@@ -138,7 +139,7 @@ class Drive:
         Raises:
             NonDeterministic: code and records disagree.
         """
-        if not self._history and not self.course.open:
+        if self.course.new:
             self.replaying = False
             self._resume(self.main, None)
             return
@@ -175,6 +176,11 @@ class Drive:
 
     # -- for Run --------------------------------------------------------------------------------------------------
 
+    @property
+    def clock(self) -> int:
+        """From when lengths of time count: answers kept from an earlier attempt take ``now`` back to their own time."""
+        return max(self.now, self._began)
+
     def rng(self) -> random.Random:
         """The run's randomness; a new attempt draws the same numbers, so that kept steps meet the same arguments."""
         if self._random is None:
@@ -201,6 +207,8 @@ class Drive:
             self._patches[change] = False  # recorded before the change was made
             return False
         else:
+            if branch.dropped >= 0:
+                self._note_dropped(branch)
             self.driver.record(self, Record("patched", self.now, name=change, branch=branch.path, no=branch.no))
             branch.no += 1
         self._patches[change] = True
@@ -244,6 +252,8 @@ class Drive:
         if branch.doom is not None:
             doom, branch.doom = branch.doom, None
             branch.dropped = no
+            if isinstance(ask, All | Race):
+                discard(ask.arms)
             return Failure(doom)
         kind = type(ask)
         if kind is All or kind is Race:

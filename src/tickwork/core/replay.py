@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from tickwork.core.asks import Ask, Call, Effect, Emit, Step, WaitFor
+from tickwork.core.asks import Ask, Call, Effect, Emit, Read, Step, WaitFor
 from tickwork.core.codec import ANY, decode_error
 from tickwork.core.functions import function_of
 from tickwork.core.tape import NOTHING, Entry, Record
-from tickwork.errors import Cancelled, TimedOut
+from tickwork.errors import Cancelled, Fatal, InvalidInput, NotSent, StepFailed, TimedOut
 
 ANSWERS = frozenset(
     {"step", "effect", "sleep", "wait", "emit", "start", "call", "approval", "claim", "read", "dead_letter"}
@@ -46,6 +46,8 @@ class Course:
         """Completed asks of earlier attempts."""
         self.generations: dict[Identity, int] = {}
         """How often a step was undone or an effect failed for certain: enters the key of the next try."""
+        self.doubtful: dict[Identity, str] = {}
+        """Effects that an earlier attempt gave up without knowing what became of them, with their keys."""
         self.ending: Entry | None = None
         """The record that ended the run, if any."""
         self.failures = 0
@@ -61,7 +63,10 @@ class Course:
         self._last: dict[str, int] = {}
         self._undone: set[Identity] = set()
         self._start = since
+        self.new = True
+        """No part of the run has been driven before: there is nothing to replay, not even where it waited."""
         for entry in entries:
+            self.new = False
             self._add(entry)
 
     @classmethod
@@ -137,6 +142,7 @@ class Course:
         branch, kind, name, occ = undone.split("|")
         identity = (branch, kind, name, int(occ))
         self.kept.pop(identity, None)
+        self.doubtful.pop(identity, None)
         self.generations[identity] = self.generations.get(identity, 0) + 1
         self._undone.add(identity)
 
@@ -146,13 +152,24 @@ class Course:
         for old in self.history:
             record = old.record
             identity = (record.branch, record.kind, record.name, record.occ)
+            if record.undoes and record.kind == "effect":
+                # a new attempt may have it to undo once more, and that is another effect
+                self.generations[identity] = self.generations.get(identity, 0) + 1
             if record.no < 0 or record.undoes or record.kind == "dead_letter":
                 continue
-            if _succeeded(record):
+            if _succeeded(record) or _result_lost(record):
                 if identity not in undone:
                     self.kept[identity] = old
+                self.doubtful.pop(identity, None)
             elif record.kind == "effect":
-                self.generations[identity] = self.generations.get(identity, 0) + 1
+                if _certain(decode_error(record.error)):
+                    self.generations[identity] = self.generations.get(identity, 0) + 1
+                    self.doubtful.pop(identity, None)
+                else:
+                    self.doubtful[identity] = record.key
+        for intent in self.open.values():
+            record = intent.record
+            self.doubtful[record.branch, "effect", record.name, record.occ] = record.key
         undone.clear()
         self.attempt += 1
         self.ending, self.cancelled = None, None
@@ -160,10 +177,8 @@ class Course:
         record = entry.record
         self.failures = 0 if record.kind == "redriven" else self.failures + 1
         self.failing = decode_error(record.error) if record.name == "on_failure" else None
-        if self.failing is not None:
-            self.kept, self.root = {}, "!"  # the handler is other code: its steps are not the body's
-        else:
-            self.root = ""
+        # the handler is other code: its steps are not the body's, nor those of a handler that ran before it
+        self.root = f"!{self.attempt}/" if self.failing is not None else ""
         self.seq, self.at = entry.seq, max(record.at, record.due)
         self.history, self.answers, self.open = [], {}, {}
         self.dropped, self.patches, self.tried = set(), {}, {}
@@ -209,6 +224,19 @@ def _succeeded(record: Record) -> bool:
     return record.error is NOTHING or not bytes(record.error)
 
 
+def _certain(error: BaseException) -> bool:
+    """Does this error of an effect say that it did not happen? (One whose class is lost says nothing.)"""
+    return isinstance(error, NotSent | Fatal) and not isinstance(error, StepFailed)
+
+
+def _result_lost(record: Record) -> bool:
+    """The effect happened, but its result could not be recorded: it must not happen again."""
+    if record.kind != "effect":
+        return False
+    error = decode_error(record.error)
+    return isinstance(error, InvalidInput) and error.path == f"result of effect {record.name!r}"
+
+
 def answer_of(ask: Ask, entry: Entry) -> tuple[Any, BaseException | None]:
     """The value or the exception that a record gives its ask."""
     record = entry.record
@@ -226,4 +254,6 @@ def answer_of(ask: Ask, entry: Entry) -> tuple[Any, BaseException | None]:
         return ask.where.event.from_wire(bytes(record.value)), None
     if isinstance(ask, Call):
         return ask.workflow.decode_result(record.value), None
+    if isinstance(ask, Read):
+        return ask.view.codec.decode(record.value, f"state of view {record.name!r}"), None
     return ANY.decode(record.value, record.name), None

@@ -9,7 +9,21 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
-from tickwork.core.asks import Again, All, Approval, Ask, Call, Effect, Emit, Race, Sleep, Start, Step, WaitFor
+from tickwork.core.asks import (
+    Again,
+    All,
+    Approval,
+    Ask,
+    Call,
+    Effect,
+    Emit,
+    Race,
+    Sleep,
+    Start,
+    Step,
+    WaitFor,
+    discard,
+)
 from tickwork.core.conditions import Where
 from tickwork.core.event import Event
 from tickwork.core.retry import Retry
@@ -26,6 +40,7 @@ Span = timedelta | str
 """A length of time: a ``timedelta`` or a text such as ``"5 seconds"``."""
 
 NAME_MAX = 200
+_GOOD_NAMES_MAX = 10_000
 
 
 class Won(NamedTuple):
@@ -147,7 +162,7 @@ class Run:
     def sleep(self, length: Span) -> Awaitable[None]:
         """Wait; a sleeping run costs a row, not memory."""
         self._ready()
-        return Sleep("sleep", self._drive.now + _span("sleep", length))
+        return Sleep("sleep", self._drive.clock + _span("sleep", length))
 
     def sleep_until(self, time: datetime) -> Awaitable[None]:
         """Wait until an aware time; one in the past returns at once."""
@@ -171,7 +186,7 @@ class Run:
         if not (isinstance(event, type) and issubclass(event, Event) and event.event_name):
             raise InvalidInput("wait_for", event, "a class of events")
         drive = self._drive
-        due = 0 if timeout is None else drive.now + _span("wait_for(timeout=)", timeout)
+        due = 0 if timeout is None else drive.clock + _span("wait_for(timeout=)", timeout)
         return WaitFor(event.event_name, Where(event, where), drive.since if since is None else since, due)
 
     def emit(self, event: Event, delay: Span | None = None, at: datetime | None = None) -> Awaitable[int]:
@@ -183,7 +198,7 @@ class Run:
         if delay is not None:
             if at is not None:
                 raise InvalidInput("emit", "delay and at", "only one of them")
-            due = self._drive.now + _span("emit(delay=)", delay)
+            due = self._drive.clock + _span("emit(delay=)", delay)
         elif at is not None:
             due = timestamp_ns(at)
         return Emit(event.event_name, event, due)
@@ -203,15 +218,25 @@ class Run:
 
         The first failure cancels the other arms and is raised; an effect in flight is followed to its outcome first.
         """
-        self._ready()
-        return All(_arms("all", arms))
+        return All(self._arms("all", arms))
 
     def race(self, *arms: Awaitable[Any]) -> Awaitable[Won]:
         """Wait for the first arm to end, and cancel the others; a losing effect is followed to its outcome first."""
-        self._ready()
         if not arms:
             raise InvalidInput("race", "no arms", "at least one")
-        return Race(_arms("race", arms))
+        return Race(self._arms("race", arms))
+
+    def _arms(self, verb: str, arms: tuple[Awaitable[Any], ...]) -> tuple[Awaitable[Any], ...]:
+        try:
+            self._ready()
+            for index, arm in enumerate(arms):
+                if not isinstance(arm, Ask | Coroutine) and not hasattr(arm, "__await__"):
+                    expected = "a verb of the run, or a coroutine made of verbs"
+                    raise InvalidInput(f"{verb} arm {index}", type(arm).__name__, expected)
+        except BaseException:
+            discard(arms)
+            raise
+        return arms
 
     def saga(self) -> Saga:
         """``async with run.saga() as saga``: steps and effects whose undos run in reverse when the block fails."""
@@ -221,7 +246,7 @@ class Run:
     def approval(self, question: str, timeout: Span | None = None) -> Awaitable[bool]:
         """A human's yes or no, over any face; a time-out is a no."""
         self._ready(question)
-        return Approval(question, 0 if timeout is None else self._drive.now + _span("approval(timeout=)", timeout))
+        return Approval(question, 0 if timeout is None else self._drive.clock + _span("approval(timeout=)", timeout))
 
     def again(self, input: Any = None) -> Awaitable[Any]:
         """Finish this run and continue as a fresh one of the same workflow: how endless loops stay short."""
@@ -277,13 +302,23 @@ class Run:
         if self._drive.closing:
             # parked: a verb in a `finally` must not run; the body believes it is being closed, and it is
             raise GeneratorExit
-        if type(name) is not str or not name or len(name) > NAME_MAX or not name.isprintable():
-            raise InvalidInput(
-                "step name", name, f"a printable text of 1 to {NAME_MAX} characters, equal in every replay"
-            )
+        if type(name) is not str or name not in _good_names:
+            _check_name(name)
         if not callable(fn):
             hint = " (pass the function itself and its arguments after it: run.step('name', fn, arg))"
             raise InvalidInput(f"function of {name!r}", type(fn).__name__, "a function" + hint)
+
+
+_good_names: set[str] = {"-"}
+"""Names that were checked, so that a name is checked once and not at each step."""
+
+
+def _check_name(name: Any) -> None:
+    if type(name) is not str or not name or len(name) > NAME_MAX or not name.isprintable():
+        raise InvalidInput("step name", name, f"a printable text of 1 to {NAME_MAX} characters, equal in every replay")
+    if len(_good_names) >= _GOOD_NAMES_MAX:
+        _good_names.clear()
+    _good_names.add(name)
 
 
 class _RunLog(logging.LoggerAdapter[logging.Logger]):
@@ -312,14 +347,6 @@ def _workflow_name(workflow: Any) -> str:
     if not isinstance(name, str):
         raise InvalidInput("workflow", workflow, "a function decorated with @workflow")
     return name
-
-
-def _arms(verb: str, arms: tuple[Awaitable[Any], ...]) -> tuple[Awaitable[Any], ...]:
-    for index, arm in enumerate(arms):
-        if not isinstance(arm, Ask | Coroutine) and not hasattr(arm, "__await__"):
-            expected = "a verb of the run, or a coroutine made of verbs"
-            raise InvalidInput(f"{verb} arm {index}", type(arm).__name__, expected)
-    return arms
 
 
 def seeded(seed: bytes) -> random.Random:

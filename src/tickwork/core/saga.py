@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tickwork.core.asks import Ask, Effect, Mishap, Step
 from tickwork.core.retry import Retry
-from tickwork.errors import InvalidInput
+from tickwork.errors import Cancelled, InvalidInput
 
 if TYPE_CHECKING:
     from tickwork.core.run import Run
@@ -58,14 +58,23 @@ class Saga:
     ) -> None:
         if kind is None or kind is GeneratorExit:
             return  # done, or merely parked: a parked coroutine is not a failed one
+        cancelled: Cancelled | None = None
         for ask, identity, result, undo in reversed(self._done):
             name = f"undo {ask.name}"
             kind_of_undo = Effect if isinstance(ask, Effect) else Step
-            args = (result, *ask.args)
-            try:
-                await kind_of_undo(name=name, fn=undo, args=args, retry=UNDO_RETRY, undoes=identity)
-            except Exception as failure:  # noqa: BLE001 - one undo that fails must not keep the others from running
-                await Mishap(name, failure)
+            undoing: Ask | None = kind_of_undo(
+                name=name, fn=undo, args=(result, *ask.args), retry=UNDO_RETRY, undoes=identity
+            )
+            while undoing is not None:
+                try:
+                    await undoing
+                    undoing = None
+                except Cancelled as told:  # what has begun to be undone is undone to its end
+                    cancelled = told
+                except Exception as failure:  # noqa: BLE001 - one undo that fails must not keep the others from running
+                    undoing = None if isinstance(undoing, Mishap) else Mishap(name, failure)
+        if cancelled is not None:
+            raise cancelled
 
 
 class _Doing:

@@ -46,6 +46,12 @@ class Workflow:
             raise InvalidInput(
                 f"@workflow({name!r})", f"{len(parameters)} parameters", "async def name(run) or name(run, input)"
             )
+        if on_failure is not None and not (
+            inspect.iscoroutinefunction(on_failure) and len(inspect.signature(on_failure).parameters) == 3
+        ):
+            raise InvalidInput(
+                f"@workflow({name!r}) on_failure", on_failure, "an `async def on_failure(run, input, error)`"
+            )
         self.takes_input = len(parameters) > 1
         annotations = annotations_of(fn)
         annotation = annotations.get(parameters[1].name, Any) if self.takes_input else None

@@ -80,7 +80,9 @@ def convergence(market: Market, account: Account) -> Workflow:
         quote = book.traded
         on = Reference(symbol, quote.price, quote.time, quote.recording, quote.offset)
         if held.quantity and LEAVE(facts):
-            return await account.sell(run, NAME, on, held.quantity, f"the discount has closed ({opportunity.spread:+.2%})")
+            return await account.sell(
+                run, NAME, on, held.quantity, f"the discount has closed ({opportunity.spread:+.2%})"
+            )
         if not held.quantity and ENTER(facts):
             amount = account.share(await run.step("equity", account.equity), SHARE)
             return await account.buy(run, NAME, on, amount, f"{opportunity.spread:.2%} cheaper than {_venue(book)}")

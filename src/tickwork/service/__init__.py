@@ -1,1 +1,1 @@
-"""Commands and queries that every face shares. They take values and give values; how those look is a face's business."""
+"""Commands and queries that every face shares: values in, values out. How they look is a face's business."""

@@ -22,20 +22,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
+from pathlib import Path
 from typing import Final
 
 from tickwork.core.clock import VirtualClock
 from tickwork.engines.embedded.engine import Engine
 from tickwork.errors import InvalidInput, TickworkError
-from tickwork.market.recording import Recording, Tick, merge
+from tickwork.market.recording import Recording, Tick
 from tickwork.market.triggers import PriceChange, VolumeSpike
 from tickwork.outcome import Found
 from tickwork.service.demo_tape import Beginning, DemoFinished, Moved, Summary, identity
 from tickwork.service.market import Market, Streams
+from tickwork.service.runs import RunLine, run_lines
 from tickwork.service.trading import AccountOpened, OrderAccepted, OrderEnded, OrderFilled, holdings
 from tickwork.trading.desk import Desk
 from tickwork.trading.matching import TradingRules
@@ -46,6 +48,7 @@ from tickwork.venues.paper import PaperVenue
 
 CAPITAL: Final = Decimal(100_000)
 ACCOUNT: Final = "demo"
+DEFAULT_DATA: Final = ("coinbase-btc-usd-1h", "bitstamp-btc-usd-1d", "aapl-1m")
 
 _BREATH: Final = 64
 """Instants between two looks at the loop: timers, signals, a screen that is drawn."""
@@ -54,6 +57,30 @@ _DAY_NS: Final = 86_400_000_000_000
 _PAIR_STEP: Final = Decimal("0.00000001")
 
 Trigger = PriceChange | VolumeSpike
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What a person may choose."""
+
+    home: Path
+    data: tuple[str, ...] = ()
+    """Names of recordings or paths of CSV files; empty for ``DEFAULT_DATA``."""
+    seed: int = 1
+    """Of the engine's nonce, and so of every id and client order id. The prices are recorded: no seed changes them."""
+    speed: float | None = None
+    """Seconds of the recording that pass in one second; ``None`` for as fast as it goes."""
+
+
+def check_speed(speed: float | None) -> None:
+    """Refuse a speed that is none.
+
+    Raises:
+        InvalidInput: not finite, or not above zero.
+    """
+    # written so that NaN fails too
+    if speed is not None and not 0 < speed < float("inf"):
+        raise InvalidInput("speed", speed, "seconds of the recording per second, above zero")
 
 
 def triggers_of(streams: Streams) -> dict[str, list[Trigger]]:
@@ -109,6 +136,14 @@ class Curve:
         return performance([float(CAPITAL), *self._days.values()], periods_per_year=days_per_year).sharpe
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is on the tape."""
+
+    runs: int
+    orders: int
+
+
 @dataclass(slots=True)
 class Progress:
     """Where a session stands, for whoever watches."""
@@ -137,10 +172,8 @@ class DemoSession:
         clock: VirtualClock,
         beginning: Beginning,
         speed: float | None,
+        release: Callable[[], None],
     ) -> None:
-        # written so that NaN fails too
-        if speed is not None and not 0 < speed < float("inf"):
-            raise InvalidInput("speed", speed, "seconds of the recording per second, above zero")
         self.streams = streams
         self.market = market
         self.desk = desk
@@ -149,8 +182,11 @@ class DemoSession:
         self._venue = venue
         self._clock = clock
         self._past = beginning.past
+        self.progress.rebuilding = beginning.past.until > 0
         self._started = beginning.started
         self._speed = speed
+        self._release = release
+        self.notice = beginning.notice
         self._triggers = triggers_of(streams)
         self._curve = Curve()
         self._fills: list[Fill] = []
@@ -168,9 +204,10 @@ class DemoSession:
         before = 0
         for count, (at, ticks) in enumerate(self._instants()):
             if not self._opened and at > self._past.until:
-                await self._open()
+                await self._resume()
             if self._opened and self._speed is not None and before:
-                await asyncio.sleep((at - before) / 1e9 / self._speed)
+                # a night or a gap between recordings counts as a day at most
+                await asyncio.sleep(min(at - before, _DAY_NS) / 1e9 / self._speed)
             elif count % _BREATH == 0:
                 await asyncio.sleep(0)
             before = at
@@ -178,16 +215,17 @@ class DemoSession:
             await self._instant(at, ticks)
             self.progress.bars += len(ticks)
         if not self._opened:
-            await self._open()
+            await self._resume()
         return await self._finish()
 
     async def close(self) -> None:
         """Write what is not on disk and let go of tape and book."""
         await self.engine.close()
         self._venue.close()
+        self._release()
 
     def _instants(self) -> Iterator[tuple[int, list[Tick]]]:
-        for at, ticks in groupby(merge(self.streams.recordings), key=lambda tick: tick.bar.end_ns):
+        for at, ticks in groupby(self.streams.ticks(), key=lambda tick: tick.bar.end_ns):
             yield at, list(ticks)
 
     # -- one instant ----------------------------------------------------------------------------------------------
@@ -202,7 +240,7 @@ class DemoSession:
         events = [event for tick in ticks for event in self._take(tick)]
         self.progress.events += len(events)
         if not self._opened and at == self._past.until:
-            await self._open()
+            await self._resume()
             await self._book(at, ticks)
         for event in events:
             await self._publish(event)
@@ -250,9 +288,9 @@ class DemoSession:
             fill = self._fills[0]
             tick = places.get((fill.symbol, fill.offset or 0))
             if tick is None:
-                if fill.time < at - tick_length(ticks):
-                    raise TickworkError(f"the venue's fill {fill.fill_id} was missed; its book is not of this tape")
-                break
+                if fill.time + self.streams.traded[fill.symbol].header.interval_ns <= at:
+                    raise TickworkError(f"the venue's fill {fill.fill_id} is not of this tape: its book is another's")
+                break  # the venue had traded on later bars when the demo was interrupted
             del self._fills[0]
             workflow = self._open.get(fill.symbol, {}).get(fill.client_order_id)
             if workflow is None:
@@ -261,21 +299,29 @@ class DemoSession:
             self._apply(fill)
         for tick in places.values():
             if self._open.get(tick.bar.symbol):
-                await self._look_for_endings(tick)
+                await self._look_for_endings(at, tick)
 
     def _apply(self, fill: Fill) -> None:
         self.desk.apply(fill)
         self.progress.fills += 1
 
-    async def _look_for_endings(self, tick: Tick) -> None:
-        """Orders that had a bar to trade on: note which have ended, and tell of those that ended unfilled."""
+    async def _look_for_endings(self, at: int, tick: Tick) -> None:
+        """Orders that had a bar to trade on: tell of those that the venue ended before they were filled whole."""
         self._look_for_orders()
         for key, workflow in list(self._open.get(tick.bar.symbol, {}).items()):
+            if at == self._past.until and key not in self._sent_before(at):
+                continue  # its bar is still to come, though the venue may have traded on it already
             found = await self._venue.find(key)
-            if isinstance(found, Found) and found.value.status in FINAL and key not in self._past.ended:
+            if isinstance(found, Found) and found.value.status in FINAL:
                 self.desk.follow(found.value)
                 self.engine.post(OrderEnded.of(found.value, workflow, tick.bar.end))
         self._look_for_orders()
+
+    def _sent_before(self, at: int) -> set[str]:
+        """Client ids of the orders that were accepted before an instant, by the tape."""
+        entries = self.engine.queries.events(OrderAccepted.event_name)
+        earlier = [entry.record.value for entry in entries if entry.record.at < at]
+        return {OrderAccepted.from_wire(bytes(value)).client_order_id for value in earlier}
 
     def _look_for_orders(self) -> None:
         """Which orders are open, by the tape."""
@@ -287,7 +333,7 @@ class DemoSession:
 
     # -- opening and ending ---------------------------------------------------------------------------------------
 
-    async def _open(self) -> None:
+    async def _resume(self) -> None:
         """Open the engine, now that market and venue stand where the tape does; unfinished runs end first."""
         past = self._past
         fresh = past.started is None
@@ -298,10 +344,10 @@ class DemoSession:
         self._opened = True
         self.progress.rebuilding = False
         if fresh:
-            self.engine.post(self._started)
             venue, currency = self._venue.name, self.streams.currency
             self.engine.post(AccountOpened(account=ACCOUNT, venue=venue, currency=currency, amount=CAPITAL))
-            await self.engine.durable()
+            # last, because a tape without it is begun anew
+            await self.engine.emit(self._started)
         await self.engine.settled()
         self._look_for_orders()
 
@@ -346,10 +392,39 @@ class DemoSession:
             tape=str(self.engine.path),
         )
 
+    # -- for whoever watches --------------------------------------------------------------------------------------
+
+    @property
+    def playing(self) -> bool:
+        """The engine is open: what there was to rebuild is rebuilt."""
+        return self._opened
+
+    def counts(self) -> Counts:
+        """Runs and orders on the tape."""
+        if not self._opened:
+            return Counts(0, 0)
+        queries = self.engine.queries
+        (orders,) = queries.reader.rows("SELECT count(*) FROM events WHERE name=?", (OrderAccepted.event_name,))
+        return Counts(sum(queries.counts().values()), orders[0])
+
+    def last_runs(self, limit: int = 6) -> list[RunLine]:
+        """How the last runs ended, newest first."""
+        return run_lines(self.engine.queries, limit=limit) if self._opened else []
+
+    def last_order_run(self) -> str:
+        """The run that sent the last order; empty when none did."""
+        events = self.engine.queries.events(OrderAccepted.event_name)
+        return OrderAccepted.from_wire(bytes(events[-1].record.value)).run if events else ""
+
     @property
     def days_per_year(self) -> int:
         """By which the Sharpe ratio is annualised."""
         return DAILY_CRYPTO if any("/" in symbol for symbol in self.streams.traded) else DAILY_EQUITIES
+
+    @property
+    def capital(self) -> Decimal:
+        """What was paid in."""
+        return CAPITAL
 
     @property
     def equity(self) -> Decimal:
@@ -360,9 +435,3 @@ class DemoSession:
     def time(self) -> str:
         """The latest instant, for people."""
         return f"{from_ns(self.progress.time):%Y-%m-%d %H:%M}"
-
-
-def tick_length(ticks: Sequence[Tick]) -> int:
-    """The longest bar of an instant, in ns."""
-    return max(tick.bar.interval_ns for tick in ticks)
-

@@ -11,11 +11,11 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from tickwork.core.event import Event
@@ -91,6 +91,11 @@ class DemoFiles:
         """The paper venue's own book."""
         return self.home / "demo-venue.db"
 
+    @property
+    def lock(self) -> Path:
+        """Beside this path is the lock that whoever plays the demo holds."""
+        return self.home / "demo"
+
     def clear(self) -> None:
         """Take an old demo away: the tape first, for without it nothing is ever continued."""
         for path in (self.tape, self.book):
@@ -110,8 +115,6 @@ class Past:
     fills: dict[tuple[str, int], list[Fill]] = field(default_factory=dict)
     """By recording and offset of the bar they traded on."""
     last_fill: int = 0
-    ended: set[str] = field(default_factory=set)
-    """Client ids of orders that ended unfilled."""
     until: int = 0
     """The latest instant (ns) of which the tape knows anything; 0: none."""
 
@@ -130,7 +133,6 @@ class Past:
                 self.last_fill = max(self.last_fill, event.fill_id)
                 self._reached(event.known_at)
             case OrderEnded():
-                self.ended.add(event.client_order_id)
                 self._reached(event.known_at)
             case _:
                 pass
@@ -201,10 +203,8 @@ def _difference(old: DemoStarted, new: DemoStarted) -> str:
     return "other data (" + ", ".join(file.name for file in old.data) + ")"
 
 
-class Summary(BaseModel):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a demo came to. Money is text."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=lambda name: _camel(name), populate_by_name=True)
 
     bars: int
     events: int
@@ -219,17 +219,3 @@ class Summary(BaseModel):
     sharpe: float | None
     """Of daily returns; see ``DemoSession.summary``."""
     tape: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object."""
-        return self.model_dump(mode="json", by_alias=True)
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
-
-
-def cents(amount: Decimal) -> Decimal:
-    """To two places, for people; figures for programs stay exact."""
-    return amount.quantize(Decimal("0.01"))

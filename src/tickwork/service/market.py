@@ -8,7 +8,7 @@ no decision depends on the time on the wall.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -18,7 +18,7 @@ import msgspec
 from tickwork.errors import InvalidInput
 from tickwork.market.bars import Quote
 from tickwork.market.indicators import MACD, RSI
-from tickwork.market.recording import Recording, Tick
+from tickwork.market.recording import Recording, Tick, merge
 from tickwork.values import duration, duration_text, from_ns, quote_of
 
 MAX_QUOTE_AGE: Final = "30 minutes"
@@ -98,11 +98,29 @@ class Streams:
             raise InvalidInput("data", ", ".join(currencies), "recordings paid in one currency")
         self.currency = currencies[0]
         self.traded_names = {recording.name for recording in self.traded.values()}
+        self._parts = {recording.name: self._part(recording) for recording in self.recordings}
+
+    def _part(self, recording: Recording) -> range:
+        """The offsets that count. What is only watched counts only while there is something to trade."""
+        traded = self.traded[recording.header.symbol]
+        if recording is traded:
+            return range(len(recording))
+        return range(recording.offset_at(traded[0].start_ns), recording.offset_at(traded[-1].end_ns))
+
+    @property
+    def first_ns(self) -> int:
+        """When the first bar of all starts."""
+        return min(recording[0].start_ns for recording in self.traded.values())
 
     @property
     def bars(self) -> int:
         """How many there are in all."""
-        return sum(map(len, self.recordings))
+        return sum(map(len, self._parts.values()))
+
+    def ticks(self) -> Iterator[Tick]:
+        """All bars, in the order in which they became known."""
+        begin = {name: part.start for name, part in self._parts.items()}
+        return (tick for tick in merge(self.recordings, begin) if tick.offset < self._parts[tick.recording].stop)
 
 
 class Market:

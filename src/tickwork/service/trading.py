@@ -360,25 +360,24 @@ def orders(queries: Queries, status: str | None = None, limit: int = 100) -> lis
 
 
 def _line(seq: int, at: int, event: OrderAccepted | OrderRefused | OrderRejected) -> OrderLine:
-    status: OrderStatus = "open"
-    if isinstance(event, OrderRefused):
-        status, reason = "refused", f"{event.rule}: limit {event.limit}, actual {event.actual}"
-    else:
-        reason = event.reason
-        status = "rejected" if isinstance(event, OrderRejected) else "open"
-    accepted = isinstance(event, OrderAccepted)
-    return OrderLine(
+    line = OrderLine(
         seq=seq,
         time=from_ns(at),
         run=event.run,
         workflow=event.workflow,
         symbol=event.symbol,
         side=event.side,
-        quantity=plain(event.quantity) if accepted else "",
-        status=status,
-        reason=reason,
-        client_order_id=event.client_order_id if accepted else "",
+        status="open",
     )
+    match event:
+        case OrderAccepted():
+            line.quantity, line.client_order_id = plain(event.quantity), event.client_order_id
+            line.reason = event.reason
+        case OrderRefused():
+            line.status, line.reason = "refused", f"{event.rule}: limit {event.limit}, actual {event.actual}"
+        case OrderRejected():
+            line.status, line.reason = "rejected", event.reason
+    return line
 
 
 def _update(line: OrderLine, event: OrderFilled | OrderEnded) -> None:

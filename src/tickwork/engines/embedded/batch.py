@@ -45,14 +45,15 @@ class Batch:
     """What one transaction will hold."""
 
     __slots__ = (
-        "after", "approvals", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "number", "openings",
-        "rows",
-        "shapes", "urgent", "view_versions", "views", "waits", "waits_done", "wakes",
+        "after", "approvals", "changed", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "number",
+        "openings", "rows", "shapes", "urgent", "view_versions", "views", "waits", "waits_done", "wakes",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
         self.number = 0
+        self.changed: dict[int, Any] = {}
+        """Runs in memory whose row has changed."""
         self.rows: dict[int, RunRow] = {}
         self.wakes: dict[int, int] = {}
         """Parked runs to be looked at: seq -> wake_at."""
@@ -76,7 +77,22 @@ class Batch:
 
     def __bool__(self) -> bool:
         # whatever changes a row has also left a record; only a look at a parked run has not
-        return bool(self.chunks or self.rows or self.wakes or self.after or self.delayed_done or self.view_versions)
+        return bool(
+            self.chunks
+            or self.changed
+            or self.rows
+            or self.wakes
+            or self.after
+            or self.delayed_done
+            or self.view_versions
+        )
+
+
+def checksum(seq: int, run: int | None, prev: int | None, data: bytes) -> int:
+    """A CRC-32 of a chunk and of where it stands: one that was moved or linked elsewhere does not match either."""
+    # odd factors, so that every single changed bit changes the start
+    start = seq * 0x9E3779B1 + (run or 0) * 0x85EBCA6B + (prev or 0) * 0xC2B2AE35
+    return zlib.crc32(data, start & 0xFFFFFFFF)
 
 
 def write(connection: apsw.Connection, batch: Batch) -> None:
@@ -95,7 +111,7 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
     chunks = []
     for seq, run, prev, records in batch.chunks:
         data = encode_chunk(records)
-        chunks.append((seq, run, prev, zlib.crc32(data), data))
+        chunks.append((seq, run, prev, checksum(seq, run, prev, data), data))
     _insert(connection, "INSERT INTO tape VALUES", 5, chunks)
     _insert(connection, "INSERT INTO runs VALUES", 13, list(batch.rows.values()), _RUNS_CHANGED)
     if batch.events:

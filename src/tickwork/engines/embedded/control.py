@@ -62,10 +62,15 @@ class Control:
                 os.umask(mask)
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LINE_MAX)
 
-    async def stop(self) -> None:
-        """Stop listening."""
+    def drop(self) -> None:
+        """Stop listening and leave the socket's file, as a death does."""
         if self._server is not None:
             self._server.close()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        self.drop()
+        if self._server is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
 
@@ -113,7 +118,7 @@ def ask_owner(tape: str, verb: str, *, timeout: float = 30.0, **arguments: Any) 
         connection.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
         with connection.makefile("rb") as answers:
             line = answers.readline(LINE_MAX)
-    if not line:
+    if not line.endswith(b"\n"):
         raise ConnectionResetError(f"the owner of {tape} went away before it answered")
     answer = json.loads(line)
     if "error" in answer:

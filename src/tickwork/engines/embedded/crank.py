@@ -19,6 +19,9 @@ from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.timers import Timers
 from tickwork.errors import TapeError
 
+GATHER = 256
+"""Chunks that virtual time gathers in one transaction while nobody waits for them: a number, so that it repeats."""
+
 HOPS = 3
 """Rounds of the loop before time jumps: whoever just got an answer may have something to do at this time."""
 
@@ -39,6 +42,7 @@ class Crank:
         self.turning = False
         """True from opening to closing."""
         self.failed = asyncio.Event()
+        self._held = False
         self._scheduled = False
         self._hopping = False
         self._watchers: dict[int, list[asyncio.Future[Ending]]] = {}
@@ -69,7 +73,7 @@ class Crank:
 
     def kick(self) -> None:
         """Take turns soon."""
-        if not self._scheduled and self.turning and not self._runs.turning:
+        if not self._scheduled and self.turning and not self._held and not self._runs.turning:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._soon)
 
@@ -77,6 +81,17 @@ class Crank:
         self._scheduled = False
         if self.turning:
             self.pump()
+
+    def __enter__(self) -> None:
+        """Something is put into the queue whose turn is taken on leaving: none need be scheduled."""
+        self._held = True
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._held = False
+        if kind is None:
+            self.pump()
+        else:
+            self.kick()
 
     def pump(self) -> None:
         """Take turns now, for a slice; then see to the disk and, when all is idle, to virtual time."""
@@ -88,14 +103,21 @@ class Crank:
         except TapeError as fault:
             log.fail(fault)
             return
-        log.flush()
         if more and not log.full:
             self.kick()
-        elif self._clock.virtual and not more:
+        if not self._clock.virtual:
+            log.flush()
+        elif not more or log.full:
+            self._flush_virtual()
+
+    def _flush_virtual(self) -> None:
+        """All is idle at this time: write, if somebody waits for it or enough has gathered."""
+        log, waited = self._log, self._anybody_waits()
+        if waited or log.batch.urgent or len(log.batch.chunks) >= GATHER:
             log.flush_now()
-            if not self._hopping and self._anybody_waits():
-                self._hopping = True
-                self._hop(HOPS)
+        if waited and not self._hopping:
+            self._hopping = True
+            self._hop(HOPS)
 
     def idle(self) -> bool:
         """Is nothing left to do at this time?"""
@@ -164,7 +186,10 @@ class Crank:
             if self._runs.hot.get(run.seq) is run:
                 del self._runs.hot[run.seq]
                 self._runs.ids.pop(run.id, None)
-                run.drive = None  # they refer to each other: without this, only the garbage collector frees them
+                # drive and run refer to each other: without this, only the garbage collector frees them
+                run.drive = run.chunk = None
+                if run.status.finished and run.status is not Status.DEAD:
+                    run.final = run.ending
             for future in self._watchers.pop(run.seq, ()):
                 if not future.done():
                     future.set_result(run.ending)

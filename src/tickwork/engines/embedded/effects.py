@@ -56,9 +56,11 @@ class Effects:
             pend.failures = len(run.course.tried.get(pend.place, ()))
             self._unknown(pend, None)
             return PENDING
-        pend.key = self._runs.effect_key(run, waiting)
+        doubt = None if run.course is None else run.course.doubtful.get(_identity(waiting))
+        pend.key = doubt or self._runs.effect_key(run, waiting)
         self._runs.log.record(run, self._intent(pend, ask))
-        self._runs.log.after(lambda: self._launch(pend))
+        # an attempt before this one gave up without knowing what became of it: it may have happened
+        self._runs.log.after(lambda: self._unknown(pend, None) if doubt else self._launch(pend))
         return PENDING
 
     def _intent(self, pend: Pend, ask: Effect) -> Record:
@@ -220,4 +222,10 @@ class Effects:
         self._runs.on_ready()
 
     def _wanted(self, pend: Pend) -> bool:
+        """Is the effect still being followed, and the disk in order?"""
         return pend.run.pends.get(pend.place) is pend and self._runs.log.fault is None
+
+
+def _identity(waiting: Waiting) -> tuple[str, str, str, int]:
+    ask: Any = waiting.ask
+    return waiting.branch.path, ask.kind, ask.name, waiting.occ

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
+import apsw
 from msgspec import Raw
 
 from tickwork.core.asks import Again, Approval, Call, Claim, Effect, Emit, Mishap, Read, Sleep, Start, Step, WaitFor
@@ -96,6 +98,7 @@ class Engine:
         self._lock: OwnerLock | None = None
         self._control: Control | None = None
         self._opened = False
+        self._connections: list[apsw.Connection] = []
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
@@ -118,17 +121,19 @@ class Engine:
             self._lock = OwnerLock(self.path)
         try:
             self._connect()
+            self._opened = True
+            self._recover()
+            await self._log.durable()
+            if self._memory is None:
+                self._control = Control(self.path, Owner(self).verbs())
+                await self._control.start()
         except BaseException:
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
+            # nobody will close what did not open: let everything go, so that it can be tried again
+            if self._opened:
+                self.kill()
+            else:
+                self._let_go()
             raise
-        self._opened = True
-        self._recover()
-        await self._log.durable()
-        if self._memory is None:
-            self._control = Control(self.path, Owner(self).verbs())
-            await self._control.start()
         self._crank.start()
 
     def _connect(self) -> None:
@@ -136,7 +141,9 @@ class Engine:
             self._write_connection = self._read_connection = self._memory.connection
         else:
             self._write_connection = connect(self.path, vfs=self._vfs)
+            self._connections.append(self._write_connection)
             self._read_connection = connect(self.path, vfs=self._vfs, read_only=self._vfs is None)
+            self._connections.append(self._read_connection)
         self._reader = Reader(self._read_connection)
         self.queries = Queries(self._reader)
         next_seq, last_at = self._reader.end()
@@ -218,6 +225,8 @@ class Engine:
     def kill(self) -> None:
         """Stop as if the process had died: nothing more is written. For tests."""
         self._opened = False
+        if self._control is not None:
+            self._control.drop()
         self._crank.stop()
         self._log.fault = self._log.fault or TapeError("killed")
         self._shut()
@@ -231,15 +240,21 @@ class Engine:
         if self._log.writer is not None:
             self._log.writer.close()
         self._calls.close()
-        if self._memory is None:
-            self._read_connection.close()
-            self._write_connection.close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._let_go()
         self._crank.give_up(
             self._log.fault or TapeError("the engine was closed; the run goes on when it is opened again")
         )
+
+    def _let_go(self) -> None:
+        """Of the file and of its lock."""
+        while self._connections:
+            # the reader first: the last one to close folds the WAL into the file, which a dead disk refuses; what it
+            # could not fold is still in the WAL
+            with contextlib.suppress(apsw.Error):
+                self._connections.pop().close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     # -- starting and emitting ------------------------------------------------------------------------------------
 
@@ -267,9 +282,9 @@ class Engine:
             if found is not None:
                 same_input(self._runs, found, id, workflow, encoded)
                 return Handle(self, id, found, workflow)
-        run = self._runs.start(workflow, encoded, given_id=id, owner=owner)
-        self._crank.pump()
-        return Handle(self, run.id, run.seq, workflow)
+        with self._crank:
+            run = self._runs.start(workflow, encoded, given_id=id, owner=owner)
+        return Handle(self, run.id, run.seq, workflow, run)
 
     async def emit(self, event: Event, *, delay: str | None = None, at: datetime | None = None) -> int:
         """Publish an event; on return it is on disk, with the runs it started. Returns its position.
@@ -296,9 +311,10 @@ class Engine:
             self._events.classes.setdefault((event.event_name, event.event_version), type(event))
             self._log.batch.delayed[seq] = due
             self._timers.delayed(seq, due)
+            self._crank.pump()
         else:
-            seq = self._events.publish(event)
-        self._crank.pump()
+            with self._crank:
+                seq = self._events.publish(event)
         return seq
 
     async def durable(self) -> None:
@@ -337,9 +353,17 @@ class Engine:
             InvalidInput: no unfinished run has this id, or its workflow is not registered.
         """
         run = self._unfinished(id, "cancelled")
-        if run.paused:
+        reason = reason or "cancelled by request"
+        if run.paused and run.drive is None:
+            # it takes no turn before it hears of this: the first thing it finds on the tape when it is resumed
+            if run.cancelled is None:
+                run.cancelled = reason
+                self._log.record(run, Record("cancel", self.clock.now(), name=reason))
             self._resume(run)
-        self._family.cancel(run.seq, reason or "cancelled by request")
+        else:
+            if run.paused:
+                self._resume(run)
+            self._family.cancel(run.seq, reason)
         await self._done()
 
     async def pause(self, id: str) -> None:

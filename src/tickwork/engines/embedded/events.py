@@ -101,15 +101,15 @@ class Events:
         self._reader = reader
         self._views = views
         self.classes: dict[tuple[str, int], type[Event]] = {}
-        self._starts: dict[str, list[Workflow]] = {}
+        self._starts: dict[tuple[str, int], list[Workflow]] = {}
         for workflow in workflows:
             for event in workflow.on:
                 self.classes[event.event_name, event.event_version] = event
-                self._starts.setdefault(event.event_name, []).append(workflow)
-        for name, listening in self._starts.items():
+                self._starts.setdefault((event.event_name, event.event_version), []).append(workflow)
+        for what, listening in self._starts.items():
             # of several versions of one workflow the newest takes new events
             newest = {w.name: w for w in sorted(listening, key=lambda w: w.version)}
-            self._starts[name] = list(newest.values())
+            self._starts[what] = list(newest.values())
         self._waiting: dict[int, list[Pend]] = {}
         self._hot_shapes: dict[str, dict[tuple[str, ...], int]] = {}
         self._cold_shapes: dict[str, set[tuple[str, ...]]] = {}
@@ -159,7 +159,7 @@ class Events:
             recent = self._recent[name] = Recent(self._floor)
         recent.add(seq, event, raw, self._log.durable_seq)
         self._views.fold(event, seq)
-        for workflow in self._starts.get(name, ()):
+        for workflow in self._starts.get((name, event.event_version), ()):
             self._runs.start(workflow, raw, ref=seq, event=name)
         if name in self._hot_shapes or name in self._cold_shapes:
             self._route_waits(seq, event, raw)
@@ -239,13 +239,13 @@ class Events:
             drive = run.drive
             drive.note(self._log.record(run, record), record.at)  # type: ignore[union-attr]
             drive.since = seq  # type: ignore[union-attr]
-            if late:
+            if run.course is not None:  # it may have waited before it left memory
                 self._log.batch.waits_done.add((ask.where.key, run.seq, _place(waiting)))
             return event
         if ask.due and ask.due <= self._now():
             record = self._record(waiting, NULL, 0, late)
             run.drive.note(self._log.record(run, record), record.at)  # type: ignore[union-attr]
-            if late:
+            if run.course is not None:  # it may have waited before it left memory
                 self._log.batch.waits_done.add((ask.where.key, run.seq, _place(waiting)))
             return None
         pend = self._runs.pend(run, waiting)

@@ -171,13 +171,11 @@ class Family:
         ask: Approval = waiting.ask  # type: ignore[assignment]
         id = f"{run.id}:{waiting.branch.path}{waiting.no}"
         given = self._answers.pop(id, None)
-        if given is None and late:
-            entries = self._runs.reader.events(ANSWERED + id, 0, self._log.next_seq)
-            given = (
-                entries[0].record.value == Raw(b"true") or bytes(entries[0].record.value) == b"true"
-                if entries
-                else None
-            )
+        again = run.course is not None  # it may have asked before it left memory
+        if given is None and again:
+            # an earlier attempt may have asked the same; its answer is not for this one
+            entries = self._runs.reader.events(ANSWERED + id, run.course.seq, self._log.next_seq)
+            given = bytes(entries[0].record.value) == b"true" if entries else None
         if given is None and ask.due and ask.due <= self._now():
             given = False
         if given is not None:
@@ -186,7 +184,7 @@ class Family:
             return given
         pend = self._runs.pend(run, waiting)
         pend.key = id
-        if not late:
+        if not again or not self._runs.reader.rows("SELECT 1 FROM approvals WHERE id=?", (id,)):
             self._log.outside(Record("asked", self._now(), ask.name, key=id, due=ask.due))
         self._log.batch.approvals[id] = (run.seq, ask.name, self._now(), ask.due)
         if ask.due:
@@ -266,7 +264,9 @@ def ending_of(runs: Runs, seq: int) -> Ending:
     entry = runs.reader.history(row.tail)[-1]
     record = entry.record
     next_id = record.name if record.kind == "again" else ""
-    return Ending(Status(row.status), Raw(bytes(record.value)), Raw(bytes(record.error)), next_id)
+    # an empty Raw that is not NOTHING itself would be written as an empty field, which is not JSON
+    value, error = bytes(record.value), bytes(record.error)
+    return Ending(Status(row.status), Raw(value) if value else NOTHING, Raw(error) if error else NOTHING, next_id)
 
 
 def check_id(id: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tickwork.core.codec import ANY, decode_error
 from tickwork.core.workflow import Workflow
-from tickwork.engines.embedded.live import Ending
+from tickwork.engines.embedded.live import Ending, LiveRun
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import RunCancelled, TimedOut
 from tickwork.values import duration
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 class Handle:
     """A run of an open engine."""
 
-    __slots__ = ("_engine", "_seq", "_workflow", "id")
+    __slots__ = ("_engine", "_run", "_seq", "_workflow", "id")
 
-    def __init__(self, engine: Engine, id: str, seq: int, workflow: Workflow | None) -> None:
+    def __init__(
+        self, engine: Engine, id: str, seq: int, workflow: Workflow | None, run: LiveRun | None = None
+    ) -> None:
         self._engine = engine
+        self._run = run
+        """The run as it was started here; its end need not be read back then."""
         self._seq = seq
         self._workflow = workflow
         self.id = id
@@ -36,6 +40,8 @@ class Handle:
             TimedOut: it has no result yet after ``timeout``; it goes on.
             Exception: what the run died of, by its own class if it round-trips.
         """
+        if self._run is not None and self._run.final is not None and self._run.final.status is not Status.CONTINUED:
+            return self._open(self._run.final)
         seq = self._seq
         limit = None if timeout is None else duration(timeout)
         deadline = None if limit is None else self._engine.clock.now() + limit

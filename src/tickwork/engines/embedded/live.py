@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Raw
 
 from tickwork.core.drive import Drive, Place, Waiting
@@ -12,7 +13,7 @@ from tickwork.core.tape import Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, StepFailed
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.runs import Runs
@@ -46,9 +47,9 @@ class LiveRun:
     """A run in memory. It is the driver of its own drive: it hands each live ask to the engine's answerers."""
 
     __slots__ = (
-        "active", "active_since", "again", "attempt", "batch", "cancelled", "chunk", "chunk_batch", "chunk_next",
-        "course", "drive",
-        "ending", "event", "given_id", "id", "input", "key", "owner", "parent", "parent_ask",
+        "active", "active_since", "again", "attempt", "batch", "cancelled", "changed_at", "chunk",
+        "chunk_batch", "chunk_next", "course", "drive",
+        "ending", "event", "final", "given_id", "id", "input", "key", "owner", "parent", "parent_ask",
         "paused", "pends", "queued", "resuming", "runs", "seq", "since", "started_at", "status", "tail",
         "wake_at", "workflow",
     )  # fmt: skip
@@ -81,6 +82,7 @@ class LiveRun:
         self.event = event
         """Name of the event that started the run, if one did: its input is that event."""
         self.seq = 0
+        self.changed_at = 0
         self.id = given_id or ""
         self.status = Status.RUNNING
         self.wake_at: int | None = 0
@@ -97,6 +99,8 @@ class LiveRun:
         """Resumed while something was still under way: go on when that has ended."""
         self.again: Any = None
         self.ending: Ending | None = None
+        self.final: Ending | None = None
+        """How it ended, once that is on disk and for good: a dead run may still be redriven."""
         self.active = 0
         """ns of this attempt in which a step or an effect was under way."""
         self.active_since = 0
@@ -108,7 +112,7 @@ class LiveRun:
         self.chunk_batch = 0
         """Number of the batch that holds the open chunk; not the batch itself, which would outlive its commit."""
 
-    def row(self, at: int) -> RunRow:
+    def row(self) -> RunRow:
         """The run's row as it should be on disk."""
         return RunRow(
             self.seq,
@@ -122,7 +126,7 @@ class LiveRun:
             self.owner,
             self.key,
             self.started_at,
-            at,
+            self.changed_at,
             self.attempt,
         )
 
@@ -137,7 +141,7 @@ class LiveRun:
         """Hand a live ask to the one that answers its kind."""
         try:
             return self.runs.answerers[type(waiting.ask)](self, waiting, intent, late)
-        except InvalidInput as error:
+        except (InvalidInput, StepFailed) as error:
             # what was asked cannot be done: that is the answer, recorded like any other
             ask: Any = waiting.ask
             raw, failure = self.runs.failure(error)
@@ -150,7 +154,8 @@ class LiveRun:
 
     def record(self, drive: Drive, record: Record) -> None:
         """Append a record the drive makes by itself."""
-        self.runs.log.record(self, record)
+        # the drive's time stands where the last answer was given, which an earlier attempt may have done
+        self.runs.log.record(self, msgspec.structs.replace(record, at=self.runs.clock.now()))
 
     def forget(self, drive: Drive, waiting: Waiting) -> None:
         """Stop what was done for a dropped ask."""

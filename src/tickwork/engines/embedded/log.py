@@ -68,9 +68,10 @@ class Log:
         return seq
 
     def row(self, run: LiveRun) -> None:
-        """The run's row has changed."""
+        """The run's row has changed. It is made when the batch is handed over: between two turns, and once."""
         run.batch = self.batch.number
-        self.batch.rows[run.seq] = run.row(self.clock.now())
+        run.changed_at = self.clock.now()
+        self.batch.changed[run.seq] = run
 
     # -- the disk -------------------------------------------------------------------------------------------------
 
@@ -125,6 +126,9 @@ class Log:
             self._linger.cancel()
             self._linger = None
         batch = self.batch
+        for seq, run in batch.changed.items():
+            batch.rows[seq] = run.row()
+        batch.changed.clear()  # a batch that is kept must not keep its runs
         self.batch = Batch()
         self.batch.number = batch.number + 1
         self._written_to = self.next_seq - 1

@@ -69,17 +69,18 @@ class Reader:
         sql = "SELECT * FROM runs" + (" WHERE " + " AND ".join(where) if where else "") + " ORDER BY seq DESC LIMIT ?"
         return [RunRow(*row) for row in self.rows(sql, [*bound, limit])]
 
-    def history(self, tail: int) -> list[Entry]:
+    def history(self, run: int, tail: int) -> list[Entry]:
         """A run's records in order, from its last chunk back to its first."""
         chunks: list[list[Entry]] = []
         at: int | None = tail
         while at is not None:
-            rows = self.rows("SELECT seq, prev, crc, data FROM tape WHERE seq=?", (at,))
+            rows = self.rows(f"{_CHUNK} WHERE seq=?", (at,))
             if not rows:
-                raise TapeCorrupt(f"record {at} is missing from the tape: restore it from a backup")
-            seq, prev, crc, data = rows[0]
-            chunks.append(entries(seq, crc, data))
-            at = prev
+                raise self._damaged(f"record {at} is missing from the tape")
+            if rows[0][1] != run:
+                raise self._damaged(f"record {at} is not one of run {run}, which leads to it")
+            chunks.append(self._entries(rows[0]))
+            at = rows[0][2]
         return [entry for chunk in reversed(chunks) for entry in chunk]
 
     # -- the tape in order ----------------------------------------------------------------------------------------
@@ -88,14 +89,17 @@ class Reader:
         """All records after a position, in order, each with its run's position."""
         last = after
         first = self.one("SELECT max(seq) FROM tape WHERE seq<=?", (after,)) or 0
-        cursor = first - 1
+        cursor, following = first - 1, 0
         while True:
-            rows = self.rows("SELECT seq, run, crc, data FROM tape WHERE seq>? ORDER BY seq LIMIT ?", (cursor, page))
+            rows = self.rows(f"{_CHUNK} WHERE seq>? ORDER BY seq LIMIT ?", (cursor, page))
             if not rows:
                 return
-            for seq, run, crc, data in rows:
-                cursor = seq
-                for entry in entries(seq, crc, data):
+            for row in rows:
+                found = self._entries(row)
+                if following and row[0] != following:
+                    raise self._damaged(f"record {following} is missing from the tape")
+                cursor, run, following = row[0], row[1], row[0] + len(found)
+                for entry in found:
                     if until is not None and entry.seq > until:
                         return
                     if entry.seq > last:
@@ -103,10 +107,10 @@ class Reader:
 
     def record(self, seq: int) -> Entry | None:
         """The record at a position."""
-        rows = self.rows("SELECT seq, crc, data FROM tape WHERE seq<=? ORDER BY seq DESC LIMIT 1", (seq,))
+        rows = self.rows(f"{_CHUNK} WHERE seq<=? ORDER BY seq DESC LIMIT 1", (seq,))
         if not rows:
             return None
-        found = entries(*rows[0])
+        found = self._entries(rows[0])
         index = seq - rows[0][0]
         return found[index] if index < len(found) else None
 
@@ -125,10 +129,10 @@ class Reader:
 
     def end(self) -> tuple[int, int]:
         """The next free position, and the time of the last record (ns)."""
-        rows = self.rows("SELECT seq, crc, data FROM tape ORDER BY seq DESC LIMIT 1")
+        rows = self.rows(f"{_CHUNK} ORDER BY seq DESC LIMIT 1")
         if not rows:
             return 1, 0
-        last = entries(*rows[0])[-1]
+        last = self._entries(rows[0])[-1]
         return last.seq + 1, last.record.at
 
 

@@ -41,6 +41,9 @@ _log = logging.getLogger("tickwork.engine")
 SLICE = 0.002
 """Seconds of turns before the loop gets a chance to do something else."""
 
+TURNS = 1_000
+"""The same in virtual time, where nothing may depend on how long anything takes."""
+
 _encode_started = msgspec.json.Encoder().encode
 
 
@@ -166,7 +169,8 @@ class Runs:
         if self.turning:
             return True
         ready = self.ready
-        stop = time.perf_counter() + SLICE
+        virtual = self.clock.virtual
+        stop, left = time.perf_counter() + SLICE, TURNS
         while ready and not self.log.full:
             run, call = ready.popleft()
             if type(run) is int:
@@ -177,7 +181,8 @@ class Runs:
                     self._begin(run)
                 else:
                     call()
-            if time.perf_counter() > stop:
+            left -= 1
+            if left <= 0 if virtual else time.perf_counter() > stop:
                 break
         return bool(ready)
 
@@ -253,7 +258,7 @@ class Runs:
         if course is None:
             course = Course.fresh(run.seq, run.started_at, run.since or run.seq)
         run.attempt = course.attempt
-        run.active = sum(entry.record.took for entry in course.history)
+        run.active = sum(entry.record.took for entry in course.history) if course.history else 0
         run.active_since = 0
         workflow, input = run.workflow, run.workflow.decode_input(run.input, run.event)
 
@@ -271,6 +276,8 @@ class Runs:
 
     def nonce(self, seq: int) -> str:
         """The nonce of the opening under which a position was written."""
+        if self.openings and seq >= self.openings[-1][0]:
+            return self.openings[-1][1]
         index = bisect_right(self.openings, (seq, "\U0010ffff")) - 1
         return self.openings[max(index, 0)][1] if self.openings else ""
 

@@ -4,7 +4,7 @@
 
 * ``tape``     one row a chunk: the records of one turn of one run, or one record from outside. ``seq`` is the first
                record's position, ``prev`` the run's chunk before (so a run's history is a walk by primary key, and
-               no index on runs is kept), ``crc`` a CRC-32 of ``data``.
+               no index on runs is kept), ``crc`` a CRC-32 of all of these (``batch.checksum``).
 * ``runs``     one row a run, keyed by the position of its ``started`` record. ``wake_at``: when the engine must look at
                it (0: as soon as it can), NULL while it only waits for others.
 * ``waits``    what parked runs wait for, by hash of event and fields.
@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import apsw
@@ -58,28 +59,44 @@ def connect(path: str, *, vfs: str | None = None, read_only: bool = False) -> ap
         TapeError: it cannot be opened. TapeCorrupt: it is not a tape. TapeTooNew: a newer tickwork wrote it.
     """
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    connection: apsw.Connection | None = None
     try:
         connection = apsw.Connection(path, flags=flags, vfs=vfs)
         connection.set_busy_timeout(5_000)
         _configure(connection, read_only)
         _prepare(connection, path, read_only)
-    except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
-        raise TapeCorrupt(
-            f"{path} is not a readable tape ({error}): restore it from a backup, or move it away"
-        ) from None
-    except apsw.Error as error:
-        raise TapeError(f"{path} cannot be opened as a tape: {error}") from None
+    except (apsw.Error, TapeError) as error:
+        if connection is not None:
+            with contextlib.suppress(apsw.Error):
+                connection.close()
+        raise _unusable(path, error) from None
     return connection
+
+
+def _unusable(path: str, error: Exception) -> TapeError:
+    if isinstance(error, TapeError):
+        return error
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError | apsw.FormatError):
+        return TapeCorrupt(f"{path} is not a readable tape ({error}): restore it from a backup, or move it away")
+    return TapeError(f"{path} cannot be opened as a tape: {error}")
 
 
 def _configure(connection: apsw.Connection, read_only: bool) -> None:
     if not read_only:
         # `pragma journal_mode` answers a row; unread, the statement never finishes
         list(connection.execute("pragma journal_mode=wal"))
-        list(connection.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}"))
+        connection.set_wal_hook(_fold)
     list(connection.execute("pragma synchronous=full"))
     list(connection.execute(f"pragma cache_size=-{CACHE_KIB}"))
     list(connection.execute("pragma temp_store=memory"))
+
+
+def _fold(connection: apsw.Connection, name: str, pages: int) -> int:
+    """After a commit: fold a long WAL into the file. SQLite's own checkpoint would hide a disk that fails there."""
+    if pages >= CHECKPOINT_PAGES:
+        with contextlib.suppress(apsw.BusyError, apsw.LockedError):  # somebody reads just now: at a later commit, then
+            connection.wal_checkpoint(name)
+    return apsw.SQLITE_OK
 
 
 def _prepare(connection: apsw.Connection, path: str, read_only: bool) -> None:

@@ -14,7 +14,7 @@ from tickwork.core.functions import function_of
 from tickwork.core.retry import NEVER
 from tickwork.core.run import seeded
 from tickwork.core.tape import NOTHING, Entry, Record
-from tickwork.engines.embedded.calls import Calls, Expired
+from tickwork.engines.embedded.calls import QUICK, Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
 from tickwork.errors import InvalidInput, TickworkError, TimedOut
@@ -36,7 +36,7 @@ class Steps:
         ask: Step = waiting.ask  # type: ignore[assignment]
         function = function_of(ask.fn)
         if not self._calls.inline(function, ask.blocking, ask.timeout) or (
-            late and run.course is not None and run.course.tried
+            run.course is not None and (waiting.branch.path, waiting.no) in run.course.tried
         ):
             self._begin(run, waiting)
             return PENDING
@@ -49,7 +49,11 @@ class Steps:
         except Exception as error:  # noqa: BLE001 - whatever the step raises is its outcome
             return self._failed_inline(run, waiting, error, late)
         if self._judge:
-            self._calls.timed(function, time.perf_counter_ns() - started, on_loop=True)
+            took = time.perf_counter_ns() - started
+            if took < QUICK and not function.strikes:
+                function.quick += 1
+            else:
+                self._calls.timed(function, took, on_loop=True)
         at = self._clock_now()
         record = Record(
             "step", at, ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name, fingerprint(ask.args),

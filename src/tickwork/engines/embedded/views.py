@@ -23,6 +23,14 @@ from tickwork.errors import InvalidInput, StepFailed
 _log = logging.getLogger("tickwork.engine")
 
 
+STALE = -1
+"""The version of a view whose kept state is not to be trusted."""
+
+
+def _listening(view: View) -> str:
+    return ",".join(sorted(f"{event.event_name} {event.event_version}" for event in view.on))
+
+
 class Views:
     """The state of every view."""
 
@@ -44,9 +52,12 @@ class Views:
 
     def _load(self, reader: Reader) -> None:
         """Read what is kept; fold anew what was folded by another version."""
-        kept = dict(reader.rows("SELECT view, version FROM view_versions"))
+        kept = {name: (version, on) for name, version, on in reader.rows("SELECT * FROM view_versions")}
+        for name in kept.keys() - self._views.keys():
+            # nobody folds it from here on: when it comes back it is folded anew
+            self._log.batch.view_versions[name] = (STALE, "")
         for view in self._views.values():
-            if kept.get(view.name) == view.version:
+            if kept.get(view.name) == (view.version, _listening(view)):
                 rows = reader.rows("SELECT key, state FROM views WHERE view=?", (view.name,))
                 self._states[view.name] = dict(rows)
             else:
@@ -54,17 +65,17 @@ class Views:
 
     def _rebuild(self, view: View, reader: Reader) -> None:
         events = {(event.event_name, event.event_version): event for event in view.on}
-        self._log.batch.view_versions[view.name] = (view.version, ",".join(sorted(name for name, _ in events)))
+        self._log.batch.view_versions[view.name] = (view.version, _listening(view))
         for _, entry in reader.tape():
             record = entry.record
             if record.kind == "claim" and record.name == view.name:
                 value = bytes(record.value)
                 if value.startswith(b"[true,"):
                     self._set(view, record.key, None if value == b"[true,null]" else value[6:-1])
-            elif record.kind in ("event", "emit") and not record.due:
+            elif record.kind in ("event", "emit") and not record.due and bytes(record.value):
                 event = events.get((record.name, record.version))
                 if event is not None:
-                    self._fold(view, event.from_wire(bytes(record.value)))
+                    self._fold(view, event, bytes(record.value))
 
     def fold(self, event: Event, seq: int) -> None:
         """Fold a published event into the views that listen to it."""
@@ -72,15 +83,20 @@ class Views:
             if type(event) in view.on:
                 self._fold(view, event)
 
-    def _fold(self, view: View, event: Event) -> None:
+    def _fold(self, view: View, event: Event | type[Event], wire: bytes = b"") -> None:
         if view.name in self._broken:
             return
         try:
+            if isinstance(event, type):
+                event = event.from_wire(wire)
             key = view.key(event)
+            if not isinstance(key, str):
+                raise InvalidInput(f"key of view {view.name!r}", key, "a text")
             state = view.fold(self.get(view, key), event)
             data = None if state is None else bytes(view.codec.round_trip(state, f"state of view {view.name!r}")[0])
         except Exception as error:  # noqa: BLE001 - a fold is the user's code; the event has happened all the same
             self._broken[view.name] = encode_error(error)[1]
+            self._log.batch.view_versions[view.name] = (STALE, "")  # folded anew when it is opened again
             _log.error(
                 "view %r cannot fold %s and is closed until it is mended: %r", view.name, event.event_name, error
             )
@@ -120,6 +136,8 @@ class Views:
     def claim(self, view: View, key: str, expected: Any, new: Any) -> tuple[bool, Raw]:
         """Compare and set. Returns whether it was set, and the record's value."""
         self._check(view)
+        if not isinstance(key, str):
+            raise InvalidInput(f"key of view {view.name!r}", key, "a text")
         what = f"state of view {view.name!r}"
         data = None if new is None else bytes(view.codec.round_trip(new, what)[0])
         wanted = None if expected is None else view.codec.round_trip(expected, what)[1]

@@ -1,0 +1,218 @@
+"""The command line. It parses and renders; what things mean is the service's business.
+
+Exit codes: 0 done, 1 the thing failed, 2 wrong use, 3 refused by the risk gate; 130 interrupted. Errors are one line on
+stderr that names what to change. Heavy rooms are imported by the command that needs them, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tickwork.engines.embedded.queries import Queries
+    from tickwork.service.demo import DemoOptions, DemoSession
+
+DONE, FAILED, WRONG_USE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    name="tickwork",
+    help="Automated trading that survives anything. Begin with `tickwork demo`.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Home = Annotated[Path, typer.Option(help="Folder of the demo's tape.", envvar="TICKWORK_HOME", show_envvar=False)]
+Tape = Annotated[Path | None, typer.Option(help="A tape; by default the demo's in the home folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+Limit = Annotated[int, typer.Option(help="How many, newest first.")]
+RunId = Annotated[str, typer.Argument(help="A run's id, as `tickwork runs` shows it.", metavar="RUN")]
+
+HOME = Path(".tickwork")
+
+
+@app.callback()
+def main(context: typer.Context) -> None:
+    """Automated trading that survives anything. Begin with `tickwork demo`."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit when the data ends. Without it, on a terminal, wait for Enter.")
+    ] = False,
+    json: Json = False,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of the recording per second; 3600 is an hourly bar a second. Default: as fast as it goes."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Makes ids repeatable. The prices are recorded, so no seed changes them.")
+    ] = 1,
+    data: Annotated[
+        list[str] | None, typer.Option(help="A recording's name or the path of a CSV file; may be given several times.")
+    ] = None,
+    home: Home = HOME,
+) -> int:
+    """Two workflows trade recorded prices on a paper venue.
+
+    Interrupted by Ctrl-C, a crash or kill -9, the same command continues where it was. After it has finished, or with
+    another --seed or --data, it begins a fresh tape.
+    """
+    from tickwork.faces.demo import play
+    from tickwork.service.demo import DemoOptions
+
+    open_demo: Callable[[DemoOptions], DemoSession] = context.obj
+    options = DemoOptions(home=home, data=tuple(data or ()), seed=seed, speed=speed)
+    return play(open_demo, options, as_json=json, wait=not once)
+
+
+@app.command()
+def runs(
+    status: Annotated[str | None, typer.Option(help="Only runs that are e.g. done, waiting, dead.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Only runs of this workflow.")] = None,
+    limit: Limit = 20,
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Runs on a tape, newest first."""
+    from tickwork.faces import tables
+    from tickwork.service.runs import run_lines
+
+    return tables.show_runs(run_lines(_queries(tape, home), status, workflow, limit), as_json=json)
+
+
+@app.command()
+def show(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
+    """One run with its steps: what it read, decided and did."""
+    from tickwork.faces import tables
+
+    return tables.show_run(_queries(tape, home).show(run), as_json=json)
+
+
+@app.command()
+def orders(
+    status: Annotated[
+        str | None, typer.Option(help="Only orders that are open, filled, canceled, rejected or refused.")
+    ] = None,
+    limit: Limit = 20,
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Orders on a tape, newest first, with those our own risk gate refused."""
+    from tickwork.faces import tables
+    from tickwork.service import trading
+
+    return tables.show_orders(trading.orders(_queries(tape, home), status, limit), as_json=json)
+
+
+@app.command()
+def positions(json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
+    """What the account of a tape holds."""
+    from tickwork.faces import tables
+    from tickwork.service import trading
+
+    return tables.show_positions(trading.positions(_queries(tape, home)), as_json=json)
+
+
+@app.command()
+def cancel(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
+    """Cancel a run of a tape that is being played; an effect under way is followed to its outcome first."""
+    return _ask("cancel", "cancelled", run, tape, home, json)
+
+
+@app.command()
+def pause(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
+    """Take no more turns of a run until it is resumed."""
+    return _ask("pause", "paused", run, tape, home, json)
+
+
+@app.command()
+def resume(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
+    """Let a paused run go on."""
+    return _ask("resume", "resumed", run, tape, home, json)
+
+
+def _tape(tape: Path | None, home: Path) -> Path:
+    from tickwork.service.demo_tape import DemoFiles
+
+    return tape or DemoFiles(home).tape
+
+
+def _queries(tape: Path | None, home: Path) -> Queries:
+    from tickwork.engines.embedded.queries import Queries
+    from tickwork.errors import TapeError
+
+    path = _tape(tape, home)
+    if not path.is_file():
+        raise TapeError(f"there is no tape at {path}: run `tickwork demo` first, or give --tape or --home")
+    return Queries.open(str(path))
+
+
+def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json: bool) -> int:
+    from tickwork.engines.embedded.control import ask_owner
+    from tickwork.errors import TapeError
+    from tickwork.faces import tables
+
+    path = _tape(tape, home)
+    try:
+        ask_owner(str(path), verb, run=run)
+    except ConnectionError:
+        raise TapeError(f"nobody plays {path}: only the process that owns a tape can {verb} its runs") from None
+    return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
+
+
+# -------------------------------------------------------------------------------------------------------- the way in
+
+
+def run(open_demo: Callable[[DemoOptions], DemoSession]) -> int:
+    """Run the command line's verb; returns the exit code."""
+    try:
+        code: Any = app(obj=open_demo, standalone_mode=False)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has gone, e.g. `| head`; keep the interpreter from complaining at its end
+        sys.stdout = None
+        return DONE
+    except Exception as error:  # noqa: BLE001 - here every error ends: `_complain` raises what it does not know
+        return _complain(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _complain(error: Exception) -> int:
+    """One line on stderr, and the exit code."""
+    from tickwork.errors import InvalidInput, Refused, TickworkError
+
+    if isinstance(error, InvalidInput):
+        code = WRONG_USE
+    elif isinstance(error, Refused):
+        code = REFUSED
+    elif isinstance(error, TickworkError | OSError):
+        code = FAILED
+    elif hasattr(error, "format_message"):  # of the parser: it knows no common class that typer promises to keep
+        context = getattr(error, "ctx", None)
+        help_ = f" (see `{context.command_path} --help`)" if context is not None else ""
+        message = error.format_message()
+        if message:
+            print(f"tickwork: {message}{help_}", file=sys.stderr)
+        return int(getattr(error, "exit_code", WRONG_USE))
+    elif type(error).__name__ == "Abort":
+        return INTERRUPTED
+    else:
+        raise error
+    print(f"tickwork: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,201 @@
+"""Tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any, Final
+
+import msgspec
+from pydantic.alias_generators import to_camel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tickwork.engines.embedded.queries import RunDetail
+from tickwork.service.runs import RunLine, outcome
+from tickwork.service.trading import OrderLine, Positions
+
+_WIDE: Final = 200
+"""Columns of what is not a terminal: a pipe should get whole lines."""
+_DISPLAY: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+def console() -> Console:
+    """Stdout, with colours where it is a terminal."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+
+
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """An empty table without lines."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        justify: Any = "right" if column in right else "left"
+        made.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
+    return made
+
+
+def dump(value: object) -> None:
+    """One JSON value on stdout."""
+    print(msgspec.json.encode(value).decode())
+
+
+def say(value: object, words: str, *, as_json: bool) -> int:
+    """A short answer."""
+    if as_json:
+        dump(value)
+    else:
+        console().print(words, markup=False)
+    return 0
+
+
+def amount(text: str, places: int = 2) -> str:
+    """Money for people: thousands apart, two places."""
+    return f"{Decimal(text).quantize(Decimal(1).scaleb(-places), context=_DISPLAY):,}" if text else ""
+
+
+def clock(time: datetime) -> str:
+    """A time for people; all are UTC."""
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def coloured(word: str) -> Text:
+    """A status or an action in its colour."""
+    colours = {
+        "done": "green",
+        "filled": "green",
+        "buy": "green",
+        "sell": "magenta",
+        "hold": "dim",
+        "stopped": "yellow",
+    }
+    bad = ("dead", "refused", "rejected", "diverged", "stranded", "canceled", "cancelled")
+    return Text(word, style=colours.get(word, "red" if word in bad else ""))
+
+
+# --------------------------------------------------------------------------------------------------------------- runs
+
+
+def show_runs(found: Sequence[RunLine], *, as_json: bool) -> int:
+    """Runs as a table."""
+    if as_json:
+        dump(found)
+        return 0
+    if not found:
+        console().print("no runs like that on this tape")
+        return 0
+    made = table("run", "workflow", "key", "started", "status", "result", "reason")
+    for line in found:
+        action, reason = outcome(line)
+        result = Text() if action == line.status else coloured(action)
+        made.add_row(
+            line.id, line.workflow, line.key, clock(line.started_at), coloured(line.status), result, Text(reason)
+        )
+    console().print(made)
+    return 0
+
+
+def show_run(detail: RunDetail, *, as_json: bool) -> int:
+    """One run with its records."""
+    info, out = detail.info, console()
+    if as_json:
+        more = {
+            "input": detail.input,
+            "result": detail.result,
+            "error": detail.error,
+            "waitingFor": detail.waiting_for,
+            "records": detail.records,
+        }
+        dump({**{to_camel(field): getattr(info, field) for field in info.__slots__}, **more})
+        return 0
+    head = Text.assemble((info.id, "bold"), f"  {info.workflow}  {info.key}  ", coloured(info.status))
+    head.append(f"  started {clock(info.started_at)}")
+    lines = [head, Text(f"input   {_short(detail.input)}")]
+    if detail.result is not None:
+        lines.append(Text(f"result  {_short(detail.result)}"))
+    if detail.error:
+        lines.append(Text(f"error   {detail.error}", style="red"))
+    lines += [Text(f"waiting for {waiting}") for waiting in detail.waiting_for]
+    for line in [*lines, Text(), *_records(detail.records)]:
+        out.print(line, soft_wrap=True)
+    return 0
+
+
+def _records(records: Sequence[dict[str, Any]]) -> list[Text]:
+    """A line for each record; on a terminal cut to its width."""
+    rows = [("seq", "kind", "name", "value")]
+    for record in records:
+        # what the run was started with has been shown
+        value = "" if record["kind"] == "started" else record.get("value", record.get("error", ""))
+        rows.append((str(record["seq"]), record["kind"], record.get("name", ""), _short(value)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    longest = console().width if sys.stdout.isatty() else None
+    lines = []
+    for number, row in enumerate(rows):
+        text = f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]}".rstrip()
+        cut = text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
+        lines.append(Text(cut, style="" if number else "bold"))
+    return lines
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+# ------------------------------------------------------------------------------------------------------------- orders
+
+
+def show_orders(found: Sequence[OrderLine], *, as_json: bool) -> int:
+    """Orders as a table."""
+    if as_json:
+        dump(found)
+        return 0
+    if not found:
+        console().print("no orders like that on this tape")
+        return 0
+    columns = ("time", "run", "workflow", "symbol", "side", "quantity", "status", "price", "fee", "reason")
+    made = table(*columns, right=("quantity", "price", "fee"))
+    for line in found:
+        made.add_row(
+            clock(line.time),
+            line.run,
+            line.workflow,
+            line.symbol,
+            coloured(line.side),
+            line.quantity,
+            coloured(line.status),
+            amount(line.price),
+            amount(line.fee, 4),
+            Text(line.reason),
+        )
+    console().print(made)
+    return 0
+
+
+def show_positions(held: Positions, *, as_json: bool) -> int:
+    """Positions and the account's money."""
+    if as_json:
+        dump(held)
+        return 0
+    out = console()
+    if held.positions:
+        made = table(
+            "symbol", "quantity", "average price", "cost", "held by", right=("quantity", "average price", "cost")
+        )
+        for line in held.positions:
+            holders = ", ".join(f"{name} {quantity}" for name, quantity in line.workflows.items())
+            made.add_row(line.symbol, line.quantity, amount(line.average_price), amount(line.cost), holders)
+        out.print(made)
+    else:
+        out.print("no open position")
+    out.print()
+    for word, text in (
+        ("capital", held.capital),
+        ("cash", held.cash),
+        ("realised", held.realised),
+        ("fees", held.fees),
+    ):
+        out.print(f"{word:<9} {amount(text):>14} {held.currency}")
+    return 0

@@ -1,0 +1,69 @@
+"""Runs, as a list for people and programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from tickwork.engines.embedded.queries import Queries
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One run in a line."""
+
+    id: str
+    workflow: str
+    version: int
+    key: str
+    status: str
+    attempt: int
+    owner: str
+    seq: int
+    parent: str | None
+    started_at: datetime
+    changed_at: datetime
+    wake_at: datetime | None
+    result: Any
+    error: str | None
+
+
+def run_lines(
+    queries: Queries, status: str | None = None, workflow: str | None = None, limit: int = 20
+) -> list[RunLine]:
+    """Runs with what they came to, newest first.
+
+    Raises:
+        InvalidInput: an unknown status, or a limit below 1.
+    """
+    found = []
+    for info in queries.runs(status, workflow, limit=limit):
+        detail = queries.show(info.id)
+        line = RunLine(
+            id=info.id,
+            workflow=info.workflow,
+            version=info.version,
+            key=info.key,
+            status=info.status,
+            attempt=info.attempt,
+            owner=info.owner,
+            seq=info.seq,
+            parent=info.parent,
+            started_at=info.started_at,
+            changed_at=info.changed_at,
+            wake_at=info.wake_at,
+            result=detail.result,
+            error=detail.error,
+        )
+        found.append(line)
+    return found
+
+
+def outcome(line: RunLine) -> tuple[str, str]:
+    """What a run came to, in two words and a half: its action, or its status; and why."""
+    if isinstance(line.result, dict) and "action" in line.result:
+        return str(line.result["action"]), str(line.result.get("reason", ""))
+    if line.error is not None:
+        return line.status, line.error
+    return line.status, "" if line.result is None else msgspec.json.encode(line.result).decode()

@@ -1,0 +1,144 @@
+"""The command line of both forms: ``make chaos``.
+
+Prints one line for each form, one for each wrong build, and ``N passed, N failed``; exit code 1 when a check failed or
+a wrong build was not caught, with the line that runs it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos import kill, mutations, power
+from tests.chaos.checks import Verdict
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
+TRIES = 3
+"""Rounds in which a wrong build must be caught; a round draws its moments at random."""
+
+KILLS_OF_A_ROUND = 12
+WORLDS_OF_A_ROUND = 30
+
+
+@dataclass
+class Session:
+    """What was asked for, and what came of it so far."""
+
+    given: argparse.Namespace
+    say: Callable[[str], None]
+    passed: int = 0
+    failed: int = 0
+    again: list[str] = field(default_factory=list)
+    """Command lines that show a failure again."""
+
+    def note(self, summary: str, verdict: Verdict, again: str) -> None:
+        """One form is over."""
+        self.say(summary)
+        for failure in verdict.failures:
+            self.say(f"  FAILED {failure}")
+        self.passed += verdict.passed
+        self.failed += len(verdict.failures)
+        if verdict.failures:
+            self.again.append(again)
+
+
+def main(arguments: list[str] | None = None, say: Callable[[str], None] = print) -> int:
+    """Run what the arguments ask for; returns the exit code."""
+    given = parse(arguments)
+    logging.getLogger("tickwork").setLevel(logging.CRITICAL + 1)  # a power cut is no news here
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    session = Session(given, say)
+    say(f"seed {given.seed}" + (f", wrong build {given.mutation!r}" if given.mutation else ""))
+    if given.only in ("", "kill"):
+        run_kill(session)
+    if given.only in ("", "power"):
+        run_power(session)
+    if given.only in ("", "mutations") and not given.mutation:
+        run_mutations(session)
+    say(f"{session.passed} passed, {session.failed} failed")
+    for line in session.again:
+        say(f'again: make chaos ARGS="{line}"')
+    return 1 if session.failed else 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The arguments, complete."""
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200, help="how often the process is killed")
+    parser.add_argument("--worlds", type=int, default=0, help="worlds with power cuts (default: half as many as kills)")
+    parser.add_argument("--seed", type=int, default=0, help="default: drawn, and printed")
+    parser.add_argument("--seconds", type=float, default=0, help="stop a form after so many seconds")
+    parser.add_argument("--only", choices=("kill", "power", "mutations"), default="")
+    parser.add_argument("--mutation", choices=sorted(mutations.MUTATIONS), default="", help="run a wrong build")
+    parser.add_argument("--world", default="", help="one world of form two by its seed, such as 1/17")
+    given = parser.parse_args(arguments)
+    given.seed = given.seed or secrets.randbelow(9_999) + 1
+    given.worlds = given.worlds or max(given.kills // 2, 10)
+    if given.world:
+        given.only = "power"
+    return given
+
+
+def run_kill(session: Session) -> None:
+    """Form one."""
+    given = session.given
+    points = mutations.MUTATIONS[given.mutation].points if given.mutation else ()
+    plan = kill.Plan(
+        kills=given.kills, seed=given.seed, seconds=given.seconds, mutation=given.mutation, points=points
+    )
+    outcome = kill.run(plan)
+    again = f"--only kill --kills {given.kills} --seed {given.seed}"
+    session.note(outcome.summary(), outcome.verdict, again + _mutated(given))
+
+
+def run_power(session: Session) -> None:
+    """Form two."""
+    given = session.given
+    mutations.apply(given.mutation)
+    if given.world:
+        outcome = power.Outcome(Verdict())
+        power.one(given.world, outcome)
+    else:
+        until = mutations.MUTATIONS[given.mutation].shows if given.mutation else ""
+        outcome = power.run(given.worlds, given.seed, seconds=given.seconds, until=until)
+    worlds = " ".join(f"--world {seed}" for seed in outcome.failing[:1])
+    session.note(outcome.summary(), outcome.verdict, worlds + _mutated(given))
+
+
+def _mutated(given: argparse.Namespace) -> str:
+    return f" --mutation {given.mutation}" if given.mutation else ""
+
+
+def run_mutations(session: Session) -> None:
+    """Each wrong build must be caught by each form that can see it."""
+    for mutation in mutations.MUTATIONS.values():
+        for form in mutation.forms:
+            started = time.monotonic()
+            tries = next((n for n in range(1, TRIES + 1) if _caught(form, mutation.name, session.given.seed + n)), 0)
+            took = f"{time.monotonic() - started:.1f} s"
+            if tries:
+                session.passed += 1
+                session.say(f"{form}: caught {mutation.name!r} ({mutation.says}) in round {tries}, {took}")
+            else:
+                session.failed += 1
+                session.say(f"  FAILED {form} did not catch {mutation.name!r} ({mutation.says}) in {took}")
+                session.again.append(f"--only {form} --mutation {mutation.name} --seed {session.given.seed + 1}")
+
+
+def _caught(form: str, name: str, seed: int) -> bool:
+    shows = mutations.MUTATIONS[name].shows
+    if form == "kill":
+        return any(shows in failure for failure in kill.caught(name, seed, KILLS_OF_A_ROUND).verdict.failures)
+    # in a process of its own: this one must stay right
+    line = ["--only", "power", "--mutation", name, "--seed", str(seed), "--worlds", str(WORLDS_OF_A_ROUND)]
+    done = subprocess.run([sys.executable, str(SCRIPT), *line], capture_output=True, text=True, check=False)
+    return done.returncode == 1 and any(
+        "FAILED" in said and f"{shows}:" in said for said in done.stdout.splitlines()
+    )
