@@ -6,7 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from decimal import Decimal
+
+    from tickwork.market.bars import Quote
     from tickwork.service.demo import DemoOptions, DemoSession
+    from tickwork.trading.desk import Desk, VenuePort
+    from tickwork.trading.matching import TradingRules
 
 
 def main() -> None:
@@ -34,20 +40,15 @@ def open_demo(options: DemoOptions) -> DemoSession:
     from tickwork.service.account import Account
     from tickwork.service.market import Market, Streams
     from tickwork.service.trading import holdings
-    from tickwork.trading.desk import Desk
-    from tickwork.trading.gate import RiskGate, RiskLimits
-    from tickwork.trading.halt import Halt
-    from tickwork.trading.ledger import Ledger
     from tickwork.trading.matching import Costs
     from tickwork.venues.paper import PaperVenue
 
     demo.check_speed(options.speed)
     streams = Streams(Recording.open(name) for name in options.data or demo.DEFAULT_DATA)
+    data = demo_tape.data_files(streams.recordings)
     files = demo_tape.DemoFiles(options.home)
     lock = OwnerLock(str(files.lock))
-    started = demo_tape.DemoStarted(
-        demo=demo_tape.VERSION, seed=options.seed, data=demo_tape.data_files(streams.recordings)
-    )
+    started = demo_tape.DemoStarted(demo=demo_tape.VERSION, seed=options.seed, data=data)
     beginning = demo_tape.begin(files, started)
 
     clock = VirtualClock(streams.first_ns)
@@ -55,16 +56,7 @@ def open_demo(options: DemoOptions) -> DemoSession:
     costs, rules = Costs(), {symbol: demo.rules_of(recording) for symbol, recording in streams.traded.items()}
     cash = {streams.currency: demo.CAPITAL}
     venue = PaperVenue(files.book, account=demo.ACCOUNT, rules=rules.values(), cash=cash, costs=costs)
-    limits = RiskLimits(max_order_notional=demo.CAPITAL / 10, max_position_notional=demo.CAPITAL / 5)
-    desk = Desk(
-        demo.ACCOUNT,
-        venue=venue,
-        gate=RiskGate(limits, rules),
-        ledger=Ledger(cash),
-        quotes=market.quote,
-        clock=clock.now,
-        halt=Halt(),
-    )
+    desk = _demo_desk(venue, rules, cash, market.quote, clock.now)
     account = Account(desk, market, rules=rules, costs=costs, currency=streams.currency)
     engine = Engine(
         f"sqlite:///{files.tape}",
@@ -84,6 +76,25 @@ def open_demo(options: DemoOptions) -> DemoSession:
         speed=options.speed,
         release=lock.release,
     )
+
+
+def _demo_desk(
+    venue: VenuePort,
+    rules: Mapping[str, TradingRules],
+    cash: Mapping[str, Decimal],
+    quotes: Callable[[str], Quote | None],
+    clock: Callable[[], int],
+) -> Desk:
+    """The demo account's desk: an order is at most a tenth of the capital, a position at most a fifth."""
+    from tickwork.service import demo
+    from tickwork.trading.desk import Desk
+    from tickwork.trading.gate import RiskGate, RiskLimits
+    from tickwork.trading.halt import Halt
+    from tickwork.trading.ledger import Ledger
+
+    limits = RiskLimits(max_order_notional=demo.CAPITAL / 10, max_position_notional=demo.CAPITAL / 5)
+    gate, ledger = RiskGate(limits, rules), Ledger(cash)
+    return Desk(demo.ACCOUNT, venue=venue, gate=gate, ledger=ledger, quotes=quotes, clock=clock, halt=Halt())
 
 
 if __name__ == "__main__":

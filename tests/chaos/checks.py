@@ -13,7 +13,6 @@ What must hold whatever was killed, and whenever:
 from __future__ import annotations
 
 import json
-import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.chaos.outside import lines
 from tickwork import TapeError
 from tickwork.core.replay import ANSWERS
 from tickwork.core.tape import Entry, Record, Started, decode_chunk
+from tickwork.engines.embedded.batch import checksum
 from tickwork.engines.embedded.status import Status
 from tickwork.trading.ledger import fold
 from tickwork.venues.paper_book import book_totals
@@ -44,6 +44,8 @@ class Fed:
     """Every event that was offered: number -> shape."""
     acknowledged: dict[int, int] = field(default_factory=dict)
     """Number -> position."""
+    commanded: dict[str, bool] = field(default_factory=dict)
+    """Runs started by id, such as ``doomed-17``, and whether that was acknowledged."""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Tape:
     entries: list[tuple[int | None, Entry]]
     rows: dict[int, tuple[str, int, int]]
     """Run -> workflow, status, tail."""
+    ids: dict[str, int]
+    """Given id -> run."""
     prev: dict[int, int | None]
     """Chunk -> the run's chunk before."""
     left: dict[str, int]
@@ -92,10 +96,10 @@ def _read_tape(path: Path) -> Tape:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         complaints = [row for (row,) in connection.execute("pragma integrity_check") if row != "ok"]
-        tape = Tape([], {}, {}, {}, complaints)
+        tape = Tape([], {}, {}, {}, {}, complaints)
         following = 1
         for seq, run, prev, crc, data in connection.execute("SELECT seq, run, prev, crc, data FROM tape ORDER BY seq"):
-            if zlib.crc32(data) != crc:
+            if checksum(seq, run, prev, data) != crc:
                 complaints.append(f"the chunk at {seq} has another checksum")
             if seq < following:
                 complaints.append(f"the chunk at {seq} overlaps the one before it")
@@ -105,6 +109,7 @@ def _read_tape(path: Path) -> Tape:
             following = seq + len(records)
         for seq, name, status, tail in connection.execute("SELECT seq, workflow, status, tail FROM runs"):
             tape.rows[seq] = (name, status, tail)
+        tape.ids = dict(connection.execute("SELECT id, seq FROM runs WHERE id IS NOT NULL"))
         for table in ("waits", "delayed", "approvals", "dead_letters"):
             ((count,),) = connection.execute(f"SELECT count(*) FROM {table}")
             tape.left[table] = count
@@ -122,10 +127,11 @@ def judge(folder: Path, fed: Fed, *, orders: bool = True, verdict: Verdict | Non
     shapes = _shapes_on(tape)
     verdict.check("each event started one run", _started(tape, shapes))
     verdict.check("every run ended well", _ended(tape))
+    verdict.check("runs started by id are there", _commanded(tape, fed))
     verdict.check("no place was recorded twice", _places(tape))
     verdict.check("every chain of chunks is whole", _chains(tape))
     found = lines(folder / "outside.txt")
-    verdict.check("each label once outside", _labels(found, shapes))
+    verdict.check("each label once outside", _labels(found, shapes, _commanded_on(tape)))
     verdict.check("each key once outside, with its intent", _keys(found, tape))
     verdict.check("outside as the tape says", _outcomes(found, tape))
     if orders:
@@ -166,13 +172,29 @@ def _started(tape: Tape, shapes: dict[int, str]) -> list[str]:
     return complaints
 
 
+def _commanded_on(tape: Tape) -> dict[int, str]:
+    """The commanded runs that are on the tape: number -> kind."""
+    found = {}
+    for id in tape.ids:
+        kind, _, n = id.partition("-")
+        if kind in workload.COMMANDED and n.isdigit():
+            found[int(n)] = kind
+    return found
+
+
+def _commanded(tape: Tape, fed: Fed) -> list[str]:
+    """A start that was acknowledged is on disk."""
+    return [f"{id} is not there" for id, known in fed.commanded.items() if known and id not in tape.ids]
+
+
 def _ended(tape: Tape) -> list[str]:
-    good = (Status.DONE, Status.CONTINUED)
+    good = {"chaos-doomed": (Status.CANCELLED,)}
+    well = (Status.DONE, Status.CONTINUED)
     begun = {run for run, entry in tape.entries if entry.record.kind == "started"}
     complaints = [
         f"run {seq} ({name}) is {Status(status).name.lower()}"
         for seq, (name, status, _) in tape.rows.items()
-        if status not in good
+        if status not in good.get(name, well)
     ]
     complaints += [f"run {seq} has no row" for seq in begun if seq not in tape.rows]
     complaints += [f"run {seq} has no records" for seq in tape.rows if seq not in begun]
@@ -218,14 +240,20 @@ def _chains(tape: Tape) -> list[str]:
     return complaints
 
 
-def _labels(found: list[str], shapes: dict[int, str]) -> list[str]:
+def _labels(found: list[str], shapes: dict[int, str], commanded: dict[int, str]) -> list[str]:
     wanted = workload.expected(shapes)
+    wanted.update(f"{n}:{what}" for n, kind in commanded.items() for what in workload.COMMANDED[kind][1])
     have: Counter[str] = Counter()
     for line in found:
         label = line.split(" ", 1)[1]
         undone = label.startswith("undo-")
         n, what = label.removeprefix("undo-").split(":")[:2]
         have[f"{n}:{'undo-' if undone else ''}{what}"] += 1
+    for n, kind in commanded.items():
+        # cancelled before its effect, it has nothing to take back
+        if kind == "doomed" and have[f"{n}:doomed"] == have[f"{n}:undo-doomed"] == 1:
+            wanted.update((f"{n}:doomed", f"{n}:undo-doomed"))
+    have = +have
     complaints = [f"{label} is missing" for label in wanted if not have[label]]
     complaints += [f"{label} is there {count} times" for label, count in have.items() if count > 1]
     return complaints + [f"{label} has no cause on the tape" for label in have if not wanted[label]]
@@ -251,7 +279,9 @@ def _outcomes(found: list[str], tape: Tape) -> list[str]:
             if record.name != "submit" and not record.undoes and not bytes(record.error):
                 told = msgspec.json.decode(record.value)
                 if outside.get(record.key) != told:
-                    complaints.append(f"effect {record.key}: the tape says {told}, outside is {outside.get(record.key)}")
+                    complaints.append(
+                        f"effect {record.key}: the tape says {told}, outside is {outside.get(record.key)}"
+                    )
     complaints += [f"{what} has no outcome" for what in opened.values()]
     return complaints + _drawn(tape, outside)
 
@@ -266,7 +296,7 @@ def _drawn(tape: Tape, outside: dict[str, str]) -> list[str]:
     for run, entry in tape.entries:
         record = entry.record
         parts = outside.get(record.key, "").split(":") if record.kind == "intent" else []
-        if len(parts) == 3 and parts[1] not in ("won",) and parts[2] not in drawn.get(run, ()):
+        if len(parts) == 3 and parts[1] != "won" and parts[2] not in drawn.get(run, ()):
             complaints.append(f"{':'.join(parts)} shows a value that its run {run} does not remember")
     return complaints
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from tests.chaos import market, mutations, outside, points, workload
 from tickwork import Engine, Found
-from tickwork.engines.embedded import engine as engine_module
 from tickwork.engines.embedded import schema
 
 TAPE = "tape.db"
@@ -28,7 +27,7 @@ async def run_engine(folder: Path, venue_kind: str, vfs: str | None) -> int:
     """Until SIGTERM, or until the tape fails."""
     venue = market.Mortal(market.paper(folder)) if venue_kind == "own" else market.RemoteVenue(folder)
     _count_looks(folder)
-    desk = await market.open_desk(venue, folder / TAPE)  # type: ignore[arg-type]
+    desk = await market.open_desk(venue, folder / TAPE)
     workload.SHAPES["order"] = market.order_shape(desk)
     engine = Engine(
         f"sqlite:///{folder / TAPE}", workflows=workload.workflows(), hot_max=20, park_after="40 ms", vfs=vfs
@@ -87,7 +86,6 @@ def main() -> int:
     mutations.apply(given.mutation)
     if given.checkpoint:
         schema.CHECKPOINT_PAGES = given.checkpoint
-    assert engine_module.connect is schema.connect
     outside.use(outside.Outside(given.folder))
     vfs = points.MortalVFS() if spec.startswith(("wal.", "file.")) else None
     return asyncio.run(run_engine(given.folder, given.venue, points.VFS if vfs is not None else None))

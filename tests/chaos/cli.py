@@ -90,9 +90,7 @@ def run_kill(session: Session) -> None:
     """Form one."""
     given = session.given
     points = mutations.MUTATIONS[given.mutation].points if given.mutation else ()
-    plan = kill.Plan(
-        kills=given.kills, seed=given.seed, seconds=given.seconds, mutation=given.mutation, points=points
-    )
+    plan = kill.Plan(kills=given.kills, seed=given.seed, seconds=given.seconds, mutation=given.mutation, points=points)
     outcome = kill.run(plan)
     again = f"--only kill --kills {given.kills} --seed {given.seed}"
     session.note(outcome.summary(), outcome.verdict, again + _mutated(given))
@@ -139,6 +137,4 @@ def _caught(form: str, name: str, seed: int) -> bool:
     # in a process of its own: this one must stay right
     line = ["--only", "power", "--mutation", name, "--seed", str(seed), "--worlds", str(WORLDS_OF_A_ROUND)]
     done = subprocess.run([sys.executable, str(SCRIPT), *line], capture_output=True, text=True, check=False)
-    return done.returncode == 1 and any(
-        "FAILED" in said and f"{shows}:" in said for said in done.stdout.splitlines()
-    )
+    return done.returncode == 1 and any("FAILED" in said and f"{shows}:" in said for said in done.stdout.splitlines())

@@ -7,6 +7,7 @@ random moment, or while it is starting. After the last one the lane settles, and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -26,8 +27,8 @@ from tests.chaos.market import SOCKET
 from tests.chaos.mutations import MUTATIONS
 from tests.chaos.outside import lines
 from tests.chaos.points import FREQUENT, POINTS
-from tests.chaos.workload import LABELS
-from tickwork import TickworkError
+from tests.chaos.workload import COMMANDED, LABELS
+from tickwork import InvalidInput, TickworkError
 from tickwork.engines.embedded.control import ask_owner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,10 @@ SETTLED_IN = 60.0
 UNREACHED = 1.2
 """Seconds after which a named point is given up and the process is killed where it is."""
 EVENTS_A_CYCLE = 24
+COMMAND_EVERY = 7
+VENUE_DIES = 0.2
+"""After how many of the cycles the venue's process is killed too."""
+KINDS = tuple(COMMANDED)
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Outcome:
 
     verdict: Verdict
     kills: int = 0
+    venue_kills: int = 0
     at_points: Counter[str] = field(default_factory=Counter)
     offered: int = 0
     acknowledged: int = 0
@@ -73,6 +79,7 @@ class Outcome:
         self.verdict.passed += other.verdict.passed
         self.verdict.failures += other.verdict.failures
         self.kills += other.kills
+        self.venue_kills += other.venue_kills
         self.at_points += other.at_points
         self.offered += other.offered
         self.acknowledged += other.acknowledged
@@ -84,7 +91,8 @@ class Outcome:
         """One line."""
         named = sum(self.at_points.values())
         return (
-            f"kill: {self.kills} kills ({named} at {len(self.at_points)} named points), {self.acknowledged} events "
+            f"kill: {self.kills} kills ({named} at {len(self.at_points)} named points), {self.venue_kills} of the "
+            f"venue, {self.acknowledged} events "
             f"acknowledged of {self.offered} offered, {self.effects} effects, {self.orders} orders, look-ups "
             f"{self.looks['found']} found and {self.looks['not found']} did not, {self.seconds:.0f} s"
         )
@@ -107,6 +115,8 @@ class Lane:
         self._serial = threading.Lock()
         self._next = number * 1_000_000
         self._answers: list[int] = []
+        self._commands: list[str] = []
+        """Runs that wait for a command."""
         self.outcome = Outcome(Verdict())
 
     def run(self, kills: int, deadline: float) -> Outcome:
@@ -117,6 +127,11 @@ class Lane:
                 self._until(lambda: (self._folder / SOCKET).exists(), venue, STARTED_IN)
             while self.outcome.kills < kills and (not deadline or time.monotonic() < deadline):
                 self._cycle()
+                if venue is not None and self._rng.random() < VENUE_DIES:
+                    venue.kill()
+                    venue.wait()
+                    self.outcome.venue_kills += 1
+                    venue = self._spawn("--serve-venue")
             self._settle()
             self.outcome.verdict.passed += 1
         except Stuck as stuck:
@@ -195,6 +210,9 @@ class Lane:
                 if shape == "waiter":
                     self._answers.append(n)
                 self._answer_some()
+                if n % COMMAND_EVERY == 0:
+                    self._start_commanded(n)
+                    self._command_one()
             except (OSError, ValueError):
                 return  # killed: nobody knows whether this one is on the tape
             time.sleep(0.004)
@@ -203,6 +221,34 @@ class Lane:
         if len(self._answers) > 3:
             n = self._answers.pop(0)
             ask_owner(self._tape, "emit", name="chaos/answer", payload={"n": n}, timeout=10)
+
+    def _start_commanded(self, n: int) -> None:
+        kind = KINDS[n // COMMAND_EVERY % len(KINDS)]
+        id = f"{kind}-{n}"
+        self._fed.commanded[id] = False
+        ask_owner(self._tape, "start", workflow=f"chaos-{kind}", input=n, id=id, timeout=10)
+        self._fed.commanded[id] = True
+        self._commands.append(id)
+        if kind == "paused":
+            self._command("pause", run=id)
+
+    def _command_one(self) -> None:
+        if len(self._commands) > 2:
+            self._finish(self._commands.pop(0))
+
+    def _finish(self, id: str) -> None:
+        """What lets a commanded run come to its end; harmless when repeated."""
+        if id.startswith("doomed"):
+            self._command("cancel", run=id)
+        elif id.startswith("asked"):
+            self._command("approve", id=f"{id}:0", yes=True)
+        else:
+            self._command("resume", run=id)
+
+    def _command(self, verb: str, **arguments: object) -> None:
+        # refused when it is over, when it has been answered, or when an unacknowledged start never happened
+        with contextlib.suppress(InvalidInput):
+            ask_owner(self._tape, verb, timeout=10, **arguments)
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -232,7 +278,11 @@ class Lane:
 
     def _quiet(self) -> bool:
         counts = ask_owner(self._tape, "status")["runs"]
-        return not any(counts.get(status) for status in ("running", "waiting"))
+        if not any(counts.get(status) for status in ("running", "waiting", "paused")):
+            return True
+        for id in self._fed.commanded:
+            self._finish(id)
+        return False
 
     # -- processes ------------------------------------------------------------------------------------------------
 

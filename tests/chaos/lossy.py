@@ -174,8 +174,9 @@ class LossyFile(apsw.VFSFile):
         if self._name:
             self._disk.sync(self._name)
 
-    def excepthook(self, *_: Any) -> None:
+    def excepthook(self, *_: Any) -> bool:
         """What SQLite ignores, such as a checkpoint that fails while it closes, is not worth a trace."""
+        return True
 
 
 class LossyVFS(apsw.VFS):
@@ -193,5 +194,6 @@ class LossyVFS(apsw.VFS):
         self._disk.deleted(name)
         super().xDelete(name, sync)
 
-    def excepthook(self, *_: Any) -> None:
+    def excepthook(self, *_: Any) -> bool:
         """See ``LossyFile.excepthook``."""
+        return True

@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -147,6 +147,7 @@ async def _answered(venue: PaperVenue, line: bytes) -> bytes:
     if verb == "find":
         found = await venue.find(args[0])
         return msgspec.json.encode(found.value if isinstance(found, Found) else None)
+    verbs: dict[str, Callable[..., Awaitable[Any]]]
     verbs = {"cancel": venue.cancel, "fills": venue.fills, "open": venue.open_orders, "balances": venue.balances}
     return msgspec.json.encode(await verbs[verb](*args))
 
@@ -216,9 +217,7 @@ def quote_now(symbol: str) -> Quote:
 
 async def open_desk(venue: VenuePort, tape: Path) -> Desk:
     """The desk, rebuilt from the tape."""
-    desk = Desk(
-        "main", venue=venue, gate=GATE, ledger=Ledger(CASH), quotes=quote_now, clock=time.time_ns, halt=Halt()
-    )
+    desk = Desk("main", venue=venue, gate=GATE, ledger=Ledger(CASH), quotes=quote_now, clock=time.time_ns, halt=Halt())
     known = told(tape)
     desk.restore([], known.fills, known.open.values())
     filled = {fill.client_order_id for fill in known.fills}

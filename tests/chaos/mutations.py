@@ -44,12 +44,17 @@ def _effect_before_barrier() -> None:
     """The call is made as soon as it is asked for; its intent is still in memory."""
     answer = Effects.answer
 
+    def soon(call: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(call)
+
     def wrong(self: Effects, run: Any, waiting: Any, intent: Any, late: bool) -> Any:
-        after, self._runs.log.after = self._runs.log.after, lambda call: asyncio.get_running_loop().call_soon(call)  # type: ignore[method-assign,assignment,return-value]
+        log = self._runs.log
+        after = log.after
+        log.after = soon  # type: ignore[method-assign]
         try:
             return answer(self, run, waiting, intent, late)
         finally:
-            self._runs.log.after = after  # type: ignore[method-assign]
+            log.after = after  # type: ignore[method-assign]
 
     Effects.answer = wrong  # type: ignore[method-assign]
 
@@ -105,15 +110,17 @@ def _answer_before_disk() -> None:
 def _two_transactions() -> None:
     """The records and the rows derived from them do not commit together."""
 
-    def wrong(connection: Any, found: batch.Batch) -> None:
-        rows, found.rows = found.rows, {}
-        right(connection, found)
-        found.rows = rows
-        with connection:
-            batch._insert(connection, "INSERT INTO runs VALUES", 13, list(rows.values()), batch._RUNS_CHANGED)
-
     right = batch.write
-    writer.write = wrong
+
+    def wrong(connection: Any, batch: Any) -> None:
+        rows, batch.rows = batch.rows, {}
+        right(connection, batch)
+        batch.rows = rows
+        with connection:
+            insert(connection, "INSERT INTO runs VALUES", 13, list(rows.values()), changed)
+
+    insert, changed = batch._insert, batch._RUNS_CHANGED
+    vars(writer)["write"] = wrong
 
 
 ACKNOWLEDGED = "acknowledged events are on the tape"
@@ -133,9 +140,16 @@ MUTATIONS = {
             KEYS,
             ("effect.written", "commit.begun", "wal.write"),
         ),
-        Mutation("no-lookup", "what is unknown is sent again", _no_lookup, ("kill", "power"), KEYS, ("effect.written",)),
         Mutation(
-            "lookup-once", "after a retry it is sent again blindly", _lookup_once, ("kill", "power"), KEYS, ("effect.written",)
+            "no-lookup", "what is unknown is sent again", _no_lookup, ("kill", "power"), KEYS, ("effect.written",)
+        ),
+        Mutation(
+            "lookup-once",
+            "after a retry it is sent again blindly",
+            _lookup_once,
+            ("kill", "power"),
+            KEYS,
+            ("effect.written",),
         ),
         Mutation(
             "no-lookup-after-crash",

@@ -89,9 +89,7 @@ class World:
         return verdict
 
     def _engine(self, tape: Path, vfs: str | None = None) -> Engine:
-        return Engine(
-            f"sqlite:///{tape}", workflows=workload.workflows(), hot_max=8, park_after="20 ms", vfs=vfs
-        )
+        return Engine(f"sqlite:///{tape}", workflows=workload.workflows(), hot_max=8, park_after="20 ms", vfs=vfs)
 
     def _here(self) -> Path:
         folder = self._folder / f"life{self._life}"
@@ -107,7 +105,7 @@ class World:
         vfs = LossyVFS(f"lossy-{id(disk)}", disk)
         gone = asyncio.Event()
         loop = asyncio.get_running_loop()
-        disk.on_death = lambda: loop.call_soon_threadsafe(gone.set)
+        disk.on_death = lambda: void(loop.call_soon_threadsafe(gone.set))
         engine = self._engine(self._here() / "tape.db", vfs.name)
         try:
             await engine.open()
@@ -180,6 +178,10 @@ class World:
                 if not any(counts.get(status) for status in ("running", "waiting")):
                     return
                 await asyncio.sleep(0.005)
+
+
+def void(_: object) -> None:
+    """For a callback whose result nobody wants."""
 
 
 async def _end(engine: Engine) -> None:

@@ -196,9 +196,43 @@ async def tick(run: Run, event: Tick) -> int:
     return event.n
 
 
+@workflow("chaos-doomed")
+async def doomed(run: Run, n: int) -> None:
+    """Waits for what never comes, until it is cancelled; then it takes back what it did."""
+    async with run.saga() as undoing:
+        await undoing.effect("write", append, f"{n}:doomed", undo=take_back, lookup=find)
+        await run.wait_for(Answer, where={"n": -n})
+
+
+@workflow("chaos-asked")
+async def asked(run: Run, n: int) -> None:
+    """Waits for a person."""
+    yes = await run.approval("go on?")
+    assert yes
+    await run.effect("write", append_async, f"{n}:asked", lookup=find)
+
+
+@workflow("chaos-paused")
+async def paused(run: Run, n: int) -> None:
+    """Is paused somewhere, and resumed."""
+    value = await run.step("draw", draw)
+    await run.effect("write", append, f"{n}:early:{value}", lookup=find)
+    await run.sleep("30 ms")
+    await run.effect("write", append, f"{n}:later:{value}", lookup=find)
+
+
+COMMANDED: dict[str, tuple[Workflow, tuple[str, ...]]] = {
+    "doomed": (doomed, ()),
+    "asked": (asked, ("asked",)),
+    "paused": (paused, ("early", "later")),
+}
+"""Runs that the harness starts by id and then commands, with the labels they leave. A doomed one leaves what it did and
+its undo, or nothing."""
+
+
 def workflows() -> list[Workflow]:
     """All of them."""
-    return [tick, child, follow, loop]
+    return [tick, child, follow, loop, doomed, asked, paused]
 
 
 def expected(shapes: dict[int, str]) -> Counter[str]:

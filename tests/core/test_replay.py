@@ -343,7 +343,7 @@ def test_empty_groups() -> None:
 
 def attempt_after(tape: Tape) -> Tape:
     """The tape with a failed attempt noted: the next drive is a new attempt."""
-    failed = Record("failed", tape.entries[-1].record.at, error=Tape().entries[0].record.error, attempt=1)
+    failed = Record("failed", tape.entries[-1].record.at, attempt=1)
     return Tape([*tape.entries, Entry(tape.entries[-1].seq + 1, failed)])
 
 

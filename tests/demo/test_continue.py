@@ -1,21 +1,22 @@
-"""The law of continuing: a demo interrupted at any moments, and started again until it is done, comes to the same end."""
+"""The law of continuing: a demo interrupted at any moments and started again comes to the same end."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support_demo import AAPL, BTC, answer, demo, moments, stopped, tickwork, wait_for
 
-from tickwork.trading.ledger import Ledger
-from tickwork.service.trading import OrderFilled, trading_events
+from tests.demo.support import AAPL, BTC, COMMAND, answer, demo, moments, stopped, tickwork, wait_for
 from tickwork.engines.embedded.queries import Queries
+from tickwork.service.trading import OrderFilled, trading_events
+from tickwork.trading.ledger import Ledger
 from tickwork.values import money
 from tickwork.venues.paper_book import book_totals
 
-TRIES = 8
+TRIES = 6
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,7 @@ def test_killed_among_its_years(seed: int, tmp_path: Path, undisturbed: dict[tup
     books_agree(tmp_path)
 
 
-def test_killed_as_soon_as_there_is_a_tape(
-    tmp_path: Path, undisturbed: dict[tuple[str, ...], dict[str, Any]]
-) -> None:
+def test_killed_as_soon_as_there_is_a_tape(tmp_path: Path, undisturbed: dict[tuple[str, ...], dict[str, Any]]) -> None:
     for after in (0.0, 0.1, 0.15, 0.2, 0.22, 0.24, 0.26, 0.28, 0.3):
         stopped(tmp_path, after, signal.SIGKILL, *AAPL)
     assert demo(tmp_path, *AAPL) == undisturbed[AAPL]
@@ -72,10 +71,6 @@ def test_ctrl_c_says_what_to_do_and_continues(
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    import subprocess
-
-    from support_demo import COMMAND
-
     command = [*COMMAND, "demo", "--home", str(tmp_path), "--json", *AAPL, "--speed", "60"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         try:

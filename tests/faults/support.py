@@ -86,13 +86,15 @@ def failing(error: Exception, *, what: str = "sync", suffix: str = "", after: in
 
 def no_sync() -> apsw.Error:
     """What SQLite gets from a disk whose fsync fails."""
-    error = apsw.IOError("fsync failed")
-    error.result, error.extendedresult = apsw.SQLITE_IOERR, apsw.SQLITE_IOERR_FSYNC
-    return error
+    return coded(apsw.IOError("fsync failed"), apsw.SQLITE_IOERR_FSYNC)
 
 
 def no_room() -> apsw.Error:
     """What SQLite gets from a disk that is full."""
-    error = apsw.FullError("disk full")
-    error.result = error.extendedresult = apsw.SQLITE_FULL
+    return coded(apsw.FullError("disk full"), apsw.SQLITE_FULL)
+
+
+def coded(error: apsw.Error, code: int) -> apsw.Error:
+    """An error as SQLite itself numbers it."""
+    vars(error).update(result=code & 0xFF, extendedresult=code)
     return error

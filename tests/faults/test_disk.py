@@ -133,7 +133,7 @@ def test_a_full_disk_stops_it_and_room_lets_it_go_on(small_disk: Path) -> None:
         assert 10 < len(acknowledged) < 1_000
         with pytest.raises(TapeError):
             await engine(tape).open()  # still no room
-        subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+        enlarge(small_disk)
         await goes_on(tape, acknowledged)
 
     play(main)
@@ -149,6 +149,11 @@ def test_a_disk_that_others_fill_and_free_again(small_disk: Path) -> None:
         await goes_on(tape, acknowledged)
 
     play(main)
+
+
+def enlarge(folder: Path) -> None:
+    """Make room."""
+    subprocess.run(["mount", "-o", "remount,size=20m", str(folder)], check=True)
 
 
 def fill(path: Path) -> None:

@@ -120,6 +120,8 @@ def close_coroutine(coro: Coroutine[Any, Any, Any]) -> None:
 
 
 _OURS = __file__.rpartition("/")[0]
+_PYTHON = logging.__file__.rpartition("/logging/")[0]
+"""The standard library: a line of asyncio tells nobody which line of theirs to change."""
 
 
 def whereabouts(coro: Any) -> str:
@@ -128,7 +130,7 @@ def whereabouts(coro: Any) -> str:
     while coro is not None:
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None) or getattr(coro, "ag_frame", None)
         code: CodeType | None = getattr(frame, "f_code", None)
-        if frame is not None and code is not None and not code.co_filename.startswith(_OURS):
+        if frame is not None and code is not None and not code.co_filename.startswith((_OURS, _PYTHON)):
             found = f"{code.co_filename}:{frame.f_lineno} ({code.co_name})"
         coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None) or getattr(coro, "ag_await", None)
     return found

@@ -9,10 +9,10 @@ let through.
 from __future__ import annotations
 
 import importlib
-import math
 import typing
 import zlib
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -25,7 +25,8 @@ from tickwork.errors import InvalidInput, StepFailed
 MAX_VALUE = 1 << 20
 """The largest result or input, in bytes of JSON."""
 
-_SCALARS = frozenset({str, int, bool, type(None)})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+"""What JSON gives back as it was."""
 _UNTYPED = frozenset({Any, dict, list, object, typing.Any})
 
 
@@ -80,15 +81,17 @@ class Codec:
         Raises:
             InvalidInput: it cannot be put on the tape, or would come back as something else, or is too large.
         """
-        if type(value) is self._same:
-            return Raw(_encode(value)), value
+        if type(value) is self._same and (type(value) is not float or isfinite(value)):
+            data = _encode(value)
+            if len(data) <= MAX_VALUE:
+                return Raw(data), value
         data = self.encode(value, what)
         try:
             decoded = self._decode(data)
         except (ValueError, NotImplementedError) as error:  # msgspec's and pydantic's validation errors are ValueErrors
             expected = f"a value of its annotation {_name(self.annotation)} ({error})"
             raise InvalidInput(str(what), repr(value)[:200], expected) from None
-        if self.untyped and decoded != value:
+        if (self.untyped or decoded is None) and decoded != value:
             check_lossless(value, decoded, str(what))
         return Raw(data), decoded
 
@@ -157,7 +160,7 @@ def check_lossless(value: Any, decoded: Any, path: str) -> None:
     elif isinstance(value, dict) and isinstance(decoded, dict) and value.keys() == decoded.keys():
         for key in value:
             check_lossless(value[key], decoded[key], f"{path}.{key}")
-    elif isinstance(value, float) and not math.isfinite(value):
+    elif isinstance(value, float) and not isfinite(value):
         raise InvalidInput(path, value, "a finite number; NaN and infinity have no place on the tape")
     elif value != decoded:
         raise InvalidInput(

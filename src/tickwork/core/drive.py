@@ -258,7 +258,10 @@ class Drive:
         kind = type(ask)
         if kind is All or kind is Race:
             return self._open(branch, no, ask)  # type: ignore[arg-type]
-        waiting = Waiting(branch, no, branch.occurrence(ask.kind, ask.name), ask)  # type: ignore[attr-defined]
+        identity = (ask.kind, ask.name)  # type: ignore[attr-defined]
+        occ = branch.occ.get(identity, 0)  # as ``branch.occurrence``, without the call
+        branch.occ[identity] = occ + 1
+        waiting = Waiting(branch, no, occ, ask)
         if self._kept:
             kept = self._keep(waiting)
             if kept is not PENDING:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import uvloop
 from rich.console import Group
@@ -17,7 +19,7 @@ from rich.text import Text
 
 from tickwork.engines.system_clock import SystemClock
 from tickwork.faces.tables import amount, clock, coloured, console, dump, table
-from tickwork.service.demo import DemoOptions, DemoSession
+from tickwork.service.demo import HOME, DemoOptions, DemoSession
 from tickwork.service.demo_tape import Summary
 from tickwork.service.runs import RunLine, outcome
 from tickwork.values import plain
@@ -80,7 +82,7 @@ class _Player:
             dump(summary)
             return
         out = console()
-        out.print(_end(session, summary, self._elapsed()))
+        out.print(_end(session, summary, self._elapsed(), self._options.home))
         if self._wait:
             out.print("\nThe data has ended. Press Enter to leave (`--once` leaves by itself).")
             await _enter()
@@ -196,7 +198,15 @@ def _decisions(lines: list[RunLine]) -> Table:
     return made
 
 
-def _end(session: DemoSession, summary: Summary, elapsed: float) -> Text:
+def _me() -> str:
+    """How a person can call this command."""
+    if shutil.which("tickwork"):
+        return "tickwork"
+    path = Path(sys.argv[0]).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _end(session: DemoSession, summary: Summary, elapsed: float, home: Path) -> Text:
     currency = session.streams.currency
     sharpe = "there is none" if summary.sharpe is None else f"{summary.sharpe:.2f}"
     rows = [
@@ -220,13 +230,15 @@ def _end(session: DemoSession, summary: Summary, elapsed: float) -> Text:
         end.append("\n")
     end.append("\nTry next\n")
     hints = [
-        ("tickwork runs", "what the workflows decided"),
-        (f"tickwork show {session.last_order_run() or 'RUN'}", "one of them, step by step"),
-        ("tickwork orders", "what was traded"),
-        ("tickwork positions", "what is left"),
+        ("runs", "what the workflows decided"),
+        (f"show {session.last_order_run() or 'RUN'}", "one of them, step by step"),
+        ("orders", "what was traded"),
+        ("positions", "what is left"),
     ]
-    for command, words in hints:
-        end.append(f"  {command:<24}", "cyan")
+    at_home = "" if home == HOME else f" --home {home}"
+    commands = [f"  {_me()} {verb}{at_home}" for verb, _ in hints]
+    for command, (_, words) in zip(commands, hints, strict=True):
+        end.append(f"{command:<{max(map(len, commands)) + 3}}", "cyan")
         end.append(f"{words}\n", "dim")
     end.rstrip()
     return end

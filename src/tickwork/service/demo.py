@@ -48,6 +48,7 @@ from tickwork.venues.paper import PaperVenue
 
 CAPITAL: Final = Decimal(100_000)
 ACCOUNT: Final = "demo"
+HOME: Final = Path(".tickwork")
 DEFAULT_DATA: Final = ("coinbase-btc-usd-1h", "bitstamp-btc-usd-1d", "aapl-1m")
 
 _BREATH: Final = 64

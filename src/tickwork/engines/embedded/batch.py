@@ -45,8 +45,8 @@ class Batch:
     """What one transaction will hold."""
 
     __slots__ = (
-        "after", "approvals", "changed", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "number",
-        "openings", "rows", "shapes", "urgent", "view_versions", "views", "waits", "waits_done", "wakes",
+        "after", "approvals", "changed", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "filed",
+        "number", "openings", "rows", "shapes", "urgent", "view_versions", "views", "waits", "waits_done", "wakes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -60,7 +60,8 @@ class Batch:
         self.waits: dict[tuple[int, int, str], tuple[str, str | None]] = {}
         """Key, run, place -> event, condition."""
         self.waits_done: set[tuple[int, int, str]] = set()
-        self.shapes: list[tuple[str, str]] = []
+        self.shapes: list[tuple[str, str, int]] = []
+        self.filed: list[tuple[int, int]] = []
         self.events: list[tuple[str, int]] = []
         self.delayed: dict[int, int] = {}
         self.delayed_done: list[int] = []
@@ -116,6 +117,8 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
     _insert(connection, "INSERT INTO runs VALUES", 13, list(batch.rows.values()), _RUNS_CHANGED)
     if batch.events:
         _insert(connection, "INSERT INTO events VALUES", 2, batch.events)
+    if batch.filed:
+        _insert(connection, "INSERT INTO filed VALUES", 2, batch.filed)
     if batch.wakes:
         wakes = [(at, seq) for seq, at in batch.wakes.items() if seq not in batch.rows]
         connection.executemany("UPDATE runs SET wake_at=? WHERE seq=?", wakes)
@@ -139,7 +142,7 @@ def _write_rare(connection: apsw.Connection, batch: Batch) -> None:
         connection, "views", ("view", "key"), {k: None if v is None else (v,) for k, v in batch.views.items()}
     )
     _upsert_or_delete(connection, "approvals", ("id",), {(k,): v for k, v in batch.approvals.items()})
-    connection.executemany("INSERT OR IGNORE INTO shapes VALUES (?,?)", batch.shapes)
+    connection.executemany("INSERT OR IGNORE INTO shapes VALUES (?,?,?)", batch.shapes)
     connection.executemany("INSERT INTO dead_letters VALUES (?,?,?,?)", batch.dead)
     connection.executemany("INSERT INTO openings VALUES (?,?)", batch.openings)
 

@@ -18,7 +18,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from tickwork.core.functions import Function
@@ -96,8 +96,7 @@ class Calls:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tickwork-step")
             judged = _Judged(self, function, fn, args, keywords)
-            threaded = asyncio.get_running_loop().run_in_executor(self._pool, judged)
-            task = asyncio.ensure_future(_thread(threaded, timeout))
+            task = asyncio.ensure_future(_thread(self._pool.submit(judged), timeout))
 
         def finished(task: asyncio.Future[Any]) -> None:
             self.running -= 1
@@ -157,13 +156,15 @@ async def _run(fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
         raise
 
 
-async def _thread(threaded: asyncio.Future[Any], timeout: int) -> Any:
+async def _thread(call: Future[Any], timeout: int) -> Any:
     """The thread's result; a function that returned an awaitable (a lambda around one) is awaited here."""
+    threaded = asyncio.wrap_future(call)
     if timeout:
         done, _ = await asyncio.wait({threaded}, timeout=timeout / 1e9)
         if not done:
             threaded.add_done_callback(_silence)
-            raise Expired(not threaded.cancel())
+            # the call knows whether its thread has taken it up; asyncio's future would say "cancelled" in any case
+            raise Expired(not call.cancel())
     result = await asyncio.shield(threaded)
     return await result if inspect.isawaitable(result) else result
 

@@ -149,6 +149,7 @@ class Engine:
         next_seq, last_at = self._reader.end()
         self.clock.floor(last_at)
         self._log = log = Log(self.clock, next_seq)
+        self._reader.on_fault = log.fail
         self._runs = runs = Runs(self.clock, log, self._reader, self._workflows, self._hot_max)
         self._views = Views(log, self.clock, self._reader, self._view_list)
         self._events = Events(runs, self._reader, self._views, list(self._workflows.values()))
@@ -450,7 +451,7 @@ class Engine:
             raise InvalidInput(
                 "fork", f"{row.workflow!r} version {row.version}", "a workflow the target engine was given"
             )
-        input, copied = copied_before(self._reader.history(row.tail), from_step, id)
+        input, copied = copied_before(self._reader.history(row.tail, row.seq), from_step, id)
         if changed_input is not None:
             input = workflow.encode_input(changed_input)
         if new_id is not None:

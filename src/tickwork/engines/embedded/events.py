@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Raw
@@ -40,6 +41,11 @@ Happened = tuple[int, Event, Raw]
 def key_of(event: Event, fields: tuple[str, ...]) -> int:
     """The hash under which waits on these fields find an event."""
     return wait_key(event.event_name, fields, tuple(canonical(getattr(event, field, None)) for field in fields))
+
+
+def unread(name: str) -> int:
+    """The hash under which events are filed that came due in a process that does not know their class."""
+    return wait_key(name, ("",), ())
 
 
 class Recent:
@@ -114,11 +120,12 @@ class Events:
         self._hot_shapes: dict[str, dict[tuple[str, ...], int]] = {}
         self._cold_shapes: dict[str, set[tuple[str, ...]]] = {}
         """Shapes that parked runs may wait for: those on the tape when it was opened, and those parked since."""
-        self._written_shapes: set[tuple[str, tuple[str, ...]]] = set()
-        for name, fields in reader.rows("SELECT event, fields FROM shapes"):
+        self._shapes: dict[str, dict[tuple[str, ...], int]] = {}
+        """All shapes ever waited for, and the position from which on events are filed under their hash of them."""
+        for name, fields, since in reader.rows("SELECT event, fields, since FROM shapes"):
             shape = tuple(fields.split(",")) if fields else ()
             self._cold_shapes.setdefault(name, set()).add(shape)
-            self._written_shapes.add((name, shape))
+            self._shapes.setdefault(name, {})[shape] = since
         self._recent: dict[str, Recent] = {}
         self._floor = runs.log.next_seq - 1
         runs._forget_wait = self.forget
@@ -149,6 +156,7 @@ class Events:
             self.route(published, event_class.from_wire(bytes(record.value)), copy.value)
         else:
             self._log.batch.events.append((record.name, published))
+            self._log.batch.filed.append((unread(record.name), published))
 
     def route(self, seq: int, event: Event, raw: Raw) -> None:
         """Hand a recorded event to views, workflows and waiting runs; what it causes is recorded when this returns."""
@@ -158,17 +166,19 @@ class Events:
         if recent is None:
             recent = self._recent[name] = Recent(self._floor)
         recent.add(seq, event, raw, self._log.durable_seq)
+        keys = {fields: key_of(event, fields) for fields in self._shapes.get(name, ())}
+        self._log.batch.filed.extend((key, seq) for fields, key in keys.items() if fields)
         self._views.fold(event, seq)
         for workflow in self._starts.get((name, event.event_version), ()):
             self._runs.start(workflow, raw, ref=seq, event=name)
         if name in self._hot_shapes or name in self._cold_shapes:
-            self._route_waits(seq, event, raw)
+            self._route_waits(seq, event, raw, keys)
 
-    def _route_waits(self, seq: int, event: Event, raw: Raw) -> None:
+    def _route_waits(self, seq: int, event: Event, raw: Raw, keys: dict[tuple[str, ...], int]) -> None:
         name = event.event_name
         hot, cold = self._hot_shapes.get(name, {}), self._cold_shapes.get(name, ())
         for fields in {*hot, *cold}:
-            key = key_of(event, fields)
+            key = keys[fields]
             if fields in hot:
                 for pend in [pend for pend in self._waiting.get(key, ()) if self._matches(pend, event)]:
                     self._matched(pend, seq, raw)
@@ -177,7 +187,7 @@ class Events:
 
     def _matches(self, pend: Pend, event: Event) -> bool:
         ask: WaitFor = pend.waiting.ask  # type: ignore[assignment]
-        return not pend.busy and ask.where.event is type(event) and ask.where.matches(event)
+        return not pend.busy and ask.where.event is type(event) and _holds(ask.where, event)
 
     def _matched(self, pend: Pend, seq: int, raw: Raw) -> None:
         """A run in memory gets its event in a turn of its own, soon."""
@@ -278,21 +288,29 @@ class Events:
         name = ask.name
         recent = self._recent.get(name)
         floor = self._floor if recent is None else recent.floor
-        since = ask.since
-        while since < floor:
-            older = self._reader.events(name, since, floor)
-            for entry in older:
-                since = entry.seq
-                event = self._read(ask.where, entry)
-                if event is not None and _holds(ask.where, event):
-                    return entry.seq, event, Raw(bytes(entry.record.value))
-            if not older:
-                break
+        for entry in self._older(ask, floor):
+            event = self._read(ask.where, entry)
+            if event is not None and _holds(ask.where, event):
+                return entry.seq, event, Raw(bytes(entry.record.value))
         if recent is not None:
             for seq, event, raw in recent.after(ask.since, ask.where):
                 if type(event) is ask.where.event and _holds(ask.where, event):
                     return seq, event, raw
         return None
+
+    def _older(self, ask: WaitFor, floor: int) -> Iterator[Entry]:
+        """Events after ``since`` up to ``floor``, from the tape: by key from where on they are filed, else all."""
+        name, where, since = ask.name, ask.where, ask.since
+        filed_from = self._shapes.get(name, {}).get(where.fields, floor) if where.fields else floor
+        while since < floor:
+            if since < filed_from:
+                until = min(filed_from, floor)
+                older = self._reader.events(name, since, until)
+            else:
+                until = floor
+                older = self._reader.filed(name, (where.key, unread(name)), since, floor)
+            yield from older
+            since = older[-1].seq if older else until
 
     def _read(self, where: Where, entry: Entry) -> Event | None:
         if entry.record.version != where.event.event_version:
@@ -307,9 +325,10 @@ class Events:
         name = where.event.event_name
         shapes = self._hot_shapes.setdefault(name, {})
         shapes[where.fields] = shapes.get(where.fields, 0) + 1
-        if (name, where.fields) not in self._written_shapes:
-            self._written_shapes.add((name, where.fields))
-            self._log.batch.shapes.append((name, ",".join(where.fields)))
+        known = self._shapes.setdefault(name, {})
+        if where.fields not in known:
+            known[where.fields] = since = self._log.next_seq - 1
+            self._log.batch.shapes.append((name, ",".join(where.fields), since))
         row = (where.key, pend.run.seq, _place(pend.waiting))
         self._log.batch.waits_done.discard(row)
         self._log.batch.waits[row] = (name, where.text or None)

@@ -261,7 +261,7 @@ def ending_of(runs: Runs, seq: int) -> Ending:
     """How a finished run ended, from the tape."""
     row = runs.reader.run(seq)
     assert row is not None
-    entry = runs.reader.history(row.tail)[-1]
+    entry = runs.reader.history(row.tail, seq)[-1]
     record = entry.record
     next_id = record.name if record.kind == "again" else ""
     # an empty Raw that is not NOTHING itself would be written as an empty field, which is not JSON

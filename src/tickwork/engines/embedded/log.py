@@ -152,6 +152,8 @@ class Log:
 
     def fail(self, error: BaseException) -> None:
         """Stop for good: tell everybody who waits."""
+        if self.fault is not None:
+            return
         fault = (
             error
             if isinstance(error, TapeError)

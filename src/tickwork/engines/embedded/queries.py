@@ -132,7 +132,7 @@ class Queries:
             InvalidInput: no run has this id.
         """
         row = self.row(id)
-        entries = self.reader.history(row.tail)
+        entries = self.reader.history(row.tail, row.seq)
         who = started(entries[0])
         course = Course(entries, who.since)
         ending = course.ending.record if course.ending is not None else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apsw
 import msgspec
 
 from tickwork.core.tape import Entry, Record, Started, decode_chunk
-from tickwork.engines.embedded.batch import RunRow
+from tickwork.engines.embedded.batch import RunRow, checksum
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import TapeCorrupt, TapeError
+
+_CHUNK = "SELECT seq, run, prev, crc, data FROM tape"
+_STATUSES = frozenset(map(int, Status))
 
 _decode_started = msgspec.json.Decoder(Started).decode
 
@@ -22,6 +24,8 @@ class Reader:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
+        self.on_fault: Callable[[TapeError], None] = lambda fault: None
+        """Called before an error is raised: whoever met it may be a timer, which nobody hears."""
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query.
@@ -31,10 +35,31 @@ class Reader:
         """
         try:
             return list(self._connection.execute(sql, values))
-        except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
-            raise TapeCorrupt(f"the tape's file is damaged ({error}): restore it from a backup") from None
+        except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, UnicodeDecodeError) as error:
+            raise self._damaged(f"the tape's file is damaged ({error})") from None
         except apsw.Error as error:
-            raise TapeError(f"the tape cannot be read: {error}") from None
+            raise self._fault(TapeError(f"the tape cannot be read: {error}")) from None
+
+    def _damaged(self, what: str) -> TapeError:
+        return self._fault(TapeCorrupt(f"{what}: restore it from a backup"))
+
+    def _fault(self, fault: TapeError) -> TapeError:
+        self.on_fault(fault)
+        return fault
+
+    def _entries(self, chunk: tuple[Any, ...]) -> list[Entry]:
+        try:
+            return entries(*chunk)
+        except TapeCorrupt as fault:
+            raise self._fault(fault) from None
+
+    def _row(self, row: tuple[Any, ...]) -> RunRow:
+        """A row of ``runs``; it has no checksum, but what cannot be is found out."""
+        found = RunRow(*row)
+        whole = isinstance(found.workflow, str) and isinstance(found.owner, str) and isinstance(found.key, str)
+        if not whole or found.status not in _STATUSES or not isinstance(found.tail, int) or found.tail < found.seq:
+            raise self._damaged(f"the row of run {found.seq} is not what was written")
+        return found
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row, or ``None``."""
@@ -46,7 +71,7 @@ class Reader:
     def run(self, seq: int) -> RunRow | None:
         """A run's row by its position."""
         rows = self.rows("SELECT * FROM runs WHERE seq=?", (seq,))
-        return RunRow(*rows[0]) if rows else None
+        return self._row(rows[0]) if rows else None
 
     def run_named(self, id: str) -> RunRow | None:
         """A run's row by its id: ``r<seq>`` or one that was given."""
@@ -54,7 +79,7 @@ class Reader:
             found = self.run(int(id[1:]))
             return found if found is not None and found.id is None else None
         rows = self.rows("SELECT * FROM runs WHERE id=?", (id,))
-        return RunRow(*rows[0]) if rows else None
+        return self._row(rows[0]) if rows else None
 
     def runs(
         self, status: Sequence[Status], workflow: str | None, owner: str | None, before: int | None, limit: int
@@ -67,16 +92,17 @@ class Reader:
                 where.append(clause)
                 bound.append(value)
         sql = "SELECT * FROM runs" + (" WHERE " + " AND ".join(where) if where else "") + " ORDER BY seq DESC LIMIT ?"
-        return [RunRow(*row) for row in self.rows(sql, [*bound, limit])]
+        return [self._row(row) for row in self.rows(sql, [*bound, limit])]
 
-    def history(self, run: int, tail: int) -> list[Entry]:
-        """A run's records in order, from its last chunk back to its first."""
+    def history(self, tail: int, run: int | None = None) -> list[Entry]:
+        """A run's records in order, from its last chunk back to its first; ``run``: whose they must be."""
         chunks: list[list[Entry]] = []
         at: int | None = tail
         while at is not None:
             rows = self.rows(f"{_CHUNK} WHERE seq=?", (at,))
             if not rows:
                 raise self._damaged(f"record {at} is missing from the tape")
+            run = rows[0][1] if run is None else run
             if rows[0][1] != run:
                 raise self._damaged(f"record {at} is not one of run {run}, which leads to it")
             chunks.append(self._entries(rows[0]))
@@ -116,14 +142,21 @@ class Reader:
 
     def events(self, name: str, after: int, until: int, limit: int = 500) -> list[Entry]:
         """Up to ``limit`` events of a name between two positions, in order."""
-        seqs = self.rows(
-            "SELECT seq FROM events WHERE name=? AND seq>? AND seq<=? ORDER BY seq LIMIT ?", (name, after, until, limit)
-        )
+        sql = "SELECT seq FROM events WHERE name=? AND seq>? AND seq<=? ORDER BY seq LIMIT ?"
+        return self._named(name, self.rows(sql, (name, after, until, limit)))
+
+    def filed(self, name: str, keys: Sequence[int], after: int, until: int, limit: int = 500) -> list[Entry]:
+        """Up to ``limit`` events of a name that are filed under any of the keys, between two positions, in order."""
+        marks = ",".join("?" * len(keys))
+        sql = f"SELECT seq FROM filed WHERE key IN ({marks}) AND seq>? AND seq<=? ORDER BY seq LIMIT ?"
+        return self._named(name, self.rows(sql, (*keys, after, until, limit)))
+
+    def _named(self, name: str, seqs: list[Any]) -> list[Entry]:
         found = []
         for (seq,) in seqs:
             entry = self.record(seq)
-            if entry is None:
-                raise TapeCorrupt(f"event {name!r} at {seq} is missing from the tape: restore it from a backup")
+            if entry is None or entry.record.name != name:
+                raise self._damaged(f"event {name!r} at {seq} is missing from the tape")
             found.append(entry)
         return found
 
@@ -136,13 +169,16 @@ class Reader:
         return last.seq + 1, last.record.at
 
 
-def entries(seq: int, crc: int, data: bytes) -> list[Entry]:
+def entries(seq: int, run: int | None, prev: int | None, crc: int, data: bytes) -> list[Entry]:
     """The records of a chunk with their positions.
 
     Raises:
-        TapeCorrupt: the bytes are not what was written.
+        TapeCorrupt: it is not what was written.
     """
-    if zlib.crc32(data) != crc:
+    # a damaged file can hold anything in any column
+    if not isinstance(data, bytes) or any(type(found) not in (int, type(None)) for found in (run, prev)):
+        raise TapeCorrupt(f"the records from {seq} on are not what was written: restore the tape")
+    if checksum(seq, run, prev, data) != crc:
         raise TapeCorrupt(
             f"the records from {seq} on do not have the checksum they were written with: restore the tape"
         )

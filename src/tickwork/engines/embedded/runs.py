@@ -447,7 +447,7 @@ class Runs:
         row = self.reader.run(seq)
         if row is None:
             raise TapeCorrupt(f"run {seq} is missing from the tape: restore it from a backup")
-        entries = self.reader.history(row.tail)
+        entries = self.reader.history(row.tail, seq)
         who = started(entries[0])
         workflow = self.workflows.get((row.workflow, row.version))
         if workflow is None:

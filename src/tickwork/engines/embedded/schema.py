@@ -9,6 +9,8 @@
                it (0: as soon as it can), NULL while it only waits for others.
 * ``waits``    what parked runs wait for, by hash of event and fields.
 * ``events``   where the events of each name are, so that a wait can look back.
+* ``shapes``   the sets of fields that waits named; from ``since`` on, events are in ``filed`` under their hash of them,
+               so that to look back costs what matches and not what happened.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ CREATE INDEX runs_stuck ON runs(status) WHERE status BETWEEN 2 AND 4 OR status =
 CREATE INDEX runs_parent ON runs(parent) WHERE parent IS NOT NULL;
 CREATE TABLE waits (key INTEGER, run INTEGER, place TEXT, event TEXT NOT NULL, condition TEXT,
     PRIMARY KEY (key, run, place)) WITHOUT ROWID;
-CREATE TABLE shapes (event TEXT, fields TEXT, PRIMARY KEY (event, fields)) WITHOUT ROWID;
+CREATE TABLE shapes (event TEXT, fields TEXT, since INTEGER NOT NULL, PRIMARY KEY (event, fields)) WITHOUT ROWID;
+CREATE TABLE filed (key INTEGER, seq INTEGER, PRIMARY KEY (key, seq)) WITHOUT ROWID;
 CREATE TABLE events (name TEXT, seq INTEGER, PRIMARY KEY (name, seq)) WITHOUT ROWID;
 CREATE TABLE delayed (seq INTEGER PRIMARY KEY, due INTEGER NOT NULL);
 CREATE INDEX delayed_due ON delayed(due);

@@ -44,7 +44,9 @@ def demo(home: Path, *args: str) -> dict[str, Any]:
 def stopped(home: Path, after: float, with_signal: signal.Signals, *args: str) -> int | None:
     """Start a demo and send it a signal after some seconds; its exit code, or None when it had ended by itself."""
     command = [*COMMAND, "demo", "--home", str(home), "--once", "--json", *args]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:
