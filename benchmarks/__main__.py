@@ -31,8 +31,8 @@ def main() -> int:
     print(f"machine: {machine()}", flush=True)
     for name in names:
         measure(name, setting)
-    if not options.quick:
-        save(setting.figures, f"make bench ARGS={' '.join(sys.argv[1:])!r}")
+        if not options.quick:
+            save(setting.figures, f"make bench ARGS={' '.join(sys.argv[1:])!r}")
     show(setting.figures)
     return int(any(figure.met is False for figure in setting.figures))
 

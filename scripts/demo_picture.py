@@ -24,7 +24,7 @@ SHOWN_AT = 13_000
 """Bars after which the screen is drawn."""
 
 
-async def picture(path: Path) -> None:
+async def picture() -> str:
     """Play the demo in a folder of its own and draw it."""
     sys.argv[0] = ".venv/bin/tickwork"  # what the summary suggests to try next
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
@@ -42,8 +42,8 @@ async def picture(path: Path) -> None:
         await session.close()
         svg = out.export_svg(title="tickwork demo")
         # the reader's own monospaced font, rather than one fetched from somewhere
-        path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL))
+        return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    asyncio.run(picture(Path("docs/demo.svg").resolve()))
+    Path("docs/demo.svg").write_text(asyncio.run(picture()))

@@ -26,7 +26,7 @@ from tests.chaos.market import BOOK, CASH, Told
 from tests.chaos.outside import lines
 from tickwork import TapeError
 from tickwork.core.replay import ANSWERS
-from tickwork.core.tape import Entry, Record, Started, decode_chunk
+from tickwork.core.tape import Entry, decode_chunk
 from tickwork.engines.embedded.batch import checksum
 from tickwork.engines.embedded.status import Status
 from tickwork.trading.ledger import fold
@@ -249,10 +249,10 @@ def _labels(found: list[str], shapes: dict[int, str], commanded: dict[int, str])
         undone = label.startswith("undo-")
         n, what = label.removeprefix("undo-").split(":")[:2]
         have[f"{n}:{'undo-' if undone else ''}{what}"] += 1
-    for n, kind in commanded.items():
+    for number, kind in commanded.items():
         # cancelled before its effect, it has nothing to take back
-        if kind == "doomed" and have[f"{n}:doomed"] == have[f"{n}:undo-doomed"] == 1:
-            wanted.update((f"{n}:doomed", f"{n}:undo-doomed"))
+        if kind == "doomed" and have[f"{number}:doomed"] == have[f"{number}:undo-doomed"] == 1:
+            wanted.update((f"{number}:doomed", f"{number}:undo-doomed"))
     have = +have
     complaints = [f"{label} is missing" for label in wanted if not have[label]]
     complaints += [f"{label} is there {count} times" for label, count in have.items() if count > 1]
@@ -316,6 +316,3 @@ def _book(folder: Path, tape: Tape) -> list[str]:
     if len(numbers) != totals.fills:
         complaints.append(f"the book has {totals.fills} fills, the tape {len(numbers)}")
     return complaints
-
-
-__all__ = ["Fed", "Record", "Started", "Verdict", "judge", "read_tape"]

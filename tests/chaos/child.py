@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.chaos import market, mutations, outside, points, workload
 from tickwork import Engine, Found
 from tickwork.engines.embedded import schema
+from tickwork.trading.desk import Desk
 
 TAPE = "tape.db"
 
@@ -53,15 +54,15 @@ async def run_engine(folder: Path, venue_kind: str, vfs: str | None) -> int:
 
 
 def _count_looks(folder: Path) -> None:
-    lookup = market.Desk._lookup
+    lookup = Desk._lookup
 
-    async def counted(self: market.Desk, *args: object) -> object:
+    async def counted(self: Desk, *args: object) -> object:
         found = await lookup(self, *args)  # type: ignore[arg-type]
         market.note_look(folder, isinstance(found, Found))
         return found
 
     counted.__annotations__ = lookup.__annotations__
-    market.Desk._lookup = counted  # type: ignore[method-assign,assignment]
+    Desk._lookup = counted  # type: ignore[method-assign,assignment]
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ WORLDS_OF_A_ROUND = 30
 
 
 @dataclass
-class Session:
+class Tally:
     """What was asked for, and what came of it so far."""
 
     given: argparse.Namespace
@@ -54,18 +54,18 @@ def main(arguments: list[str] | None = None, say: Callable[[str], None] = print)
     given = parse(arguments)
     logging.getLogger("tickwork").setLevel(logging.CRITICAL + 1)  # a power cut is no news here
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    session = Session(given, say)
+    tally = Tally(given, say)
     say(f"seed {given.seed}" + (f", wrong build {given.mutation!r}" if given.mutation else ""))
     if given.only in ("", "kill"):
-        run_kill(session)
+        run_kill(tally)
     if given.only in ("", "power"):
-        run_power(session)
+        run_power(tally)
     if given.only in ("", "mutations") and not given.mutation:
-        run_mutations(session)
-    say(f"{session.passed} passed, {session.failed} failed")
-    for line in session.again:
+        run_mutations(tally)
+    say(f"{tally.passed} passed, {tally.failed} failed")
+    for line in tally.again:
         say(f'again: make chaos ARGS="{line}"')
-    return 1 if session.failed else 0
+    return 1 if tally.failed else 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -86,19 +86,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return given
 
 
-def run_kill(session: Session) -> None:
+def run_kill(tally: Tally) -> None:
     """Form one."""
-    given = session.given
+    given = tally.given
     points = mutations.MUTATIONS[given.mutation].points if given.mutation else ()
     plan = kill.Plan(kills=given.kills, seed=given.seed, seconds=given.seconds, mutation=given.mutation, points=points)
     outcome = kill.run(plan)
     again = f"--only kill --kills {given.kills} --seed {given.seed}"
-    session.note(outcome.summary(), outcome.verdict, again + _mutated(given))
+    tally.note(outcome.summary(), outcome.verdict, again + _mutated(given))
 
 
-def run_power(session: Session) -> None:
+def run_power(tally: Tally) -> None:
     """Form two."""
-    given = session.given
+    given = tally.given
     mutations.apply(given.mutation)
     if given.world:
         outcome = power.Outcome(Verdict())
@@ -107,27 +107,27 @@ def run_power(session: Session) -> None:
         until = mutations.MUTATIONS[given.mutation].shows if given.mutation else ""
         outcome = power.run(given.worlds, given.seed, seconds=given.seconds, until=until)
     worlds = " ".join(f"--world {seed}" for seed in outcome.failing[:1])
-    session.note(outcome.summary(), outcome.verdict, worlds + _mutated(given))
+    tally.note(outcome.summary(), outcome.verdict, worlds + _mutated(given))
 
 
 def _mutated(given: argparse.Namespace) -> str:
     return f" --mutation {given.mutation}" if given.mutation else ""
 
 
-def run_mutations(session: Session) -> None:
+def run_mutations(tally: Tally) -> None:
     """Each wrong build must be caught by each form that can see it."""
     for mutation in mutations.MUTATIONS.values():
         for form in mutation.forms:
             started = time.monotonic()
-            tries = next((n for n in range(1, TRIES + 1) if _caught(form, mutation.name, session.given.seed + n)), 0)
+            tries = next((n for n in range(1, TRIES + 1) if _caught(form, mutation.name, tally.given.seed + n)), 0)
             took = f"{time.monotonic() - started:.1f} s"
             if tries:
-                session.passed += 1
-                session.say(f"{form}: caught {mutation.name!r} ({mutation.says}) in round {tries}, {took}")
+                tally.passed += 1
+                tally.say(f"{form}: caught {mutation.name!r} ({mutation.says}) in round {tries}, {took}")
             else:
-                session.failed += 1
-                session.say(f"  FAILED {form} did not catch {mutation.name!r} ({mutation.says}) in {took}")
-                session.again.append(f"--only {form} --mutation {mutation.name} --seed {session.given.seed + 1}")
+                tally.failed += 1
+                tally.say(f"  FAILED {form} did not catch {mutation.name!r} ({mutation.says}) in {took}")
+                tally.again.append(f"--only {form} --mutation {mutation.name} --seed {tally.given.seed + 1}")
 
 
 def _caught(form: str, name: str, seed: int) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from tests.chaos.outside import _append
+from tests.chaos.outside import add_line
 from tests.chaos.points import reach
 from tests.chaos.workload import FillSeen
 from tests.trading.support import RULES, SPOT, bar, limits
@@ -221,8 +220,13 @@ async def open_desk(venue: VenuePort, tape: Path) -> Desk:
     known = told(tape)
     desk.restore([], known.fills, known.open.values())
     filled = {fill.client_order_id for fill in known.fills}
-    await desk.reconcile(key for key in known.submitted if key not in filled)
-    return desk
+    while True:
+        try:
+            await desk.reconcile([key for key in known.submitted if key not in filled])
+        except Unknown:
+            await asyncio.sleep(0.02)  # the venue's process is being started again
+        else:
+            return desk
 
 
 def order_shape(desk: Desk) -> Any:
@@ -262,7 +266,4 @@ async def follow_fills(engine: Engine, desk: Desk) -> None:
 
 def note_look(folder: Path, found: bool) -> None:
     """Count what a look-up at the venue answered."""
-    _append(folder / "looks.txt", "found\n" if found else "not found\n", sync=False)
-
-
-__all__ = ["Desk", "Mortal", "RemoteVenue", "VenuePort", "bars", "follow_fills", "open_desk", "os", "serve", "told"]
+    add_line(folder / "looks.txt", "found\n" if found else "not found\n", sync=False)

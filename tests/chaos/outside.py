@@ -30,12 +30,12 @@ class Outside:
 
     def append(self, key: str, label: str) -> None:
         """Take a line, whatever was there before."""
-        _append(self.path, f"{key} {label}\n", sync=self._sync)
+        add_line(self.path, f"{key} {label}\n", sync=self._sync)
 
     def has(self, key: str) -> bool:
         """Is there a line of this key?"""
         found = any(line.startswith(key) for line in lines(self.path))
-        _append(self._looks, "found\n" if found else "not found\n", sync=False)
+        add_line(self._looks, "found\n" if found else "not found\n", sync=False)
         return found
 
     def called(self, key: str) -> int:
@@ -54,7 +54,8 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def _append(path: Path, line: str, *, sync: bool) -> None:
+def add_line(path: Path, line: str, *, sync: bool) -> None:
+    """Append to a file that others may append to; ``sync``: and wait for the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, line.encode())

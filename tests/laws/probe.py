@@ -112,7 +112,7 @@ class _Refusing:
         raise AssertionError(f"a replay recorded {record}")
 
     def forget(self, drive: Any, waiting: Waiting) -> None:
-        raise AssertionError("a replay stopped something")
+        """What an interruption dropped the first time is dropped again."""
 
     def doomed(self, drive: Any, waiting: Waiting) -> None:
         raise AssertionError("a replay doomed something")

@@ -61,7 +61,7 @@ class Codec:
         if self.untyped:
             self._decode = _decode_any
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            validate = annotation.model_validate_json
+            validate = annotation.__pydantic_validator__.validate_json
             self._dump, self._decode = _dump_model, lambda data: validate(bytes(data))
         else:
             self._decode = self._typed(annotation)
@@ -134,7 +134,7 @@ class Codec:
 def _dump_model(value: BaseModel) -> bytes:
     if not isinstance(value, BaseModel):
         raise TypeError(f"a {type(value).__name__}")
-    return value.model_dump_json(by_alias=True).encode()
+    return value.__pydantic_serializer__.to_json(value, by_alias=True)
 
 
 def _name(annotation: Any) -> str:

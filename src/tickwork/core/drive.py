@@ -83,7 +83,7 @@ class Driver(Protocol):
         ...
 
     def forget(self, drive: Any, waiting: Waiting) -> None:
-        """A pending ask was dropped: stop what was done for it."""
+        """A pending ask was dropped: stop what was done for it; in a replay, what was left of it on the disk."""
         ...
 
     def doomed(self, drive: Any, waiting: Waiting) -> None:
@@ -114,6 +114,8 @@ class Drive:
         self.since = course.since
         self.seed = seed
         self.closing = False
+        self.interruption: BaseException | None = None
+        """What was last thrown into the body from outside."""
         self.replaying = True
         self.pending: dict[Place, Waiting] = {}
         self._last: Waiting | None = None
@@ -160,6 +162,7 @@ class Drive:
 
     def interrupt(self, error: BaseException) -> None:
         """Throw into the main branch, after what cannot be dropped has ended."""
+        self.interruption = error
         self._interrupt(self.main, error)
 
     def close(self) -> None:
@@ -385,8 +388,7 @@ class Drive:
                 self.driver.doomed(self, waiting)
             return
         del self.pending[place]
-        if not self.replaying:
-            self.driver.forget(self, waiting)
+        self.driver.forget(self, waiting)
         branch.dropped = branch.waits
         self._resume(branch, None, error)
 
@@ -452,7 +454,7 @@ class Drive:
             self._cursor += 1
             if record.no < 0:
                 self.seq, self.now = entry.seq, record.at
-                self._interrupt(self.main, self.course.interruption(record))
+                self.interrupt(self.course.interruption(record))
                 continue
             place = (record.branch, record.no)
             waiting = self.pending.pop(place, None)

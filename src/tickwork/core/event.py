@@ -95,13 +95,13 @@ class Event(BaseModel, metaclass=_EventType):
             InvalidInput: not JSON, or a field is missing, unknown or wrong.
         """
         try:
-            return cls.model_validate_json(payload)
+            return cls.__pydantic_validator__.validate_json(payload)  # type: ignore[no-any-return]
         except ValidationError as error:
             raise invalid(cls, error) from None
 
     def to_wire(self) -> bytes:
         """The camelCase JSON form."""
-        return self.model_dump_json(by_alias=True).encode()
+        return self.__pydantic_serializer__.to_json(self, by_alias=True)
 
 
 class Alert(Event, name="tickwork/alert"):

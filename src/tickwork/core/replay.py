@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tickwork.core.asks import Ask, Call, Effect, Emit, Read, Step, WaitFor
+from tickwork.core.asks import Ask, Call, Claim, Effect, Emit, Read, Step, WaitFor
 from tickwork.core.codec import ANY, decode_error
 from tickwork.core.functions import function_of
 from tickwork.core.tape import NOTHING, Entry, Record
@@ -246,6 +246,8 @@ def answer_of(ask: Ask, entry: Entry) -> tuple[Any, BaseException | None]:
         return function_of(ask.fn).codec.decode(record.value, f"{ask.kind} {ask.name!r}"), None
     if isinstance(ask, Emit):
         return entry.seq, None
+    if isinstance(ask, Claim):
+        return bytes(record.value).startswith(b"[true"), None
     if not bytes(record.value):
         return None, None
     if isinstance(ask, WaitFor):

@@ -58,7 +58,7 @@ class Saga:
     ) -> None:
         if kind is None or kind is GeneratorExit:
             return  # done, or merely parked: a parked coroutine is not a failed one
-        cancelled: Cancelled | None = None
+        interrupted: BaseException | None = None
         for ask, identity, result, undo in reversed(self._done):
             name = f"undo {ask.name}"
             kind_of_undo = Effect if isinstance(ask, Effect) else Step
@@ -70,11 +70,14 @@ class Saga:
                     await undoing
                     undoing = None
                 except Cancelled as told:  # what has begun to be undone is undone to its end
-                    cancelled = told
+                    interrupted = told
                 except Exception as failure:  # noqa: BLE001 - one undo that fails must not keep the others from running
-                    undoing = None if isinstance(undoing, Mishap) else Mishap(name, failure)
-        if cancelled is not None:
-            raise cancelled
+                    if failure is self._run._drive.interruption:  # the attempt has run out of time
+                        interrupted = failure
+                    else:
+                        undoing = None if isinstance(undoing, Mishap) else Mishap(name, failure)
+        if interrupted is not None:
+            raise interrupted
 
 
 class _Doing:

@@ -135,9 +135,11 @@ class _Judged:
 class Expired(Exception):
     """A function did not finish in time; ``straggling`` if it is still running in its thread."""
 
-    def __init__(self, straggling: bool) -> None:
+    def __init__(self, straggling: bool, call: Future[Any] | None = None) -> None:
         super().__init__(straggling)
         self.straggling = straggling
+        self.call = call
+        """The call that still runs."""
 
 
 async def _run(fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: int) -> Any:
@@ -164,7 +166,7 @@ async def _thread(call: Future[Any], timeout: int) -> Any:
         if not done:
             threaded.add_done_callback(_silence)
             # the call knows whether its thread has taken it up; asyncio's future would say "cancelled" in any case
-            raise Expired(not call.cancel())
+            raise Expired(not call.cancel(), call)
     result = await asyncio.shield(threaded)
     return await result if inspect.isawaitable(result) else result
 

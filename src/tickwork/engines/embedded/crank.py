@@ -128,7 +128,9 @@ class Crank:
     # -- virtual time ---------------------------------------------------------------------------------------------
 
     def _anybody_waits(self) -> bool:
-        return bool(self._pushing) or any(not f.done() for futures in self._watchers.values() for f in futures)
+        if self._pushing or not self._watchers:
+            return bool(self._pushing)
+        return any(not future.done() for futures in self._watchers.values() for future in futures)
 
     def _hop(self, left: int) -> None:
         if not self.turning or self._scheduled or self._runs.ready:

@@ -86,7 +86,7 @@ class Effects:
 
     def _launch(self, pend: Pend) -> None:
         """Make the effect. Its intent is on disk."""
-        if not self._wanted(pend):
+        if not self._wanted(pend) or self._straggles(pend):
             return
         ask: Effect = pend.waiting.ask  # type: ignore[assignment]
         pend.busy, pend.due, pend.lost_at = True, 0, 0
@@ -109,7 +109,23 @@ class Effects:
         elif isinstance(error, Fatal):
             self._resolve(pend, None, error, took)
         else:
+            if isinstance(error, Expired) and error.straggling:
+                pend.straggler = error.call
             self._unknown(pend, self._named(pend, error))
+
+    def _straggles(self, pend: Pend) -> bool:
+        """Is an earlier call still under way? Never two of it at once; once it has ended, its outcome counts."""
+        call, ask = pend.straggler, pend.waiting.ask
+        if call is None:
+            return False
+        if not call.done():
+            then = self._launch if ask.lookup is None else self._look  # type: ignore[attr-defined]
+            self._later(pend, self._now() + LOOK_AGAIN.wait(1, 0), then)
+            return True
+        pend.straggler = None
+        error = call.exception()
+        self._called(pend, None if error is not None else call.result(), error, 0)
+        return True
 
     def _named(self, pend: Pend, error: BaseException) -> BaseException:
         ask: Effect = pend.waiting.ask  # type: ignore[assignment]
@@ -169,6 +185,8 @@ class Effects:
             self._later(pend, self._now() + LOOK_AGAIN.wait(min(pend.failures + 1, 8), 0), self._look)
 
     def _not_found(self, pend: Pend, ask: Effect) -> None:
+        if self._straggles(pend):
+            return
         now = self._now()
         if not pend.lost_at:
             pend.lost_at = now

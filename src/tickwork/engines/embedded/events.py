@@ -166,8 +166,10 @@ class Events:
         if recent is None:
             recent = self._recent[name] = Recent(self._floor)
         recent.add(seq, event, raw, self._log.durable_seq)
-        keys = {fields: key_of(event, fields) for fields in self._shapes.get(name, ())}
-        self._log.batch.filed.extend((key, seq) for fields, key in keys.items() if fields)
+        keys: dict[tuple[str, ...], int] = {}
+        if name in self._shapes:
+            keys = {fields: key_of(event, fields) for fields in self._shapes[name]}
+            self._log.batch.filed.extend((key, seq) for fields, key in keys.items() if fields)
         self._views.fold(event, seq)
         for workflow in self._starts.get((name, event.event_version), ()):
             self._runs.start(workflow, raw, ref=seq, event=name)

@@ -16,7 +16,7 @@ from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.live import Ending, LiveRun, Pend
 from tickwork.engines.embedded.reader import started
-from tickwork.engines.embedded.runs import Runs
+from tickwork.engines.embedded.runs import Runs, approval_id
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput, RunCancelled
 
@@ -169,7 +169,7 @@ class Family:
     def approval(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
         """Ask, or take the answer that is already there."""
         ask: Approval = waiting.ask  # type: ignore[assignment]
-        id = f"{run.id}:{waiting.branch.path}{waiting.no}"
+        id = approval_id(run, waiting)
         given = self._answers.pop(id, None)
         again = run.course is not None  # it may have asked before it left memory
         if given is None and again:
@@ -211,6 +211,8 @@ class Family:
         for pend in run.pends.values():
             if pend.key == id and isinstance(pend.waiting.ask, Approval) and not pend.busy:
                 pend.busy = True
+                run.wake_at = 0  # should the process die before the run has heard of it
+                self._log.row(run)
                 self._runs.enqueue(run, lambda pend=pend: self._approved(pend, yes))  # type: ignore[misc]
                 return
 

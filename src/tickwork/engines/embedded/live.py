@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
 class Pend:
     """What the engine does for one ask that has no answer yet."""
 
-    __slots__ = ("busy", "due", "failures", "fire", "key", "lost_at", "place", "run", "since", "task", "waiting")
+    __slots__ = (
+        "busy",
+        "due",
+        "failures",
+        "fire",
+        "key",
+        "lost_at",
+        "place",
+        "run",
+        "since",
+        "straggler",
+        "task",
+        "waiting",
+    )
 
     def __init__(self, run: LiveRun, waiting: Waiting) -> None:
         self.run = run
@@ -40,6 +54,8 @@ class Pend:
         """When the function was called (ns)."""
         self.lost_at = 0
         """When a look-up first did not find an effect (ns)."""
+        self.straggler: Future[Any] | None = None
+        """An effect's call that took too long and still runs in its thread."""
         self.task: asyncio.Future[Any] | None = None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from tickwork.core.asks import Approval, Call, Effect
+from tickwork.core.asks import Approval, Call, Effect, WaitFor
 from tickwork.core.clock import Clock
 from tickwork.core.codec import encode_error
 from tickwork.core.drive import Drive, Failure, Waiting
@@ -494,8 +494,10 @@ class Runs:
     def forget(self, run: LiveRun, waiting: Waiting) -> None:
         """A pending ask was dropped."""
         pend = run.pends.pop((waiting.branch.path, waiting.no), None)
-        if pend is not None:
-            self._abandon(run, pend)
+        if pend is None:  # in a replay: nothing is under way, but its rows may be there
+            pend, ask = Pend(run, waiting), waiting.ask
+            pend.key = ask.where.key if isinstance(ask, WaitFor) else approval_id(run, waiting)
+        self._abandon(run, pend)
 
     def _abandon(self, run: LiveRun, pend: Pend) -> None:
         """Nobody waits for this any more: stop its work and take its rows away."""
@@ -535,6 +537,11 @@ class Runs:
         """An exception as it is recorded, and as the body will see it."""
         raw, normal = encode_error(error)
         return raw, Failure(normal)
+
+
+def approval_id(run: LiveRun, waiting: Waiting) -> str:
+    """What a person answers to."""
+    return f"{run.id}:{waiting.branch.path}{waiting.no}"
 
 
 def event_record(event: Event, kind: str, at: int, **fields: Any) -> Record:

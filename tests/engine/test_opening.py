@@ -1,0 +1,226 @@
+"""Files: who may open them, what they must be, how an owner is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from tests.engine.support import Ping, live
+from tickwork.core.run import Run
+from tickwork.core.workflow import workflow
+from tickwork.engines.embedded import Engine, Queries, lock
+from tickwork.engines.embedded.control import ask_owner, socket_path
+from tickwork.errors import InvalidInput, TapeCorrupt, TapeError, TapeLocked, TapeTooNew
+
+
+@workflow("waits", on=Ping)
+async def waits(run: Run, ping: Ping) -> str:
+    if await run.approval("go on?"):
+        return "yes"
+    return "no"
+
+
+@live
+async def test_one_owner(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    async with Engine(url):
+        with pytest.raises(TapeLocked, match="owned by another process"):
+            await Engine(url).open()
+        code = f"""
+import asyncio
+from tickwork.engines.embedded import Engine
+from tickwork.errors import TapeLocked
+async def main():
+    try:
+        async with Engine({url!r}): print("opened")
+    except TapeLocked: print("locked")
+asyncio.run(main())
+"""
+        done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.strip() == "locked", done.stderr
+    async with Engine(url):
+        pass
+
+
+@live
+async def test_a_killed_owner_leaves_no_lock(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    first = Engine(url, workflows=[waits])
+    await first.open()
+    first.kill()
+    async with Engine(url, workflows=[waits]):
+        pass
+
+
+@live
+async def test_others_may_read(tmp_path: Path) -> None:
+    async with Engine(f"sqlite:///{tmp_path}/t.db", workflows=[waits]) as engine:
+        await engine.emit(Ping())
+        queries = Queries.open(str(tmp_path / "t.db"))
+        assert [info.workflow for info in queries.runs()] == ["waits"]
+        assert queries.counts() == {"waiting": 1}
+    with pytest.raises(TapeError):
+        Queries.open(str(tmp_path / "nothing.db"))
+
+
+@live
+async def test_a_newer_schema(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    async with Engine(url):
+        pass
+    connection = apsw.Connection(str(tmp_path / "t.db"))
+    connection.pragma("user_version", 99)
+    connection.close()
+    with pytest.raises(TapeTooNew):
+        await Engine(url).open()
+    with pytest.raises(TapeTooNew):
+        Queries.open(str(tmp_path / "t.db"))
+    connection = apsw.Connection(str(tmp_path / "t.db"))
+    connection.pragma("user_version", 1)
+    connection.close()
+    async with Engine(url):  # the lock was let go
+        pass
+
+
+@live
+async def test_what_is_not_a_tape(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("not a database" * 100)
+    with pytest.raises(TapeCorrupt):
+        await Engine(f"sqlite:///{tmp_path}/text.db").open()
+    connection = apsw.Connection(str(tmp_path / "other.db"))
+    connection.execute("create table mine (x)")
+    connection.close()
+    with pytest.raises(TapeCorrupt):
+        await Engine(f"sqlite:///{tmp_path}/other.db").open()
+    for url in ("postgres://x", "sqlite:///", "sqlite://x", ""):
+        with pytest.raises(TapeError):
+            Engine(url)
+
+
+@live
+async def test_a_damaged_record_is_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    async with Engine(url, workflows=[waits]) as engine:
+        await engine.emit(Ping())
+        (info,) = await engine.runs()
+    connection = apsw.Connection(str(tmp_path / "t.db"))
+    connection.execute("update tape set data=replace(data, 'waits', 'wails') where run is not null")
+    connection.close()
+    engine = Engine(url, workflows=[waits])
+    with pytest.raises(TapeCorrupt):
+        await engine.open()
+        await engine.show(info.id)
+    await engine.close()
+
+
+@pytest.mark.parametrize("kind", ["nfs", "cifs", "9p"])
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(lock, "file_system", lambda folder: kind)
+
+    @live
+    async def main() -> None:
+        with pytest.raises(TapeLocked, match="local disk"):
+            await Engine(f"sqlite:///{tmp_path}/t.db").open()
+
+    main()
+
+
+def test_the_file_system_of_a_folder() -> None:
+    assert lock.file_system(Path("/proc")) in ("proc", "")
+
+
+@live
+async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TapeError):
+        await Engine(f"sqlite:///{tmp_path}/file/t.db").open()
+
+
+@live
+async def test_opening_twice(tmp_path: Path) -> None:
+    async with Engine("memory:") as engine:
+        with pytest.raises(InvalidInput):
+            await engine.open()
+    await engine.close()
+    async with engine:
+        pass
+
+
+# -------------------------------------------------------------------------------------------------------------- control
+
+
+@live
+async def test_the_owner_does_what_others_ask(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    tape = str(deep / "t.db")
+
+    async def ask(verb: str, **arguments: Any) -> Any:
+        return await asyncio.to_thread(ask_owner, tape, verb, timeout=5, **arguments)
+
+    with pytest.raises(ConnectionError):
+        await ask("status")
+    async with Engine(f"sqlite:///{tape}", workflows=[waits]) as engine:
+        assert socket_path(tape).stat().st_mode & 0o777 == 0o600
+        assert await ask("emit", name="engine/ping", payload={"name": "x", "n": 1}) > 0
+        assert await ask("start", workflow="waits", input={"n": 2}, id="mine") == "mine"
+        status = await ask("status")
+        assert status["runs"] == {"waiting": 2}
+        await ask("pause", run="mine")
+        assert await engine.handle("mine").status() == "paused"
+        await ask("resume", run="mine")
+        (question,) = [q for q in await engine.approvals() if q.run == "mine"]
+        await ask("approve", id=question.id, yes=True)
+        assert await engine.handle("mine").result(timeout="5 s") == "yes"
+        (other,) = [info.id for info in await engine.runs() if info.id != "mine"]
+        await ask("cancel", run=other, reason="enough")
+        for verb, arguments in (
+            ("nonsense", {}),
+            ("cancel", {"run": "nobody"}),
+            ("start", {"workflow": "nothing"}),
+            ("start", {"workflow": "waits", "input": {"wrong": 1}}),
+            ("emit", {"name": "nothing"}),
+            ("emit", {"name": "engine/ping", "payload": {"wrong": 1}}),
+            ("redrive", {"run": "mine"}),
+        ):
+            with pytest.raises(InvalidInput):
+                await ask(verb, **arguments)
+        with pytest.raises(TypeError):
+            await ask("cancel", nonsense=1)
+    with pytest.raises(ConnectionError):
+        await ask("status")
+
+
+@live
+async def test_the_socket_survives_nonsense(tmp_path: Path) -> None:
+    tape = str(tmp_path / "t.db")
+
+    def say(line: bytes) -> Any:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(socket_path(tape)))
+            connection.sendall(line)
+            return json.loads(connection.makefile("rb").readline())
+
+    async with Engine(f"sqlite:///{tape}"):
+        for line in (b"\n", b"nonsense\n", b"[]\n", b"{}\n", b'{"verb": 5}\n', b"\xff\xfe\n", b'{"verb": "status"}\n'):
+            answer = await asyncio.to_thread(say, line)
+            assert ("ok" in answer) == (b"status" in line)
+
+
+@live
+async def test_a_socket_left_by_a_dead_owner_is_taken_over(tmp_path: Path) -> None:
+    tape = str(tmp_path / "t.db")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(socket_path(tape)))
+    async with Engine(f"sqlite:///{tape}"):
+        status = await asyncio.to_thread(ask_owner, tape, "status", timeout=5)
+        assert status["runs"] == {}
