@@ -104,7 +104,7 @@ def run_power(tally: Tally) -> None:
         outcome = power.Outcome(Verdict())
         power.one(given.world, outcome)
     else:
-        until = mutations.MUTATIONS[given.mutation].shows if given.mutation else ""
+        until = mutations.MUTATIONS[given.mutation].shows if given.mutation else ()
         outcome = power.run(given.worlds, given.seed, seconds=given.seconds, until=until)
     worlds = " ".join(f"--world {seed}" for seed in outcome.failing[:1])
     tally.note(outcome.summary(), outcome.verdict, worlds + _mutated(given))
@@ -133,8 +133,10 @@ def run_mutations(tally: Tally) -> None:
 def _caught(form: str, name: str, seed: int) -> bool:
     shows = mutations.MUTATIONS[name].shows
     if form == "kill":
-        return any(shows in failure for failure in kill.caught(name, seed, KILLS_OF_A_ROUND).verdict.failures)
-    # in a process of its own: this one must stay right
-    line = ["--only", "power", "--mutation", name, "--seed", str(seed), "--worlds", str(WORLDS_OF_A_ROUND)]
-    done = subprocess.run([sys.executable, str(SCRIPT), *line], capture_output=True, text=True, check=False)
-    return done.returncode == 1 and any("FAILED" in said and f"{shows}:" in said for said in done.stdout.splitlines())
+        said = kill.caught(name, seed, KILLS_OF_A_ROUND).verdict.failures
+    else:
+        # in a process of its own: this one must stay right
+        line = ["--only", "power", "--mutation", name, "--seed", str(seed), "--worlds", str(WORLDS_OF_A_ROUND)]
+        done = subprocess.run([sys.executable, str(SCRIPT), *line], capture_output=True, text=True, check=False)
+        said = [line for line in done.stdout.splitlines() if "FAILED" in line] if done.returncode == 1 else []
+    return any(f"{check}:" in failure for check in shows for failure in said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -153,10 +154,8 @@ def test_a_body_that_yields_while_it_is_closed_is_given_up(caplog: pytest.LogCap
     async def body(run: Run) -> None:
         ask = run.sleep("1 h")
         while True:
-            try:
+            with contextlib.suppress(GeneratorExit):
                 await ask
-            except GeneratorExit:
-                pass
 
     tape = Tape()
     drive = tape.drive(body)

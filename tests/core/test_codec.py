@@ -76,18 +76,18 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
         (datetime, NOON),
         (timedelta, timedelta(seconds=1.5)),
         (tuple[int, str], (1, "a")),
-        (tuple[Decimal, ...], (Decimal("1"), Decimal("2"))),
+        (tuple[Decimal, ...], (Decimal(1), Decimal(2))),
         (set[int], {1, 2}),
         (dict[str, Decimal], {"a": Decimal("0.1")}),
         (dict[int, str], {1: "a"}),
-        (list[Point], [Point(Decimal("1"), (1, 2))]),
+        (list[Point], [Point(Decimal(1), (1, 2))]),
         (Point, Point(Decimal("1.10"), (1,))),
         (Model, Model(price=Decimal("3.10"), seen_at=NOON)),
         (list[Model], [Model(price=Decimal("3.10"))]),
         (Model | None, None),
-        (Model | None, Model(price=Decimal("1"))),
+        (Model | None, Model(price=Decimal(1))),
         (Model | Other, Other(name="b")),
-        (dict[str, Model], {"a": Model(price=Decimal("1"))}),
+        (dict[str, Model], {"a": Model(price=Decimal(1))}),
         (Side, Side.BUY),
         (Pair, Pair(1, "x")),
         (Packed, Packed(3)),
@@ -106,7 +106,7 @@ def test_typed_values_come_back_as_they_were(annotation: Any, value: Any) -> Non
     assert type(again) is type(value)
 
 
-@pytest.mark.parametrize("value", [Decimal("1"), NOON, Point(Decimal(1), ()), {"a": Decimal("1")}, [NOON], {1: "a"}])
+@pytest.mark.parametrize("value", [Decimal(1), NOON, Point(Decimal(1), ()), {"a": Decimal(1)}, [NOON], {1: "a"}])
 def test_what_json_would_change_is_refused_without_an_annotation(value: Any) -> None:
     with pytest.raises(InvalidInput) as refused:
         codec_for(Any).round_trip(value, "result")
@@ -152,7 +152,11 @@ def test_a_value_may_have_a_megabyte() -> None:
 
 
 json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
@@ -180,7 +184,7 @@ def test_fingerprints_do_not_depend_on_the_order_of_keys() -> None:
 
 SAMPLES: dict[str, tuple[Any, ...]] = {
     "InvalidInput": ("retry.delay", 5, "a duration"),
-    "Refused": ("max_loss", Decimal("10"), Decimal("11")),
+    "Refused": ("max_loss", Decimal(10), Decimal(11)),
     "Rejected": ("paper", "no money"),
     "StepFailed": ("x:Y", "message"),
     "ForeignAwait": ("a Future", "file:1"),
@@ -221,7 +225,9 @@ def test_every_error_of_ours_comes_back_as_itself(cls: type[TickworkError]) -> N
     assert str(again) == str(error)
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyError("k"), OSError(2, "gone"), TimeoutError(), RuntimeError(1, 2)])
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), KeyError("k"), OSError(2, "gone"), TimeoutError(), RuntimeError(1, 2)]
+)
 def test_errors_of_python_come_back_as_themselves(error: Exception) -> None:
     again = decode_error(encode_error(error)[0])
     assert type(again) is type(error)
@@ -237,7 +243,9 @@ class WithObject(Exception):
     pass
 
 
-@pytest.mark.parametrize("error", [Odd(code=3), WithObject(object()), WithObject((1, 2)), Cancelled("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [Odd(code=3), WithObject(object()), WithObject((1, 2)), Cancelled("x"), KeyboardInterrupt()]
+)
 def test_what_does_not_round_trip_becomes_step_failed(error: BaseException) -> None:
     raw, seen = encode_error(error)
     assert type(seen) is StepFailed

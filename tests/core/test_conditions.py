@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tickwork.core.conditions import MAX_TEXT, Where, canonical, compile_condition, snake_case
 from tickwork.core.event import Event
@@ -31,7 +31,7 @@ class Trade(Event, name="conditions/trade"):
     price: Decimal = Decimal("0.10")
     score: float = 0.5
     side: Side = Side.BUY
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     at: datetime | None = None
     inner: Inner = Inner()
 

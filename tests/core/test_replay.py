@@ -426,5 +426,3 @@ def test_random_numbers_are_the_same_in_every_replay() -> None:
     tape = Tape()
     first = tape.drive(body).outcome
     assert replayed(tape, body) == first
-
-

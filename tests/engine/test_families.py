@@ -24,7 +24,7 @@ async def child(run: Run, what: str) -> str:
         if what == "fails":
             raise ConnectionError("child")
         if what == "again":
-            return await run.again("sleeps")
+            await run.again("sleeps")
         if what == "waits":
             await run.wait_for(Ping)
         return f"{what} {run.owner}"
@@ -265,8 +265,9 @@ async def test_an_answer_for_one_attempt_is_not_for_the_next() -> None:
         (question,) = await engine.approvals()
         await engine.approve(question.id, True)
         waiting = asyncio.ensure_future(handle.result())
-        while len(await engine.approvals()) == 0:
-            await asyncio.sleep(0)
+        for _ in range(100):
+            if await engine.approvals():
+                break
         park(engine)
         assert await waiting is False
 
@@ -298,3 +299,34 @@ async def test_an_answer_while_paused_waits() -> None:
         assert await handle.status() == "paused"
         await engine.resume("it")
         assert await handle.result() == [True]
+
+
+@live
+async def test_a_childs_result_that_cannot_be_read_is_raised_in_its_parent() -> None:
+    @workflow("typed")
+    async def before(run: Run) -> str:
+        return "text"
+
+    @workflow("typed")
+    async def after(run: Run) -> int:
+        return 1
+
+    def parent_of(typed: Any) -> Any:
+        @workflow("typing")
+        async def typing(run: Run) -> str:
+            await run.sleep("1 s")
+            try:
+                await run.call(typed, id="one")
+            except InvalidInput:
+                await run.sleep("1 s")
+                return "caught"
+            return "read"
+
+        return typing
+
+    engine = Engine("memory:", workflows=[before, old := parent_of(before)])
+    await engine.open()
+    await (await engine.start(before, id="one")).result()
+    await engine.start(old, id="it")
+    async with Engine(crash(engine), workflows=[after, parent_of(after)]) as second:
+        assert await second.handle("it").result() == "caught"

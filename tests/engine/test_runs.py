@@ -16,7 +16,7 @@ from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
 from tickwork.engines.embedded import Engine
-from tickwork.errors import InvalidInput, NonDeterministic, RunCancelled, StepFailed, TapeError, TimedOut
+from tickwork.errors import InvalidInput, NonDeterministic, StepFailed, TapeError, TimedOut
 
 
 @workflow("double")
@@ -215,14 +215,14 @@ async def test_threads(tmp_path: Path) -> None:
         try:
             await run.step("c", blocks, timeout="10 ms", retry=Retry(limit=5, delay="1 ms"))
         except TimedOut as error:
-            found.append("cannot be stopped" in str(error))
+            found.append(str(error))
         return found
 
     async with Engine(f"sqlite:///{tmp_path}/t.db", workflows=[threads]) as engine:
         found = await (await engine.start(threads)).result(timeout="5 s")
         assert found[0].startswith("tickwork-step")
         assert found[1] == "MainThread"
-        assert found[2] is True
+        assert "cannot be stopped" in found[2]
 
 
 @live
@@ -294,19 +294,10 @@ async def test_a_verb_never_awaited_does_nothing(caplog: pytest.LogCaptureFixtur
 # ---------------------------------------------------------------------------------------------------------------- again
 
 
-@workflow("loops")
-async def loops(run: Run, left: int) -> list[int]:
-    ping = await run.wait_for(Ping, timeout="1 h")
-    if left == 0:
-        return [ping.n if ping else -1]
-    await run.emit(Ping(name="seen", n=ping.n if ping else -1))
-    return await run.again(left - 1)
-
-
 @pytest.mark.parametrize("parked", [False, True])
 def test_again_loses_no_event_and_is_followed(parked: bool) -> None:
     @workflow("counts")
-    async def counts(run: Run, seen: list[int]) -> list[int]:
+    async def counts(run: Run, seen: list[int]) -> Any:
         if len(seen) == 5:
             return seen
         ping = await run.wait_for(Ping, {"name": "tick"})
@@ -333,7 +324,7 @@ def test_again_loses_no_event_and_is_followed(parked: bool) -> None:
 @live
 async def test_a_continuation_takes_no_other_runs_id() -> None:
     @workflow("goes-on")
-    async def goes_on(run: Run, left: int) -> str:
+    async def goes_on(run: Run, left: int) -> Any:
         return run.id if left == 0 else await run.again(left - 1)
 
     async with Engine("memory:", workflows=[goes_on]) as engine:
@@ -344,7 +335,7 @@ async def test_a_continuation_takes_no_other_runs_id() -> None:
 @live
 async def test_again_with_a_wrong_input_is_raised_in_the_body() -> None:
     @workflow("again-wrong")
-    async def again_wrong(run: Run, left: int) -> str:
+    async def again_wrong(run: Run, left: int) -> Any:
         try:
             return await run.again("x")
         except InvalidInput:
@@ -450,11 +441,9 @@ async def test_a_fork_takes_what_still_fits_and_has_new_keys() -> None:
         assert not set(venue.done) & set(simulated.done)
         for wrong in ({"from_step": "nope", "into": world}, {"from_step": "order"}):
             with pytest.raises(InvalidInput):
-                await engine.fork("it", **wrong)  # type: ignore[arg-type]
+                await engine.fork("it", **wrong)
         with pytest.raises(InvalidInput):
             await engine.fork("it", "order", into=world, new_id="what-if")
-    with pytest.raises(RunCancelled):
-        raise RunCancelled("x")
 
 
 @live

@@ -324,3 +324,48 @@ async def test_a_clock_that_jumps_back_changes_no_length(tmp_path: Path, monkeyp
         await (await engine.start(sleeps, ["10 ms"])).result(timeout="5 s")
         times = [entry.record.at for entry in records(engine)]
         assert times == sorted(times)
+
+
+@live
+async def test_a_workflow_that_listens_to_two_versions_gets_each_as_its_own_class() -> None:
+    class PingOne(Event, name="engine/both"):
+        n: int = 0
+
+    class PingTwo(Event, name="engine/both", version=2):
+        n: int = 0
+        more: str = "x"
+
+    @workflow("both", on=[PingTwo, PingOne])
+    async def both(run: Run, ping: PingOne | PingTwo) -> str:
+        await run.sleep("1 s")
+        return type(ping).__name__
+
+    engine = Engine("memory:", workflows=[both])
+    await engine.open()
+    await engine.emit(PingOne())
+    await engine.emit(PingTwo())
+    ids = [info.id for info in await engine.runs()]
+    async with Engine(crash(engine), workflows=[both]) as second:
+        assert [await second.handle(id).result() for id in ids] == ["PingTwo", "PingOne"]
+
+
+@live
+async def test_a_delayed_event_that_cannot_be_read_stops_nothing() -> None:
+    class Shape(Event, name="engine/shape"):
+        n: int
+
+    clock = VirtualClock()
+    engine = Engine("memory:", workflows=[on_ping], clock=clock)
+    await engine.open()
+    await engine.emit(Shape(n=1), delay="1 s")
+    await engine.emit(Ping(n=2), delay="1 s")
+    await engine.idle()
+
+    class Changed(Event, name="engine/shape"):
+        other: str
+
+    async with Engine(crash(engine), workflows=[on_ping], clock=clock) as second:
+        await second.settled()
+        (info,) = await second.runs()
+        assert await second.handle(info.id).result() == 2
+    assert Changed.event_name == Shape.event_name

@@ -171,9 +171,7 @@ def check_replay(memory: Memory, workflows: dict[str, Workflow]) -> None:
         flow = workflows[entries[0].record.name]
         input = flow.decode_input(who.input, who.event)
 
-        def body(
-            run: Run, course: Course = course, flow: Workflow = flow, input: Any = input
-        ) -> Any:
+        def body(run: Run, course: Course = course, flow: Workflow = flow, input: Any = input) -> Any:
             if course.failing is not None:
                 assert flow.on_failure is not None
                 return flow.on_failure(run, input, course.failing)

@@ -209,7 +209,7 @@ class _Body:
         await self.run.sleep_until(self.run.now() + timedelta(seconds=seconds))
 
     async def do_emit(self, tag: str, delay: float) -> None:
-        await self.run.emit(Note(tag=tag), delay=timedelta(seconds=delay) if delay else None)  # type: ignore[arg-type]
+        await self.run.emit(Note(tag=tag), delay=timedelta(seconds=delay) if delay else None)
 
     async def do_wait(self, tag: str, seconds: float, how: str) -> Any:
         where: Any = {"tag": tag} if how == "mapping" else f"tag == '{tag}' and number >= 0"
@@ -341,7 +341,9 @@ def _nested(inner: st.SearchStrategy[Any], safe: st.SearchStrategy[Any]) -> st.S
     safely = st.lists(safe, min_size=1, max_size=3)
     kinds = st.sampled_from(KINDS)
     parts = st.lists(
-        st.tuples(st.just("?"), st.sampled_from(["step", "ok", "after", "async_ok"]), st.sampled_from(["well", "badly"])),
+        st.tuples(
+            st.just("?"), st.sampled_from(["step", "ok", "after", "async_ok"]), st.sampled_from(["well", "badly"])
+        ),
         min_size=1,
         max_size=3,
     )

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -70,6 +72,10 @@ async def _ending(engine: Probe, id: str) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
+def _spawn(doing: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.ensure_future(doing())  # noqa: RUF006 - it ends with the loop
+
+
 Meddling = list[tuple[int, str]]
 """What people do from outside, and when (s)."""
 
@@ -92,7 +98,7 @@ def _meddle(engine: Probe, clock: VirtualClock, meddling: Meddling, began: int) 
     for seconds, what in meddling:
         # at a time of its own, so that nothing else happens at the very same
         at = began + seconds * 1_000_000_000 + 370_000_000
-        engine._timers.call(max(at, clock.now()), lambda what=what: asyncio.ensure_future(now(what)))  # type: ignore[misc]
+        engine._timers.call(max(at, clock.now()), functools.partial(_spawn, functools.partial(now, what)))
 
 
 async def _play(

@@ -93,7 +93,7 @@ class Run:
             name: shown to people and used in replay together with its occurrence.
             fn: sync or async; its return annotation types the recorded result.
             args: passed to ``fn``; should serialise.
-            retry: overrides the workflow's default (three retries from one second).
+            retry: when to try again; without one a failure goes to the body at once.
             timeout: for one attempt. A sync ``fn`` with a time-out runs in a thread.
             blocking: a sync ``fn`` runs in a thread (``True``), on the loop (``False``), or on the loop once it has
                 shown itself quick (``None``; see ``docs/architecture.md``).

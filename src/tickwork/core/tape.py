@@ -84,7 +84,7 @@ class Started(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str = ""
     since: int = 0
     event: str = ""
-    """Name of the event that is the input, when an event started the run."""
+    """Tag of the event that is the input (``core.workflow.event_tag``), when an event started the run."""
 
 
 _encode_chunk = msgspec.json.Encoder().encode

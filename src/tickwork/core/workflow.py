@@ -80,10 +80,10 @@ class Workflow:
         return self.input.round_trip(input, what)[0]
 
     def decode_input(self, data: Raw | bytes, event: str = "") -> Any:
-        """The input as the body receives it; ``event`` names the event it is, when one started the run."""
+        """The input as the body receives it; ``event`` is the tag of the event it is, when one started the run."""
         if event:
             for listening in self.on:
-                if listening.event_name == event:
+                if event_tag(listening) == event:
                     return listening.from_wire(bytes(data))
         return self.input.decode(data, f"input of {self.name!r}")
 
@@ -93,6 +93,11 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"<workflow {self.name!r} version {self.version}>"
+
+
+def event_tag(event: type[Event]) -> str:
+    """Name of an event, with its version from the second on: what a run's record says of the event that started it."""
+    return event.event_name if event.event_version == 1 else f"{event.event_name}@{event.event_version}"
 
 
 def workflow(

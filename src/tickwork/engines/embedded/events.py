@@ -21,7 +21,7 @@ from tickwork.core.conditions import Where, canonical, compile_condition, wait_k
 from tickwork.core.drive import PENDING, Waiting
 from tickwork.core.event import Event, known_event
 from tickwork.core.tape import NOTHING, NULL, Entry, Record
-from tickwork.core.workflow import Workflow
+from tickwork.core.workflow import Workflow, event_tag
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.runs import Runs, event_record
@@ -148,15 +148,25 @@ class Events:
             return
         record = entry.record
         now = self._now()
-        event_class = self.classes.get((record.name, record.version)) or known_event(record.name, record.version)
+        event = self._delayed_event(record)
         copy = Record("event", now, record.name, value=Raw(bytes(record.value)), ref=seq, version=record.version)
         published = self._log.outside(copy)
         self._log.batch.delayed_done.append(seq)
-        if event_class is not None:
-            self.route(published, event_class.from_wire(bytes(record.value)), copy.value)
+        if event is not None:
+            self.route(published, event, copy.value)
         else:
             self._log.batch.events.append((record.name, published))
             self._log.batch.filed.append((unread(record.name), published))
+
+    def _delayed_event(self, record: Record) -> Event | None:
+        event_class = self.classes.get((record.name, record.version)) or known_event(record.name, record.version)
+        if event_class is None:
+            return None
+        try:
+            return event_class.from_wire(bytes(record.value))
+        except InvalidInput as error:  # its class has changed without a new version
+            _log.error("the delayed event %s cannot be read and reaches nobody: %s", record.name, error)
+            return None
 
     def route(self, seq: int, event: Event, raw: Raw) -> None:
         """Hand a recorded event to views, workflows and waiting runs; what it causes is recorded when this returns."""
@@ -172,7 +182,7 @@ class Events:
             self._log.batch.filed.extend((key, seq) for fields, key in keys.items() if fields)
         self._views.fold(event, seq)
         for workflow in self._starts.get((name, event.event_version), ()):
-            self._runs.start(workflow, raw, ref=seq, event=name)
+            self._runs.start(workflow, raw, ref=seq, event=event_tag(type(event)))
         if name in self._hot_shapes or name in self._cold_shapes:
             self._route_waits(seq, event, raw, keys)
 

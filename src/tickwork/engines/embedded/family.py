@@ -121,7 +121,12 @@ class Family:
             return
         value, error, answer = ending.value, ending.error, None
         if ending.status is Status.DONE:
-            answer = ask.workflow.decode_result(value)
+            try:
+                answer = ask.workflow.decode_result(value)
+            except InvalidInput as refused:  # an older version of the child gave something else
+                value = NOTHING
+                error, normal = encode_error(refused)
+                answer = Failure(normal)
         elif ending.status is Status.CONTINUED:
             self._follow(pend, ending)
             return
