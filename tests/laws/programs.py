@@ -175,8 +175,10 @@ class _Body:
     async def play(self, program: Program) -> list[Any]:
         trace: list[Any] = []
         for node in program:
+            name = f"{node[0]}:{node[1] if len(node) > 1 and isinstance(node[1], str) else ''}"
+            self.shared.append(name)
             trace.append(await self.node(node))
-            self.shared.append(f"{node[0]}:{node[1] if len(node) > 1 and isinstance(node[1], str) else ''}")
+            self.shared.append(f"{name}.")
         return trace
 
     async def node(self, node: list[Any]) -> Any:

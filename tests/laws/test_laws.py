@@ -190,10 +190,10 @@ def test_same_seed_same_tape(drawn: tuple[str, Program], meddling: Meddling) -> 
 
 
 @law
-@given(programs(), st.lists(st.integers(1, 25), min_size=1, max_size=4))
-def test_crashes_change_nothing(drawn: tuple[str, Program], deaths: list[int]) -> None:
+@given(programs(), st.lists(st.integers(1, 12), min_size=1, max_size=5), st.booleans())
+def test_crashes_change_nothing(drawn: tuple[str, Program], deaths: list[int], park: bool) -> None:
     calm = play(*drawn)
-    crashed = play(*drawn, deaths=deaths)
+    crashed = play(*drawn, deaths=deaths, park=park)
     assert crashed.trace == calm.trace
     assert crashed.world.labels() == calm.world.labels()
     assert crashed.tags() == calm.tags()

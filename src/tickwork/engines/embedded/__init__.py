@@ -7,7 +7,8 @@ steps, effects, events, family, views   who answers which asks calls     where f
 timers    the near future                                      lock, control   one owner, and how to ask it
 """
 
-from tickwork.engines.embedded.engine import Engine, Memory
+from tickwork.engines.embedded.assembly import Memory
+from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.handle import Handle
 from tickwork.engines.embedded.queries import Queries, RunDetail, RunInfo
 from tickwork.engines.embedded.status import Status
