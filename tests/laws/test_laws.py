@@ -25,6 +25,7 @@ from tickwork.engines.embedded import Memory
 from tickwork.errors import InvalidInput, RunCancelled, TapeError
 
 EXAMPLES = int(os.environ.get("TICKWORK_EXAMPLES", "40"))
+FINISHED = ("done", "dead", "cancelled", "continued")
 WORKFLOWS = make_workflows()
 
 law = settings(
@@ -42,10 +43,11 @@ def _quietly() -> Any:
 class Played:
     """What one play of a program left."""
 
-    def __init__(self, memory: Memory, world: World, ending: Any) -> None:
+    def __init__(self, memory: Memory, world: World, ending: Any, batches: int) -> None:
         self.memory = memory
         self.world = world
         self.ending = ending
+        self.batches = batches
 
     @property
     def trace(self) -> Any:
@@ -124,9 +126,11 @@ async def _play(
 
 
 async def _end(engine: Probe, memory: Memory, world: World) -> Played:
+    stuck = [info.id for info in await engine.runs() if info.status not in FINISHED]
+    assert not stuck, f"{stuck} would wait for ever: nobody will wake them"
     ending = await _ending(engine, "it")
     await engine.close()
-    return Played(memory, world, ending)
+    return Played(memory, world, ending, engine._log.committed)
 
 
 async def _live(
@@ -197,6 +201,52 @@ def test_crashes_change_nothing(drawn: tuple[str, Program], deaths: list[int], p
     assert crashed.trace == calm.trace
     assert crashed.world.labels() == calm.world.labels()
     assert crashed.tags() == calm.tags()
+
+
+WAIT = ["wait", "t", 7.25, "mapping"]
+STEP, SLEEP, BUY = ["step", "s", "ok"], ["sleep", 1], ["effect", "e", "after"]
+EXAMPLES_OF_EVERY_KIND: dict[str, tuple[str, Program]] = {
+    "steps": ("plain", [STEP, SLEEP, ["step", "x", "async"], ["until", 3]]),
+    "retried": ("plain", [["step", "s", "shaky"], ["step", "x", "shaky_async"]]),
+    "effects": ("plain", [BUY, ["effect", "f", "before"], ["effect", "g", "blind"], ["effect", "h", "notsent"]]),
+    "events": ("plain", [["emit", "t", 0], ["emit", "u", 3], WAIT, ["wait", "u", 7.25, "text"]]),
+    "child": ("plain", [["child", "c", "call", "plain", [SLEEP, STEP]], STEP]),
+    "child that fails": ("plain", [["try", [["child", "c", "call", "both", [SLEEP, ["fail", "f", 9]]]], [STEP]]]),
+    "child that goes on": ("plain", [["child", "c", "call", "plain", [SLEEP, ["again", 2, [SLEEP]]]]]),
+    "child set free": ("plain", [["child", "c", "start", "plain", [SLEEP, BUY]], STEP]),
+    "child that answers": ("plain", [["child", "c", "start", "plain", [SLEEP, ["emit", "t", 0]]], WAIT]),
+    "all": ("plain", [["all", [[SLEEP, BUY], [["step", "x", "async"], WAIT], [["emit", "t", 3]]]]]),
+    "race": ("plain", [["race", [[["sleep", 9], STEP], [["sleep", 5], BUY]]]]),
+    "race with an effect": ("plain", [["race", [[["effect", "f", "async_before"]], [SLEEP, STEP]]]]),
+    "saga": ("retried", [["saga", [["a", "step", "well"], ["b", "after", "well"], ["c", "step", "badly"]], True]]),
+    "attempts": ("both", [STEP, BUY, ["fail", "f", 1], ["effect", "g", "ok"], ["fail", "h", 9]]),
+    "approval": ("plain", [["approval", "q", 5], STEP]),
+    "again": ("plain", [SLEEP, ["again", 3, [["emit", "t", 0], WAIT]]]),
+    "finally": ("retried", [["finally", [STEP, ["fail", "f", 2]], [SLEEP, BUY]]]),
+}
+
+
+@pytest.mark.parametrize("park", [False, True])
+@pytest.mark.parametrize("name", EXAMPLES_OF_EVERY_KIND)
+def test_a_crash_after_every_batch_changes_nothing(name: str, park: bool) -> None:
+    kind, program = EXAMPLES_OF_EVERY_KIND[name]
+    calm = play(kind, program, park=park, finely=True)
+    for batch in range(1, calm.batches + 1):
+        for deaths in ([batch], [batch, 2, 3]):
+            crashed = play(kind, program, deaths=deaths, park=park)
+            assert crashed.trace == calm.trace
+            assert crashed.world.labels() == calm.world.labels()
+            assert crashed.tags() == calm.tags()
+
+
+@pytest.mark.parametrize("name", EXAMPLES_OF_EVERY_KIND)
+def test_people_at_every_moment_leave_nothing_half_done(name: str) -> None:
+    kind, program = EXAMPLES_OF_EVERY_KIND[name]
+    for seconds in range(12):
+        for people in (["cancel"], ["pause"], ["pause", "cancel"], ["pause", "resume"], ["pause", "approve", "cancel"]):
+            meddling = [(seconds + index, what) for index, what in enumerate(people)]
+            play(kind, program, meddling=meddling)
+            play(kind, program, meddling=meddling, park=True)
 
 
 @law

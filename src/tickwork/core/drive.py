@@ -450,6 +450,8 @@ class Drive:
             entry = self._history[self._cursor]
             record = entry.record
             if self.outcome is not None:
+                if record.no < 0:  # it came before this attempt had begun, which had nothing left to ask
+                    break
                 raise self._diverged("nothing more: the body has ended", _recorded_ask(record), self.main)
             self._cursor += 1
             if record.no < 0:

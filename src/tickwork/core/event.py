@@ -11,9 +11,10 @@ uses the types of ``tickwork.values``, which refuse floats.
 from __future__ import annotations
 
 from datetime import datetime
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tickwork.errors import InvalidInput
@@ -48,6 +49,19 @@ class _EventType(_ModelType):
             raise invalid(cls, error) from None  # type: ignore[arg-type]
 
 
+def _may_hold_a_time(annotation: object) -> bool:
+    text = annotation if isinstance(annotation, str) else repr(annotation)
+    return "date" in text.lower() or "Any" in text or "object" in text
+
+
+def _times_are_aware(event: Event, _context: object, /) -> None:
+    """Runs after an event is made; only where an annotation may hold a time, because it costs as much as a field."""
+    for field, value in event.__dict__.items():
+        if type(value) is datetime and value.tzinfo is None:
+            path = f"{event.event_name}.{to_camel(field)}"
+            raise InvalidInput(path, value.isoformat(), "an aware datetime, e.g. one with tzinfo=UTC")
+
+
 class Event(BaseModel, metaclass=_EventType):
     """Base class of all events. Subclasses give ``name`` (unique) and ``version`` in the class statement."""
 
@@ -69,14 +83,8 @@ class Event(BaseModel, metaclass=_EventType):
         cls.event_name = name or cls.event_name
         cls.event_version = version
         _known[cls.event_name, version] = cls
-
-    @model_validator(mode="after")
-    def _times_are_aware(self) -> Self:
-        for field, value in self.__dict__.items():
-            if type(value) is datetime and value.tzinfo is None:
-                path = f"{self.event_name}.{to_camel(field)}"
-                raise InvalidInput(path, value.isoformat(), "an aware datetime, e.g. one with tzinfo=UTC")
-        return self
+        if any(_may_hold_a_time(annotation) for annotation in get_annotations(cls).values()):
+            cls.model_post_init = _times_are_aware  # type: ignore[method-assign,assignment]
 
     def replace(self, **changes: Any) -> Self:
         """A copy with the named fields changed; validated like a new event.
