@@ -226,6 +226,9 @@ EXAMPLES_OF_EVERY_KIND: dict[str, tuple[str, Program]] = {
 }
 
 
+PEOPLE = (["cancel"], ["pause"], ["pause", "cancel"], ["pause", "resume"], ["pause", "approve", "cancel"])
+
+
 @pytest.mark.parametrize("park", [False, True])
 @pytest.mark.parametrize("name", EXAMPLES_OF_EVERY_KIND)
 def test_a_crash_after_every_batch_changes_nothing(name: str, park: bool) -> None:
@@ -243,10 +246,20 @@ def test_a_crash_after_every_batch_changes_nothing(name: str, park: bool) -> Non
 def test_people_at_every_moment_leave_nothing_half_done(name: str) -> None:
     kind, program = EXAMPLES_OF_EVERY_KIND[name]
     for seconds in range(12):
-        for people in (["cancel"], ["pause"], ["pause", "cancel"], ["pause", "resume"], ["pause", "approve", "cancel"]):
+        for people in PEOPLE:
             meddling = [(seconds + index, what) for index, what in enumerate(people)]
             play(kind, program, meddling=meddling)
             play(kind, program, meddling=meddling, park=True)
+
+
+@pytest.mark.parametrize("name", EXAMPLES_OF_EVERY_KIND)
+def test_people_and_a_crash_after_every_batch(name: str) -> None:
+    kind, program = EXAMPLES_OF_EVERY_KIND[name]
+    for batch in range(2, 14):
+        for people in PEOPLE:
+            for seconds in (0, 1, 3):
+                meddling = [(seconds + index, what) for index, what in enumerate(people)]
+                play(kind, program, meddling=meddling, deaths=[batch], park=batch % 2 == 0)
 
 
 @law

@@ -220,17 +220,7 @@ class Engine(Assembly):
             InvalidInput: no unfinished run has this id, or its workflow is not registered.
         """
         run = self._unfinished(id, "cancelled")
-        reason = reason or "cancelled by request"
-        if run.paused and run.drive is None:
-            # it takes no turn before it hears of this: the first thing it finds on the tape when it is resumed
-            if run.cancelled is None:
-                run.cancelled = reason
-                self._log.record(run, Record("cancel", self.clock.now(), name=reason))
-            self._resume(run)
-        else:
-            if run.paused:
-                self._resume(run)
-            self._family.cancel(run.seq, reason)
+        self._family.cancel(run.seq, reason or "cancelled by request")
         await self._done()
 
     async def pause(self, id: str) -> None:

@@ -523,10 +523,23 @@ class Runs:
         if run.cancelled is not None or run.ending is not None:
             return
         run.cancelled = reason
-        if run.drive is None:  # between two attempts: there is no body to tell
+        now = self.clock.now()
+        told = Record("cancel", now, name=reason)
+        if run.paused:
+            # it takes no turn before it hears of this: it finds it on the tape when it goes on
+            self.log.record(run, told)
+            self.log.record(run, Record("resumed", now))
+            run.resuming = True
+            self._settle_paused(run)
+        elif run.drive is not None:
+            self.interrupt(run, told, Cancelled(reason))
+        elif run.status is Status.WAITING:  # between two attempts: there is no body to tell
             self.endings.cancelled(run, reason)
-            return
-        self.interrupt(run, Record("cancel", self.clock.now(), name=reason), Cancelled(reason))
+        else:  # just resumed, and not yet back
+            self.log.record(run, told)
+            run.status, run.wake_at = Status.RUNNING, 0
+            self.log.row(run)
+            self.drop(run)
 
     def following(self, run: LiveRun) -> bool:
         """Does the run follow an effect or a call to its end?"""

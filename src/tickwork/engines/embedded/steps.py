@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Raw
@@ -20,6 +21,10 @@ from tickwork.engines.embedded.runs import Runs
 from tickwork.errors import InvalidInput, TickworkError, TimedOut
 
 NS = 1_000_000_000
+
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, Decimal, dict, list, tuple})
+"""Types of results that are nothing to await; most are one of these, and asking them costs more than looking here."""
 
 
 class Steps:
@@ -45,7 +50,7 @@ class Steps:
         started = time.perf_counter_ns() if self._judge else 0
         try:
             value = ask.fn(*ask.args)
-            if hasattr(value, "__await__"):
+            if type(value) not in _PLAIN and hasattr(value, "__await__"):
                 return self._await(run, waiting, value)
             raw, value = function.codec.round_trip(value, ask)
         except Exception as error:  # noqa: BLE001 - whatever the step raises is its outcome
