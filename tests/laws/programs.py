@@ -215,7 +215,9 @@ class _Body:
 
     async def do_wait(self, tag: str, seconds: float, how: str) -> Any:
         where: Any = {"tag": tag} if how == "mapping" else f"tag == '{tag}' and number >= 0"
-        found = await self.run.wait_for(Note, where, since=self.start, timeout=timedelta(seconds=seconds))
+        found = await self.run.wait_for(
+            Note, where, since=self.start, timeout=timedelta(seconds=seconds) if seconds else None
+        )
         return None if found is None else found.tag
 
     async def do_approval(self, question: str, seconds: float) -> bool:

@@ -204,6 +204,7 @@ def test_crashes_change_nothing(drawn: tuple[str, Program], deaths: list[int], p
 
 
 WAIT = ["wait", "t", 7.25, "mapping"]
+LONG_WAIT = ["wait", "t", 0, "text"]
 STEP, SLEEP, BUY = ["step", "s", "ok"], ["sleep", 1], ["effect", "e", "after"]
 EXAMPLES_OF_EVERY_KIND: dict[str, tuple[str, Program]] = {
     "steps": ("plain", [STEP, SLEEP, ["step", "x", "async"], ["until", 3]]),
@@ -215,6 +216,7 @@ EXAMPLES_OF_EVERY_KIND: dict[str, tuple[str, Program]] = {
     "child that goes on": ("plain", [["child", "c", "call", "plain", [SLEEP, ["again", 2, [SLEEP]]]]]),
     "child set free": ("plain", [["child", "c", "start", "plain", [SLEEP, BUY]], STEP]),
     "child that answers": ("plain", [["child", "c", "start", "plain", [SLEEP, ["emit", "t", 0]]], WAIT]),
+    "child that is waited for": ("plain", [["child", "c", "start", "plain", [SLEEP, ["emit", "t", 0]]], LONG_WAIT]),
     "all": ("plain", [["all", [[SLEEP, BUY], [["step", "x", "async"], WAIT], [["emit", "t", 3]]]]]),
     "race": ("plain", [["race", [[["sleep", 9], STEP], [["sleep", 5], BUY]]]]),
     "race with an effect": ("plain", [["race", [[["effect", "f", "async_before"]], [SLEEP, STEP]]]]),
