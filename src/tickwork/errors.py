@@ -3,13 +3,13 @@
     TickworkError
     ├── Retryable              try again later
     │   └── NotSent            certain: nothing left this process
+    ├── StepFailed             a step's exception that cannot be rebuilt (type, message)
     ├── TimedOut               a step, a wait for a result or an attempt took too long
     ├── Unknown                look, never resend: it may have happened
     ├── Fatal                  do not retry
     │   ├── InvalidInput       change what was given (path, found, expected)
     │   ├── Refused            our own risk gate said no (rule, limit, actual)
     │   ├── Rejected           the venue said no (venue, reason)
-    │   ├── StepFailed         a step's exception that cannot be rebuilt (type, message)
     │   ├── ForeignAwait       a workflow body awaited something that is not a verb of its run
     │   ├── RunCancelled       the run whose result was asked for was cancelled
     │   └── NonDeterministic   code and tape disagree; the run is recoverable under the old code
@@ -105,11 +105,16 @@ class Rejected(Fatal):
         return f"{self.args[0]} rejected it: {self.args[1]}"
 
 
-class StepFailed(Fatal):
+class StepFailed(TickworkError):
     """Stands for an exception whose class cannot be imported or does not round-trip."""
 
-    def __init__(self, type: str, message: str) -> None:
-        super().__init__(type, message)
+    def __init__(self, type: str, message: str, fatal: bool = False) -> None:
+        super().__init__(type, message, fatal)
+
+    @property
+    def fatal(self) -> bool:
+        """Was the original a ``Fatal``? Then it is not retried either."""
+        return bool(self.args[2])
 
     @property
     def type(self) -> str:

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.driving import Tape, one
+from tickwork.core.conditions import Where
 from tickwork.core.event import Event
 from tickwork.core.retry import NEVER, Retry
 from tickwork.core.run import Run
 from tickwork.core.view import view
 from tickwork.core.workflow import workflow
-from tickwork.errors import Fatal, InvalidInput, NotSent, Refused
-from tickwork.values import Money
+from tickwork.errors import Fatal, InvalidInput, NotSent, Refused, StepFailed
+from tickwork.values import Money, Price
 
 
 class Watch(Event, name="declared/watch", version=2):
@@ -215,3 +216,27 @@ def test_wrong_verbs_raise_where_they_are_made(verb: Any) -> None:
     outcome = Tape().drive(flow).outcome
     assert outcome is not None
     assert outcome[0] not in ("accepted", None)
+
+
+def test_a_where_value_is_read_as_its_field_reads_it() -> None:
+    class Priced(Event, name="test/where.priced"):
+        symbol: str
+        price: Price
+
+    for asked in ("12.5", Decimal("12.50"), Decimal("12.5")):
+        assert Where(Priced, {"price": asked}).matches(Priced(symbol="A", price=Decimal("12.5")))
+    with pytest.raises(InvalidInput, match=r"test/where.priced.symbol"):
+        Where(Priced, {"symbol": 5})
+    with pytest.raises(InvalidInput, match=r"test/where.priced.price"):
+        Where(Priced, {"price": 12.5})
+
+
+def test_a_retry_never_waits_less_than_its_delay() -> None:
+    assert Retry(delay="1 hour", backoff="fixed").wait(1, 0.0) == 3_600 * 10**9
+    with pytest.raises(InvalidInput, match=r"retry.cap"):
+        Retry(delay="1 hour", cap="1 minute")
+
+
+def test_a_failure_that_cannot_be_rebuilt_is_retried_unless_it_was_fatal() -> None:
+    assert Retry(limit=1).allows(StepFailed("somewhere:Odd", "words"), 1)
+    assert not Retry(limit=1).allows(StepFailed("somewhere:Odd", "words", True), 1)

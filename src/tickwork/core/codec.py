@@ -20,7 +20,7 @@ from msgspec import Raw
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tickwork.core.event import invalid
-from tickwork.errors import InvalidInput, StepFailed
+from tickwork.errors import Fatal, InvalidInput, StepFailed
 
 MAX_VALUE = 1 << 20
 """The largest result or input, in bytes of JSON."""
@@ -211,6 +211,7 @@ class _Error(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str
     message: str
     args: list[Any] | None = None
+    fatal: bool = False
 
 
 _decode_error = msgspec.json.Decoder(_Error).decode
@@ -226,7 +227,7 @@ def encode_error(error: BaseException) -> tuple[Raw, BaseException]:
             return Raw(data), rebuilt
     except (TypeError, ValueError, RecursionError):
         pass  # its arguments are not JSON: fall through to the form that always works
-    data = _encode(_Error(name, str(error)))
+    data = _encode(_Error(name, str(error), fatal=isinstance(error, Fatal)))
     return Raw(data), decode_error(Raw(data))
 
 
@@ -237,7 +238,7 @@ def decode_error(data: Raw | bytes) -> BaseException:
         rebuilt = _rebuild(recorded)
         if rebuilt is not None:
             return rebuilt
-    return StepFailed(recorded.type, recorded.message)
+    return StepFailed(recorded.type, recorded.message, recorded.fatal)
 
 
 def _rebuild(recorded: _Error) -> BaseException | None:

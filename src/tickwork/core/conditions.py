@@ -19,7 +19,9 @@ from datetime import datetime
 from decimal import Context, Decimal
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from tickwork.core.event import Event
 from tickwork.errors import InvalidInput
@@ -303,7 +305,7 @@ class Where:
             for name in self.condition.names:
                 _known(event, name)
         elif isinstance(where, Mapping):
-            pairs = sorted((_known(event, name), canonical(value)) for name, value in where.items())
+            pairs = sorted(_pair(event, name, value) for name, value in where.items())
             self.fields = tuple(field for field, _ in pairs)
             self.values = tuple(value for _, value in pairs)
         elif where is not None:
@@ -330,6 +332,28 @@ def _known(event: type[Event], name: str) -> str:
         known = ", ".join(event.model_fields) or "no fields at all"
         raise InvalidInput(f"where of {event.event_name}", name, f"a field of the event: {known}")
     return field
+
+
+def _pair(event: type[Event], name: str, value: Any) -> tuple[str, str]:
+    """A field and the text of the value it must have: as the event itself would read it, so that 5 finds "5"."""
+    field = _known(event, name)
+    try:
+        meant = _adapter(event, field).validate_python(value)
+    except ValidationError as error:
+        complaint = error.errors(include_url=False)[0]["msg"]
+        raise InvalidInput(
+            f"where of {event.event_name}.{field}", value, f"a value of that field ({complaint})"
+        ) from None
+    return field, canonical(meant)
+
+
+@lru_cache(maxsize=4096)
+def _adapter(event: type[Event], field: str) -> TypeAdapter[Any]:
+    info = event.model_fields[field]
+    annotation: Any = info.annotation
+    for extra in info.metadata:
+        annotation = Annotated[annotation, extra]
+    return TypeAdapter(annotation)
 
 
 _WIDE = Context(prec=2_000)

@@ -11,7 +11,7 @@ from tickwork.core.asks import Ask, Call, Claim, Effect, Emit, Read, Step, WaitF
 from tickwork.core.codec import ANY, decode_error
 from tickwork.core.functions import function_of
 from tickwork.core.tape import NOTHING, Entry, Record
-from tickwork.errors import Cancelled, Fatal, InvalidInput, NotSent, StepFailed, TimedOut
+from tickwork.errors import Cancelled, Fatal, InvalidInput, NotSent, TimedOut
 
 ANSWERS = frozenset(
     {"step", "effect", "sleep", "wait", "emit", "start", "call", "approval", "claim", "read", "dead_letter"}
@@ -226,7 +226,7 @@ def _succeeded(record: Record) -> bool:
 
 def _certain(error: BaseException) -> bool:
     """Does this error of an effect say that it did not happen? (One whose class is lost says nothing.)"""
-    return isinstance(error, NotSent | Fatal) and not isinstance(error, StepFailed)
+    return isinstance(error, NotSent | Fatal)
 
 
 def _result_lost(record: Record) -> bool:

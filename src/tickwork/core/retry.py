@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from tickwork.errors import Fatal, InvalidInput
+from tickwork.errors import Fatal, InvalidInput, StepFailed
 from tickwork.values import duration
+
+DEFAULT_CAP = "5 minutes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Retry:
         limit: how many times to try *again* after the first attempt.
         delay: before the first retry; a ``timedelta`` or a text such as ``"1 second"``.
         backoff: ``"exponential"`` doubles the delay each time, ``"fixed"`` keeps it.
-        cap: no wait is longer.
+        cap: no wait is longer; by default 5 minutes, or the delay if that is longer.
         jitter: the share of each wait, 0 to 1, that is drawn at random (from the run's own randomness).
         fatal: exception classes that are not retried; subclasses of ``Fatal`` never are.
     """
@@ -26,7 +28,7 @@ class Retry:
     limit: int = 3
     delay: timedelta | str = "1 second"
     backoff: Literal["exponential", "fixed"] = "exponential"
-    cap: timedelta | str = "5 minutes"
+    cap: timedelta | str | None = None
     jitter: float = 0.0
     fatal: tuple[type[BaseException], ...] = ()
     _delay: int = field(init=False, repr=False, compare=False)
@@ -39,11 +41,17 @@ class Retry:
             raise InvalidInput("retry.backoff", self.backoff, "'exponential' or 'fixed'")
         if not 0 <= self.jitter <= 1:
             raise InvalidInput("retry.jitter", self.jitter, "a share from 0 to 1")
-        object.__setattr__(self, "_delay", duration(self.delay))
-        object.__setattr__(self, "_cap", duration(self.cap))
+        delay = duration(self.delay, "retry.delay")
+        cap = max(delay, duration(DEFAULT_CAP)) if self.cap is None else duration(self.cap, "retry.cap")
+        if cap < delay:
+            raise InvalidInput("retry.cap", self.cap, f"at least the delay, {self.delay}")
+        object.__setattr__(self, "_delay", delay)
+        object.__setattr__(self, "_cap", cap)
 
     def allows(self, error: BaseException, failures: int) -> bool:
         """May it be tried again after ``failures`` failed attempts, the last with ``error``?"""
+        if isinstance(error, StepFailed) and error.fatal:
+            return False
         return failures <= self.limit and not isinstance(error, (Fatal, *self.fatal))
 
     def wait(self, failures: int, chance: float) -> int:
