@@ -13,7 +13,7 @@ from tests.core.driving import Tape, one
 from tickwork.core.branch import STUBBORN_MAX
 from tickwork.core.drive import FOREIGN_MAX
 from tickwork.core.run import Run
-from tickwork.errors import ForeignAwait
+from tickwork.errors import ForeignAwait, InvalidInput
 
 
 async def sleeps(run: Run) -> None:
@@ -188,15 +188,23 @@ def test_an_async_generator_in_a_body() -> None:
     parked(body)
 
 
-def test_a_verb_never_awaited_does_nothing_and_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    async def body(run: Run) -> str:
+def test_a_verb_never_awaited_fails_the_run() -> None:
+    async def forgets_a_step(run: Run) -> str:
         run.step("lost", one)
         return "done"
 
-    tape = Tape()
-    assert tape.drive(body).outcome == ("done", None)
-    assert tape.asked == []
-    assert "never awaited" in caplog.text
+    async def forgets_an_effect(run: Run) -> int:
+        await run.all(run.step("a", one), run.step("b", one))
+        run.effect("sell", one)
+        return await run.step("c", one)
+
+    for body, named in ((forgets_a_step, "1 step"), (forgets_an_effect, "effect 'sell'")):
+        tape = Tape()
+        outcome = tape.drive(body).outcome
+        assert outcome is not None
+        assert isinstance(outcome[1], InvalidInput)
+        assert named in str(outcome[1])
+        assert "await" in str(outcome[1])
 
 
 def test_log_is_silent_in_replay(caplog: pytest.LogCaptureFixture) -> None:

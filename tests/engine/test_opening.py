@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import apsw
 import pytest
 
 from tests.engine.support import Ping, live
+from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
-from tickwork.engines.embedded import Engine, Queries, lock
+from tickwork.engines.embedded import Engine, Memory, Queries, lock
 from tickwork.engines.embedded.control import ask_owner, socket_path
 from tickwork.errors import InvalidInput, TapeCorrupt, TapeError, TapeLocked, TapeTooNew
 
@@ -224,3 +226,133 @@ async def test_a_socket_left_by_a_dead_owner_is_taken_over(tmp_path: Path) -> No
     async with Engine(f"sqlite:///{tape}"):
         status = await asyncio.to_thread(ask_owner, tape, "status", timeout=5)
         assert status["runs"] == {}
+
+
+# ------------------------------------------------------------------------------------------------- what was reported
+
+
+class Go(Event, name="opening/go"):
+    at: str = "once"
+
+
+def plus(number: int) -> int:
+    return number + 1
+
+
+def stop_of(version: str) -> Any:
+    """A workflow as it was, and as somebody changed it while a run of it waited."""
+
+    @workflow("stop")
+    async def stop(run: Run) -> str:
+        await run.step("first", plus, 1)
+        await run.wait_for(Go)
+        return "sold"
+
+    @workflow("stop")
+    async def renamed(run: Run) -> str:
+        await run.step("another", plus, 1)
+        await run.wait_for(Go)
+        return "sold"
+
+    return renamed if version == "renamed step" else stop
+
+
+@live
+async def test_check_tells_which_runs_the_code_cannot_go_on_with() -> None:
+    tape = Memory()
+    async with Engine(tape, workflows=[stop_of("old")]) as engine:
+        await engine.start(engine.workflows[0], id="btc")
+        await engine.idle()
+        assert await engine.check() == {}
+    async with Engine(tape, workflows=[stop_of("renamed step")]) as engine:
+        found = await engine.check()
+        assert list(found) == ["btc"]
+        assert "'another'" in found["btc"]
+        assert "'first'" in found["btc"]
+        assert (await engine.show("btc")).info.status == "waiting"  # nothing was changed
+        await engine.emit(Go())
+        await engine.idle()
+        detail = await engine.show("btc")
+        assert detail.info.status == "diverged"
+        assert "'another'" in (detail.error or "")
+
+
+@live
+async def test_runs_without_their_workflow_are_named_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    tape = Memory()
+    async with Engine(tape, workflows=[stop_of("old")]) as engine:
+        await engine.start(engine.workflows[0], id="btc")
+    async with Engine(tape) as engine:
+        assert "1 unfinished run(s)" in caplog.text
+        assert "'stop' version 1 is not registered" in caplog.text
+        with pytest.raises(InvalidInput, match="not registered"):
+            await engine.handle("btc").result()
+        assert "not registered" in (await engine.check())["btc"]
+
+
+@live
+async def test_a_tape_that_lost_its_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    old = stop_of("old")
+    async with Engine(f"sqlite:///{path}", workflows=[old]) as engine:
+        await engine.start(old, id="one")
+    shutil.copy(path, tmp_path / "backup.db")
+    async with Engine(f"sqlite:///{path}", workflows=[old]) as engine:
+        for index in range(20):
+            await engine.start(old, id=f"more{index}")
+    shutil.copy(tmp_path / "backup.db", path)
+    with pytest.raises(TapeCorrupt, match=r"it had reached \d+.*\.lock"):
+        await Engine(f"sqlite:///{path}", workflows=[old]).open()
+    Path(f"{path}.lock").unlink()  # noqa: ASYNC240
+    async with Engine(f"sqlite:///{path}", workflows=[old]) as engine:
+        assert [info.id for info in await engine.runs()] == ["one"]
+
+
+@live
+async def test_somebody_elses_database_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE theirs (a)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(TapeCorrupt, match="not a tape"):
+        await Engine(f"sqlite:///{path}").open()
+    assert path.read_bytes() == before
+
+
+@live
+async def test_two_classes_of_one_event_are_refused() -> None:
+    def declare(number: int) -> Any:
+        class Twice(Event, name="opening/twice"):
+            number: int = 0
+
+        @workflow(f"w{number}", on=Twice)
+        async def one(run: Run, event: Twice) -> None: ...
+
+        return one
+
+    with pytest.raises(InvalidInput, match="opening/twice"):
+        await Engine("memory:", workflows=[declare(1), declare(2)]).open()
+
+
+class Other(Event, name="opening/other"):
+    pass
+
+
+def test_an_input_that_is_not_what_starts_it_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="what starts it"):
+
+        @workflow("odd", on=Go)
+        async def odd(run: Run, event: Other) -> None: ...
+
+
+@live
+async def test_an_input_may_have_a_default() -> None:
+    @workflow("defaulted")
+    async def defaulted(run: Run, number: int = 7) -> int:
+        return number
+
+    async with Engine("memory:", workflows=[defaulted]) as engine:
+        assert await (await engine.start(defaulted)).result() == 7
+        with pytest.raises(InvalidInput, match="not its name"):
+            await engine.start("defaulted")  # type: ignore[arg-type]

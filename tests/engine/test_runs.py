@@ -12,10 +12,12 @@ import pytest
 
 from tests.engine.support import Ping, Venue, count, crash, live, park, records, turns
 from tickwork.core.clock import VirtualClock
+from tickwork.core.event import Alert
 from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
-from tickwork.engines.embedded import Engine
+from tickwork.engines.embedded import Engine, Memory
+from tickwork.engines.embedded.live import TURN_MAX
 from tickwork.errors import InvalidInput, NonDeterministic, StepFailed, TapeError, TimedOut
 
 
@@ -278,7 +280,7 @@ async def test_a_result_that_does_not_fit_kills_the_run() -> None:
 
 
 @live
-async def test_a_verb_never_awaited_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_verb_never_awaited_fails_the_run() -> None:
     @workflow("forgets")
     async def forgets(run: Run) -> str:
         run.step("lost", lambda: 1)
@@ -286,9 +288,9 @@ async def test_a_verb_never_awaited_does_nothing(caplog: pytest.LogCaptureFixtur
         return "done"
 
     async with Engine("memory:", workflows=[forgets]) as engine:
-        assert await (await engine.start(forgets)).result() == "done"
+        with pytest.raises(InvalidInput, match=r"emit 'engine/ping'"):
+            await (await engine.start(forgets)).result()
         assert records(engine, "step", "emit") == []
-        assert "2 verbs that it never awaited" in caplog.text
 
 
 # ---------------------------------------------------------------------------------------------------------------- again
@@ -486,3 +488,41 @@ async def test_closing_keeps_what_runs(tmp_path: Path) -> None:
         await turns()
     with pytest.raises(TapeError):
         await waiting
+
+
+def counted(number: int) -> int:
+    return number + 1
+
+
+@pytest.mark.parametrize("verb", ["step", "sleep", "emit"])
+@live
+async def test_a_body_that_never_waits_leaves_everybody_else_a_turn(verb: str) -> None:
+    """Its turn is cut off after so many asks; the cut is on the tape like any late answer, so it replays."""
+
+    @workflow("greedy")
+    async def greedy(run: Run, rounds: int) -> int:
+        number = 0
+        for _ in range(rounds):
+            if verb == "step":
+                number = await run.step("n", counted, number)
+            elif verb == "sleep":
+                await run.sleep("0 seconds")
+            else:
+                await run.emit(Alert(run=run.id, what="x", detail=""))
+        return number
+
+    @workflow("modest")
+    async def modest(run: Run) -> str:
+        return await run.step("s", str, "done")
+
+    tape = Memory()
+    rounds = 3 * TURN_MAX
+    async with Engine(tape, workflows=[greedy, modest], seed=1) as engine:
+        first = engine.start_soon(greedy, rounds)
+        second = engine.start_soon(modest)
+        assert await second.result() == "done"
+        assert await first.result() in (rounds, 0)
+        records = (await engine.show(first.id)).records
+        assert 0 < sum(record.get("late", False) for record in records) < 10
+        ended = {info.id: info.seq for info in await engine.runs()}
+        assert len(ended) == 2

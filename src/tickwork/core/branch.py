@@ -22,6 +22,7 @@ class Branch:
     """A coroutine with its own count of asks."""
 
     __slots__ = (
+        "bare",
         "coro",
         "doom",
         "dropped",
@@ -42,6 +43,8 @@ class Branch:
         self.inside = inside
         """The group whose arm this is."""
         self.index = index
+        self.bare = False
+        """Is this arm one verb, and not a coroutine of them?"""
         self.group: Group | None = None
         """The group this branch waits for."""
         self.waits: int = -1
@@ -81,6 +84,8 @@ class Group:
         self.no = no
         self.is_race = is_race
         self.arms = [Branch(f"{prefix}{index}/", as_coroutine(arm), self, index) for index, arm in enumerate(arms)]
+        for arm, made in zip(self.arms, arms, strict=True):
+            arm.bare = isinstance(made, Ask)
         self.left = len(arms)
         self.values: list[Any] = [None] * len(arms)
         self.winner = -1

@@ -12,6 +12,7 @@ import importlib
 import typing
 import zlib
 from collections.abc import Callable
+from datetime import datetime
 from math import isfinite
 from typing import Any
 
@@ -60,6 +61,8 @@ class Codec:
         self._decode: Callable[[bytes], Any]
         if self.untyped:
             self._decode = _decode_any
+        elif annotation is datetime:
+            self._dump, self._decode = _dump_time, self._typed(annotation)
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
             validate = annotation.__pydantic_validator__.validate_json
             self._dump, self._decode = _dump_model, lambda data: validate(bytes(data))
@@ -135,6 +138,12 @@ def _dump_model(value: BaseModel) -> bytes:
     if not isinstance(value, BaseModel):
         raise TypeError(f"a {type(value).__name__}")
     return value.__pydantic_serializer__.to_json(value, by_alias=True)
+
+
+def _dump_time(value: Any) -> bytes:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("a naive datetime (give it a zone, e.g. tzinfo=UTC)")
+    return _encode(value)
 
 
 def _name(annotation: Any) -> str:

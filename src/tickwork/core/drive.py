@@ -14,7 +14,6 @@ function and a fingerprint of the arguments. A replay that does not fit raises `
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -28,9 +27,7 @@ from tickwork.core.functions import function_of
 from tickwork.core.replay import Course, answer_of
 from tickwork.core.run import Run, Won, seeded
 from tickwork.core.tape import Entry, Record
-from tickwork.errors import Cancelled, ForeignAwait, NonDeterministic
-
-_log = logging.getLogger("tickwork.core")
+from tickwork.errors import Cancelled, ForeignAwait, InvalidInput, NonDeterministic
 
 FOREIGN_MAX = 100
 """A body may catch the error of a foreign await this often before its run fails."""
@@ -128,8 +125,10 @@ class Drive:
         self._random: random.Random | None = None
         self._foreign = 0
         self.made = 0
-        """Verbs that the body made; each should be awaited."""
+        """Steps that the body made; each should be awaited, as should the verbs in ``unheard``."""
         self._heard = 0
+        self.unheard: dict[int, Ask] = {}
+        """Verbs other than steps that were made and not yet awaited, by ``id``."""
         self.main = Branch(course.root, body(Run(self)))
         self._current = self.main
 
@@ -159,6 +158,17 @@ class Drive:
         else:
             self._resume(waiting.branch, answer)
         return True
+
+    def go_on(self, place: Place) -> None:
+        """Ask the driver once more for what waits here: it was put off, or was under way when the run was dropped."""
+        waiting = self.pending.get(place)
+        if waiting is None:
+            return
+        answer = self.driver.answer(self, waiting, self.course.open.get(place), True)
+        if answer is not PENDING:
+            self.deliver(place, answer)
+        elif waiting.branch.doom is not None:
+            self.driver.doomed(self, waiting)
 
     def interrupt(self, error: BaseException) -> None:
         """Throw into the main branch, after what cannot be dropped has ended."""
@@ -247,7 +257,11 @@ class Drive:
         """One ask: kept from an earlier attempt, recorded, or live."""
         if not isinstance(ask, Ask):
             return self._refuse_foreign(branch, ask)
-        self._heard += 1
+        kind = type(ask)
+        if kind is Step and not branch.bare and not ask.undoes:  # type: ignore[attr-defined]
+            self._heard += 1
+        elif self.unheard:
+            self._hear(ask)
         no = branch.no
         branch.no = no + 1
         if branch.dropped >= 0:
@@ -258,7 +272,6 @@ class Drive:
             if isinstance(ask, All | Race):
                 discard(ask.arms)
             return Failure(doom)
-        kind = type(ask)
         if kind is All or kind is Race:
             return self._open(branch, no, ask)  # type: ignore[arg-type]
         identity = (ask.kind, ask.name)  # type: ignore[attr-defined]
@@ -277,6 +290,21 @@ class Drive:
         else:
             self._last = waiting
         return answer
+
+    def _hear(self, ask: Ask) -> None:
+        self.unheard.pop(id(ask), None)
+        if isinstance(ask, All | Race):
+            for arm in ask.arms:
+                self.unheard.pop(id(arm), None)
+                self._heard += type(arm) is Step
+
+    def _forgotten(self) -> InvalidInput | None:
+        """A body that has ended without awaiting all its verbs: what they should have done was not done."""
+        if self.made <= self._heard and not self.unheard:
+            return None
+        names = ", ".join(describe(ask) for ask in self.unheard.values()) or f"{self.made - self._heard} step(s)"
+        found = f"{names}, made and never awaited, so never done"
+        return InvalidInput("the workflow's body", found, "`await` before every verb of the run")
 
     def _answered(self, waiting: Waiting) -> None:
         self._last = waiting
@@ -311,7 +339,6 @@ class Drive:
     def _never_started(self, arm: Branch) -> None:
         if not arm.ended:
             arm.ended = True
-            self._heard += 1  # a bare verb was made for it; a coroutine has made none yet
             arm.coro.close()
             if arm.inside is not None:
                 arm.inside.left -= 1
@@ -320,13 +347,7 @@ class Drive:
         branch.ended = True
         group = branch.inside
         if group is None:
-            self.outcome = (value, error)
-            if error is None and self.made > self._heard:
-                _log.error(
-                    "[%s] made %d verbs that it never awaited; they did nothing. Write `await` before each",
-                    self.id,
-                    self.made - self._heard,
-                )
+            self.outcome = (value, error or self._forgotten())
             return
         group.left -= 1
         if not group.decided:
@@ -478,11 +499,7 @@ class Drive:
         for place, waiting in list(self.pending.items()):
             if self.pending.get(place) is not waiting:
                 continue  # an answer before this one dropped it
-            answer = self.driver.answer(self, waiting, self.course.open.get(place), True)
-            if answer is not PENDING:
-                self.deliver(place, answer)
-            elif waiting.branch.doom is not None:
-                self.driver.doomed(self, waiting)
+            self.go_on(place)
 
     def _must_fit(self, waiting: Waiting, entry: Entry) -> None:
         ask, record = waiting.ask, entry.record

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tickwork.core.drive import Drive
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Ask)
 E = TypeVar("E", bound=Event)
 Span = timedelta | str
 """A length of time: a ``timedelta`` or a text such as ``"5 seconds"``."""
@@ -102,6 +103,8 @@ class Run:
             Whatever ``fn`` raised last, by its own class if that round-trips, else ``StepFailed``.
         """
         self._ready(name, fn)
+        _check_retry(name, retry)
+        self._drive.made += 1
         return Step(name, fn, args, retry, 0 if timeout is None else _span("step(timeout=)", timeout), blocking)
 
     @overload
@@ -147,27 +150,30 @@ class Run:
             Refused, Rejected, InvalidInput, NotSent, Fatal: certain outcomes.
         """
         self._ready(name, fn)
+        _check_retry(name, retry)
         if lookup is not None and not callable(lookup):
             raise InvalidInput(f"effect {name!r} lookup", lookup, "a function lookup(key, *args) -> Found | NotFound")
-        return Effect(
-            name,
-            fn,
-            args,
-            lookup,
-            0 if grace is None else _span("effect(grace=)", grace),
-            retry,
-            0 if timeout is None else _span("effect(timeout=)", timeout),
+        return self._made(
+            Effect(
+                name,
+                fn,
+                args,
+                lookup,
+                0 if grace is None else _span("effect(grace=)", grace),
+                retry,
+                0 if timeout is None else _span("effect(timeout=)", timeout),
+            )
         )
 
     def sleep(self, length: Span) -> Awaitable[None]:
         """Wait; a sleeping run costs a row, not memory."""
         self._ready()
-        return Sleep("sleep", self._drive.clock + _span("sleep", length))
+        return self._made(Sleep("sleep", self._drive.clock + _span("sleep", length)))
 
     def sleep_until(self, time: datetime) -> Awaitable[None]:
         """Wait until an aware time; one in the past returns at once."""
         self._ready()
-        return Sleep("sleep", timestamp_ns(time))
+        return self._made(Sleep("sleep", timestamp_ns(time)))
 
     def wait_for(
         self,
@@ -187,7 +193,7 @@ class Run:
             raise InvalidInput("wait_for", event, "a class of events")
         drive = self._drive
         due = 0 if timeout is None else drive.clock + _span("wait_for(timeout=)", timeout)
-        return WaitFor(event.event_name, Where(event, where), drive.since if since is None else since, due)
+        return self._made(WaitFor(event.event_name, Where(event, where), drive.since if since is None else since, due))
 
     def emit(self, event: Event, delay: Span | None = None, at: datetime | None = None) -> Awaitable[int]:
         """Publish an event exactly once, now, after ``delay`` or ``at`` a time. Returns the record's ``seq``."""
@@ -201,30 +207,30 @@ class Run:
             due = self._drive.clock + _span("emit(delay=)", delay)
         elif at is not None:
             due = timestamp_ns(at)
-        return Emit(event.event_name, event, due)
+        return self._made(Emit(event.event_name, event, due))
 
     def call(self, workflow: Any, input: Any = None, id: str | None = None) -> Awaitable[Any]:
         """Start a child run and wait for its result; its failure is raised here."""
         self._ready()
-        return Call(_workflow_name(workflow), workflow, input, id or "")
+        return self._made(Call(_workflow_name(workflow), workflow, input, id or ""))
 
     def start(self, workflow: Any, input: Any = None, id: str | None = None) -> Awaitable[str]:
         """Start a child run and go on. Returns its id."""
         self._ready()
-        return Start(_workflow_name(workflow), workflow, input, id or "")
+        return self._made(Start(_workflow_name(workflow), workflow, input, id or ""))
 
     def all(self, *arms: Awaitable[Any]) -> Awaitable[list[Any]]:
         """Wait for every arm (verbs, or coroutines made of verbs); their values in order.
 
         The first failure cancels the other arms and is raised; an effect in flight is followed to its outcome first.
         """
-        return All(self._arms("all", arms))
+        return self._made(All(self._arms("all", arms)))
 
     def race(self, *arms: Awaitable[Any]) -> Awaitable[Won]:
         """Wait for the first arm to end, and cancel the others; a losing effect is followed to its outcome first."""
         if not arms:
             raise InvalidInput("race", "no arms", "at least one")
-        return Race(self._arms("race", arms))
+        return self._made(Race(self._arms("race", arms)))
 
     def _arms(self, verb: str, arms: tuple[Awaitable[Any], ...]) -> tuple[Awaitable[Any], ...]:
         try:
@@ -240,18 +246,20 @@ class Run:
 
     def saga(self) -> Saga:
         """``async with run.saga() as saga``: steps and effects whose undos run in reverse when the block fails."""
-        self._ready(verb=0)
+        self._ready()
         return Saga(self)
 
     def approval(self, question: str, timeout: Span | None = None) -> Awaitable[bool]:
         """A human's yes or no, over any face; a time-out is a no."""
         self._ready(question)
-        return Approval(question, 0 if timeout is None else self._drive.clock + _span("approval(timeout=)", timeout))
+        return self._made(
+            Approval(question, 0 if timeout is None else self._drive.clock + _span("approval(timeout=)", timeout))
+        )
 
     def again(self, input: Any = None) -> Awaitable[Any]:
         """Finish this run and continue as a fresh one of the same workflow: how endless loops stay short."""
         self._ready()
-        return Again("again", input)
+        return self._made(Again("again", input))
 
     # -- what a body may read -------------------------------------------------------------------------------------
 
@@ -273,7 +281,7 @@ class Run:
 
     def patched(self, change: str) -> bool:
         """Guard a deliberate change: True in runs that reach this line for the first time with the new code."""
-        self._ready(change, verb=0)
+        self._ready(change)
         return self._drive.patched(change)
 
     @property
@@ -296,9 +304,13 @@ class Run:
         """A logger that carries the run's id and is silent in replay."""
         return _RunLog(logging.getLogger("tickwork.run"), self._drive)
 
-    def _ready(self, name: Any = "-", fn: Any = callable, verb: int = 1) -> None:
+    def _made(self, ask: A) -> A:
+        """Remember a verb until it is awaited."""
+        self._drive.unheard[id(ask)] = ask
+        return ask
+
+    def _ready(self, name: Any = "-", fn: Any = callable) -> None:
         """Refuse what cannot be replayed, before anything is asked."""
-        self._drive.made += verb
         if self._drive.closing:
             # parked: a verb in a `finally` must not run; the body believes it is being closed, and it is
             raise GeneratorExit
@@ -307,6 +319,11 @@ class Run:
         if not callable(fn):
             hint = " (pass the function itself and its arguments after it: run.step('name', fn, arg))"
             raise InvalidInput(f"function of {name!r}", type(fn).__name__, "a function" + hint)
+
+
+def _check_retry(name: str, retry: Any) -> None:
+    if retry is not None and type(retry) is not Retry:
+        raise InvalidInput(f"retry of {name!r}", retry, "a Retry, such as Retry(limit=3, delay='1 second')")
 
 
 _good_names: set[str] = {"-"}

@@ -55,6 +55,12 @@ class Workflow:
         self.takes_input = len(parameters) > 1
         annotations = annotations_of(fn)
         annotation = annotations.get(parameters[1].name, Any) if self.takes_input else None
+        for event in on:
+            if isinstance(annotation, type) and issubclass(annotation, Event) and not issubclass(event, annotation):
+                raise InvalidInput(
+                    f"@workflow({name!r}) input", annotation.__name__, f"what starts it: {event.__name__}"
+                )
+        self._default = parameters[1].default if self.takes_input else None
         self.input: Codec = codec_for(annotation)
         self.result: Codec = codec_for(annotations.get("return", Any))
         self.__doc__ = fn.__doc__
@@ -72,6 +78,8 @@ class Workflow:
             InvalidInput: it is not what the body's parameter is annotated with, or cannot be put on the tape.
         """
         what = f"input of {self.name!r}"
+        if input is None and self._default is not inspect.Parameter.empty:
+            input = self._default
         wanted = self.input.annotation
         if isinstance(input, dict) and isinstance(wanted, type) and issubclass(wanted, Event):
             input = wanted(**input)

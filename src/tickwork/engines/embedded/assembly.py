@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import secrets
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.log import Log
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.reader import Reader
-from tickwork.engines.embedded.runs import Runs
+from tickwork.engines.embedded.runs import Runs, unregistered
 from tickwork.engines.embedded.schema import connect, parse_url
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.steps import Steps
@@ -33,10 +34,15 @@ from tickwork.engines.embedded.timers import Timers
 from tickwork.engines.embedded.views import Views
 from tickwork.engines.embedded.writer import InlineWriter, ThreadWriter
 from tickwork.engines.system_clock import SystemClock
-from tickwork.errors import InvalidInput, TapeError
+from tickwork.errors import InvalidInput, TapeCorrupt, TapeError
+
+_log = logging.getLogger("tickwork.engine")
 
 HOT_MAX = 10_000
 """Waiting runs kept in memory; beyond it the one that has waited longest is parked."""
+
+MARK_EVERY = 1_000_000_000
+"""ns between two notes of how far the tape certainly reaches."""
 
 PARK_AFTER = "60 seconds"
 
@@ -73,6 +79,7 @@ class Assembly:
         self._vfs = vfs
         self._lock: OwnerLock | None = None
         self._connections: list[apsw.Connection] = []
+        self._marked_at = 0
 
     def _connect(self) -> None:
         if self._memory is not None:
@@ -85,9 +92,11 @@ class Assembly:
         self._reader = Reader(self._read_connection)
         self.queries = Queries(self._reader)
         next_seq, last_at = self._reader.end()
+        self._check_end(next_seq - 1)
         self.clock.floor(last_at)
         self._log = log = Log(self.clock, next_seq)
         self._reader.on_fault = log.fail
+        log.on_durable = self._mark
         self._runs = runs = Runs(self.clock, log, self._reader, self._workflows, self._hot_max)
         self._views = Views(log, self.clock, self._reader, self._view_list)
         self._events = Events(runs, self._reader, self._views, list(self._workflows.values()))
@@ -135,8 +144,37 @@ class Assembly:
         stuck = self._reader.rows(
             "SELECT seq FROM runs WHERE status IN (?,?) ORDER BY seq", (int(Status.STRANDED), int(Status.DIVERGED))
         )
+        self._warn_of_stranded()
         for position in [*self._timers.start(), *(position for (position,) in stuck)]:
             runs.ready.append((position, None))
+
+    def _check_end(self, end: int) -> None:
+        """
+        Raises:
+            TapeCorrupt: the tape is known to have been longer.
+        """
+        if self._lock is not None and end < self._lock.marked:
+            raise TapeCorrupt(
+                f"{self.path} ends at record {end}, but it had reached {self._lock.marked}: its -wal file was deleted, "
+                f"or the file is an old copy. Put the missing file back; if you restored a backup on purpose, delete "
+                f"{self.path}.lock and start again"
+            )
+
+    def _mark(self, seq: int) -> None:
+        """Now and then, note how far the tape certainly reaches."""
+        now = self.clock.now() if not self.clock.virtual else self._marked_at + MARK_EVERY
+        if self._lock is not None and now - self._marked_at >= MARK_EVERY:
+            self._marked_at = now
+            self._lock.mark(seq)
+
+    def _warn_of_stranded(self) -> None:
+        """Say at once which runs cannot go on, not when the event they wait for comes."""
+        rows = self._reader.rows(
+            "SELECT workflow, version, count(*) FROM runs WHERE status<? GROUP BY 1, 2", (int(Status.DONE),)
+        )
+        for workflow, version, count in rows:
+            if (workflow, version) not in self._workflows:
+                _log.warning("%d unfinished run(s): %s", count, unregistered(workflow, version))
 
     def _nonce(self, opening: int) -> str:
         """What makes this opening's ids differ from every other's."""

@@ -35,6 +35,7 @@ class RunRow(NamedTuple):
     started_at: int
     changed_at: int
     attempt: int
+    problem: str | None = None
 
 
 Chunk = tuple[int, int | None, int | None, list[Record]]
@@ -96,6 +97,12 @@ def checksum(seq: int, run: int | None, prev: int | None, data: bytes) -> int:
     return zlib.crc32(data, start & 0xFFFFFFFF)
 
 
+def row_checksum(row: RunRow) -> int:
+    """A CRC-32 of a run's row, but for ``wake_at``, which is also changed by itself: a wrong one wakes too early."""
+    told = (row.seq, row.id, row.workflow, row.version, row.status, row.tail, row.parent, row.owner, row.attempt)
+    return zlib.crc32(repr(told).encode())
+
+
 def write(connection: apsw.Connection, batch: Batch) -> None:
     """Write a batch as one transaction; on return it is on disk."""
     connection.execute("BEGIN IMMEDIATE")
@@ -114,7 +121,8 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
         data = encode_chunk(records)
         chunks.append((seq, run, prev, checksum(seq, run, prev, data), data))
     _insert(connection, "INSERT INTO tape VALUES", 5, chunks)
-    _insert(connection, "INSERT INTO runs VALUES", 13, list(batch.rows.values()), _RUNS_CHANGED)
+    rows = [(*row, row_checksum(row)) for row in batch.rows.values()]
+    _insert(connection, "INSERT INTO runs VALUES", 15, rows, _RUNS_CHANGED)
     if batch.events:
         _insert(connection, "INSERT INTO events VALUES", 2, batch.events)
     if batch.filed:
@@ -161,7 +169,8 @@ def _upsert_or_delete(
 
 _RUNS_CHANGED = (
     " ON CONFLICT(seq) DO UPDATE SET status=excluded.status, wake_at=excluded.wake_at, tail=excluded.tail,"
-    " changed_at=excluded.changed_at, attempt=excluded.attempt"
+    " changed_at=excluded.changed_at, attempt=excluded.attempt, problem=excluded.problem,"
+    " crc=excluded.crc"
 )
 
 

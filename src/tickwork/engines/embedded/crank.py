@@ -14,10 +14,10 @@ from tickwork.engines.embedded.calls import Calls
 from tickwork.engines.embedded.family import ending_of
 from tickwork.engines.embedded.live import Ending, LiveRun
 from tickwork.engines.embedded.log import Log
-from tickwork.engines.embedded.runs import Runs
+from tickwork.engines.embedded.runs import Runs, unregistered
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.timers import Timers
-from tickwork.errors import TapeError
+from tickwork.errors import InvalidInput, TapeError
 
 GATHER = 256
 """Chunks that virtual time gathers in one transaction while nobody waits for them: a number, so that it repeats."""
@@ -174,6 +174,8 @@ class Crank:
             future.set_result(self._runs.stuck[seq])
         elif run is None and (row := self._runs.reader.run(seq)) is not None and Status(row.status).finished:
             future.set_result(ending_of(self._runs, seq))
+        elif run is None and row is not None and (row.workflow, row.version) not in self._runs.workflows:
+            future.set_exception(InvalidInput("run", row.id or f"r{seq}", unregistered(row.workflow, row.version)))
         else:
             self._watchers.setdefault(seq, []).append(future)
             self._log.flush_now()

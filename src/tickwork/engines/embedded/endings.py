@@ -118,8 +118,14 @@ class Endings:
         )
 
     def diverged(self, run: LiveRun, error: Exception) -> None:
-        """Code and tape disagree: leave the tape as it is."""
-        _log.error("[%s] %s", run.id, error)
+        """Code and tape disagree: leave the tape as it is, and say why in the run's row."""
+        run.problem = str(error)
+        if isinstance(error, InvalidInput):
+            run.problem = (
+                f"this code cannot read a record of the run: {error}. Let the class read the old form, or give it a "
+                "new version"
+            )
+        _log.error("[%s] %s", run.id, run.problem)
         if run.drive is not None:
             run.drive.close()
         for pend in list(run.pends.values()):

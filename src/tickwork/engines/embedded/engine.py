@@ -15,6 +15,7 @@ from tickwork.core.tape import Record
 from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.assembly import HOT_MAX, PARK_AFTER, Assembly, Memory
+from tickwork.engines.embedded.check import problems
 from tickwork.engines.embedded.control import Control
 from tickwork.engines.embedded.family import check_id, same_input
 from tickwork.engines.embedded.fork import copied_before
@@ -138,7 +139,9 @@ class Engine(Assembly):
     def start_soon(self, workflow: Workflow, input: Any = None, *, id: str | None = None, owner: str = "") -> Handle:
         """Like ``start``, without waiting for the disk: the run may be lost with the process."""
         self._check_open()
-        if not isinstance(workflow, Workflow) or self._workflows.get((workflow.name, workflow.version)) is not workflow:
+        if not isinstance(workflow, Workflow):
+            raise InvalidInput("workflow", workflow, "the function decorated with @workflow, not its name")
+        if self._workflows.get((workflow.name, workflow.version)) is not workflow:
             known = ", ".join(sorted(name for name, _ in self._workflows)) or "none"
             name = workflow.name if isinstance(workflow, Workflow) else workflow
             raise InvalidInput("workflow", name, f"one that the engine was given (Engine(workflows=[...])): {known}")
@@ -356,6 +359,14 @@ class Engine(Assembly):
         """What gave up."""
         await self.durable()
         return self.queries.dead_letters()
+
+    async def check(self) -> dict[str, str]:
+        """Unfinished runs that the workflows given to this engine cannot go on with: id -> why.
+
+        Replays each of them and changes nothing. Worth doing after every change of code, before an event needs them.
+        """
+        await self.durable()
+        return problems(self._runs)
 
     async def stranded(self) -> list[RunInfo]:
         """Runs whose workflow or version is not registered."""

@@ -110,6 +110,11 @@ class Events:
         self._starts: dict[tuple[str, int], list[Workflow]] = {}
         for workflow in workflows:
             for event in workflow.on:
+                other = self.classes.get((event.event_name, event.event_version))
+                if other is not None and other is not event:
+                    path = f"event {event.event_name!r} version {event.event_version}"
+                    expected = f"one class; it is also declared by {other.__module__}.{other.__qualname__}"
+                    raise InvalidInput(path, f"{event.__module__}.{event.__qualname__}", expected)
                 self.classes[event.event_name, event.event_version] = event
                 self._starts.setdefault((event.event_name, event.event_version), []).append(workflow)
         for what, listening in self._starts.items():

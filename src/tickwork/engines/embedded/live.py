@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from tickwork.core.drive import Drive, Place, Waiting
+from tickwork.core.asks import Call, Effect
+from tickwork.core.drive import PENDING, Drive, Place, Waiting
 from tickwork.core.tape import Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.batch import RunRow
@@ -18,6 +19,11 @@ from tickwork.errors import InvalidInput, StepFailed
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.runs import Runs
+
+
+TURN_MAX = 500
+"""Asks answered in one turn. A body that asks for more without ever waiting goes on in another turn: it may be a loop
+without an end, and the loop, the disk and other runs must go on."""
 
 
 class Pend:
@@ -63,10 +69,10 @@ class LiveRun:
     """A run in memory. It is the driver of its own drive: it hands each live ask to the engine's answerers."""
 
     __slots__ = (
-        "active", "active_since", "again", "attempt", "batch", "cancelled", "changed_at", "chunk",
+        "active", "active_since", "again", "asked", "attempt", "batch", "cancelled", "changed_at", "chunk",
         "chunk_batch", "chunk_next", "course", "drive",
         "ending", "event", "final", "given_id", "id", "input", "key", "owner", "parent", "parent_ask",
-        "paused", "pends", "queued", "resuming", "runs", "seq", "since", "started_at", "status", "tail",
+        "paused", "pends", "problem", "queued", "resuming", "runs", "seq", "since", "started_at", "status", "tail",
         "wake_at", "workflow",
     )  # fmt: skip
 
@@ -110,6 +116,10 @@ class LiveRun:
         self.queued = 0
         """Turns of this run in the ready queue."""
         self.cancelled: str | None = None
+        self.asked = 0
+        """Live asks of the turn under way."""
+        self.problem: str | None = None
+        """Why the run cannot go on, if it cannot."""
         self.paused = False
         self.resuming = False
         """Resumed while something was still under way: go on when that has ended."""
@@ -144,6 +154,7 @@ class LiveRun:
             self.started_at,
             self.changed_at,
             self.attempt,
+            self.problem,
         )
 
     @property
@@ -154,7 +165,12 @@ class LiveRun:
     # -- as the driver of its drive (core.drive.Driver) ------------------------------------------------------------
 
     def answer(self, drive: Drive, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
-        """Hand a live ask to the one that answers its kind."""
+        """Hand a live ask to the one that answers its kind; after many in one turn, put it off."""
+        if not late:
+            self.asked += 1
+            if self.asked > TURN_MAX and not isinstance(waiting.ask, Effect | Call):  # those end a turn anyway
+                self.runs.put_off(self, waiting)
+                return PENDING
         try:
             return self.runs.answerers[type(waiting.ask)](self, waiting, intent, late)
         except (InvalidInput, StepFailed) as error:

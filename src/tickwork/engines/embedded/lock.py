@@ -54,8 +54,15 @@ class OwnerLock:
             raise TapeLocked(
                 f"the file system of {tape} cannot lock ({error.strerror}): put the tape on a local disk"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)  # for people; the lock itself is the kernel's
+        self.marked = _marked(path)
+        """A position that the tape had certainly reached, as its last owner noted it."""
+        self.mark(self.marked)
+
+    def mark(self, seq: int) -> None:
+        """Note a position that is on disk: a tape that ends before it has lost its end."""
+        self.marked = seq
+        # the pid is for people; the lock itself is the kernel's
+        os.pwrite(self._file, f"{os.getpid():<10} {seq:<20}\n".encode(), 0)
 
     def release(self) -> None:
         """Let the tape go."""
@@ -64,10 +71,15 @@ class OwnerLock:
 
 def _owner(path: Path) -> str:
     try:
-        pid = path.read_text().strip()
+        words = path.read_text().split()
     except OSError:
         return ""
-    return f" (pid {pid})" if pid else ""
+    return f" (pid {words[0]})" if words else ""
+
+
+def _marked(path: Path) -> int:
+    words = path.read_text(errors="replace").split()
+    return int(words[1]) if len(words) == 2 and words[1].isdigit() else 0
 
 
 def file_system(folder: Path) -> str:

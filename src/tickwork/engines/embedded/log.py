@@ -36,6 +36,7 @@ class Log:
         """All records up to here are on disk."""
         self.fault: TapeError | None = None
         self.writer: Writer | None = None
+        self.on_durable: Callable[[int], None] = lambda seq: None
         self.on_commit: Callable[[Batch], None] = lambda batch: None
         self.on_fault: Callable[[TapeError], None] = lambda fault: None
         self._writing: Batch | None = None
@@ -144,6 +145,7 @@ class Log:
             return
         self.committed = batch.number
         self.durable_seq = self._written_to
+        self.on_durable(self.durable_seq)
         self.on_commit(batch)
         for call in batch.after:
             call()

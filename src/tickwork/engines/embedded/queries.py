@@ -36,6 +36,8 @@ class RunInfo:
     changed_at: datetime
     wake_at: datetime | None
     parent: str | None
+    problem: str | None
+    """Why the run cannot go on (``stranded``, ``diverged``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Queries:
             self._info(row),
             ANY.decode(who.input, "input") if bytes(who.input) else None,
             result,
-            None if error is None else f"{type(error).__name__}: {error}",
+            row.problem if error is None else f"{type(error).__name__}: {error}",
             [] if finished else self._waiting(row, course),
             [readable(entry) for entry in entries],
         )
@@ -189,6 +191,7 @@ class Queries:
             from_ns(row.changed_at),
             from_ns(row.wake_at) if row.wake_at else None,
             None if parent is None else parent.id or f"r{parent.seq}",
+            row.problem,
         )
 
     # -- the rest -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from tickwork.core.tape import Entry, Record, Started, decode_chunk
-from tickwork.engines.embedded.batch import RunRow, checksum
+from tickwork.engines.embedded.batch import RunRow, checksum, row_checksum
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import TapeCorrupt, TapeError
 
@@ -44,6 +44,7 @@ class Reader:
         return self._fault(TapeCorrupt(f"{what}: restore it from a backup"))
 
     def _fault(self, fault: TapeError) -> TapeError:
+        fault = type(fault)(f"{self._connection.filename or 'the tape in memory'}: {fault}")
         self.on_fault(fault)
         return fault
 
@@ -51,13 +52,15 @@ class Reader:
         try:
             return entries(*chunk)
         except TapeCorrupt as fault:
-            raise self._fault(fault) from None
+            of = f" (run {chunk[1]})" if isinstance(chunk[1], int) else ""
+            raise self._fault(TapeCorrupt(f"{fault}{of}")) from None
 
     def _row(self, row: tuple[Any, ...]) -> RunRow:
-        """A row of ``runs``; it has no checksum, but what cannot be is found out."""
-        found = RunRow(*row)
+        """A row of ``runs``; checked against its own checksum."""
+        *fields, crc = row
+        found = RunRow(*fields)
         whole = isinstance(found.workflow, str) and isinstance(found.owner, str) and isinstance(found.key, str)
-        if not whole or found.status not in _STATUSES or not isinstance(found.tail, int) or found.tail < found.seq:
+        if not whole or found.status not in _STATUSES or not isinstance(found.tail, int) or crc != row_checksum(found):
             raise self._damaged(f"the row of run {found.seq} is not what was written")
         return found
 

@@ -188,7 +188,7 @@ class Runs:
 
     def _begin(self, run: LiveRun) -> None:
         if run.ending is None and run.drive is None and not run.paused:
-            self._turn(run, None, None)
+            self._turn(run, None)
 
     # -- turns ----------------------------------------------------------------------------------------------------
 
@@ -206,21 +206,37 @@ class Runs:
         drive.note(seq, record.at)
         if record.kind == "wait" and record.ref:
             drive.since = record.ref
-        self._turn(run, pend.place, answer)
+        self._turn(run, lambda drive: drive.deliver(pend.place, answer))
 
-    def _turn(self, run: LiveRun, place: Any, answer: Any, interruption: BaseException | None = None) -> None:
+    def put_off(self, run: LiveRun, waiting: Waiting) -> None:
+        """The turn is long enough: answer this ask in another, so that everybody else has a turn."""
+        pend = self.pend(run, waiting)
+        pend.busy = True
+        self.enqueue(run, lambda: self._go_on(pend))
+
+    def _go_on(self, pend: Pend) -> None:
+        run = pend.run
+        if run.pends.get(pend.place) is not pend:
+            return
+        del run.pends[pend.place]
+        if run.paused:
+            self._settle_paused(run)
+        elif run.drive is not None:
+            self._turn(run, lambda drive: drive.go_on(pend.place))
+
+    def _turn(self, run: LiveRun, act: Callable[[Drive], object] | None) -> None:
+        """Begin a run, or do something to its drive; and see to what the body asked and caused."""
         self.turning = True
+        run.asked = 0
         # asyncio would close a body's async generators in a task of their own when they are dropped
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
         try:
             drive = run.drive
-            if drive is None:
+            if drive is None or act is None:
                 self._drive(run).start()
-            elif interruption is not None:
-                drive.interrupt(interruption)
             else:
-                drive.deliver(place, answer)
+                act(drive)
         except (NonDeterministic, InvalidInput) as error:
             # InvalidInput: a record that the code can no longer read
             self.endings.diverged(run, error)
@@ -246,7 +262,7 @@ class Runs:
         if drive is None:
             return
         drive.note(self.log.record(run, record), record.at)
-        self._turn(run, None, None, error)
+        self._turn(run, lambda drive: drive.interrupt(error))
 
     def _post(self) -> None:
         """Send what the turn left for others."""
@@ -420,7 +436,7 @@ class Runs:
             self.log.row(run)
             self.drop(run)
         else:
-            self._turn(run, None, None)
+            self._turn(run, None)
 
     def wake_any(self, seq: int) -> None:
         """Bring an unfinished run into memory, paused or not."""
@@ -480,7 +496,11 @@ class Runs:
 
     def _strand(self, seq: int, row: Any) -> None:
         if row.status != Status.STRANDED:
-            stranded = row._replace(status=int(Status.STRANDED), wake_at=None, changed_at=self.clock.now())
+            problem = unregistered(row.workflow, row.version)
+            _log.error("[%s] %s", row.id or f"r{seq}", problem)
+            stranded = row._replace(
+                status=int(Status.STRANDED), wake_at=None, changed_at=self.clock.now(), problem=problem
+            )
             self.log.batch.rows[seq] = stranded
 
     # -- pending asks ---------------------------------------------------------------------------------------------
@@ -555,6 +575,14 @@ class Runs:
 def approval_id(run: LiveRun, waiting: Waiting) -> str:
     """What a person answers to."""
     return f"{run.id}:{waiting.branch.path}{waiting.no}"
+
+
+def unregistered(workflow: str, version: int) -> str:
+    """Why a run is stranded."""
+    return (
+        f"workflow {workflow!r} version {version} is not registered: give it to the engine (Engine(workflows=[...])) "
+        "and the run goes on"
+    )
 
 
 def event_record(event: Event, kind: str, at: int, **fields: Any) -> Record:

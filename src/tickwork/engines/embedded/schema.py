@@ -30,7 +30,7 @@ CREATE TABLE tape (seq INTEGER PRIMARY KEY, run INTEGER, prev INTEGER, crc INTEG
 CREATE TABLE runs (
     seq INTEGER PRIMARY KEY, id TEXT, workflow TEXT NOT NULL, version INTEGER NOT NULL, status INTEGER NOT NULL,
     wake_at INTEGER, tail INTEGER NOT NULL, parent INTEGER, owner TEXT NOT NULL, key TEXT NOT NULL,
-    started_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, attempt INTEGER NOT NULL);
+    started_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, attempt INTEGER NOT NULL, problem TEXT, crc INTEGER NOT NULL);
 CREATE UNIQUE INDEX runs_id ON runs(id) WHERE id IS NOT NULL;
 CREATE INDEX runs_due ON runs(wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX runs_stuck ON runs(status) WHERE status BETWEEN 2 AND 4 OR status = 11;
@@ -66,8 +66,10 @@ def connect(path: str, *, vfs: str | None = None, read_only: bool = False) -> ap
     try:
         connection = apsw.Connection(path, flags=flags, vfs=vfs)
         connection.set_busy_timeout(5_000)
+        is_new = _check(connection, path, read_only)
         _configure(connection, read_only)
-        _prepare(connection, path, read_only)
+        if is_new:
+            _create(connection)
     except (apsw.Error, TapeError) as error:
         if connection is not None:
             with contextlib.suppress(apsw.Error):
@@ -102,22 +104,30 @@ def _fold(connection: apsw.Connection, name: str, pages: int) -> int:
     return apsw.SQLITE_OK
 
 
-def _prepare(connection: apsw.Connection, path: str, read_only: bool) -> None:
+def _check(connection: apsw.Connection, path: str, read_only: bool) -> bool:
+    """Is the file empty, to become a tape? Looks before anything is changed: it may be somebody else's database."""
     found = connection.pragma("user_version")
-    if found == SCHEMA_VERSION:
-        return
-    if isinstance(found, int) and found > SCHEMA_VERSION:
+    if found == SCHEMA_VERSION and connection.pragma("application_id") == APPLICATION_ID:
+        return False
+    ours = connection.pragma("application_id") == APPLICATION_ID
+    if ours and isinstance(found, int) and found > SCHEMA_VERSION:
         raise TapeTooNew(
             f"{path} was written by schema {found}; this tickwork knows schemas up to {SCHEMA_VERSION}: upgrade it"
         )
     if read_only or list(connection.execute("select 1 from sqlite_schema limit 1")):
         raise TapeCorrupt(f"{path} is a SQLite file but not a tape: give another path, or move it away")
+    return True
+
+
+def _create(connection: apsw.Connection) -> None:
     with connection:
         for statement in _TABLES.split(";\n"):
             if statement.strip():
                 connection.execute(statement)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", SCHEMA_VERSION)
+    # into the file itself: without its WAL it shall still be known as a tape
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def is_memory(path: str) -> bool:
