@@ -18,7 +18,8 @@ Kinds, with what ``value`` holds:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -71,6 +72,34 @@ class Entry(NamedTuple):
 
     seq: int
     record: Record
+
+
+class Tape(Protocol):
+    """The tape port: what reads a tape, whatever it is kept in. Only what is on disk is read.
+
+    Contract: positions have no gaps and only grow; ``at`` never goes back along them; what was read once reads the same
+    for ever. A record that is not what was written raises ``TapeCorrupt``, and is never left out silently.
+    """
+
+    def tape(self, after: int = 0, until: int | None = None) -> Iterator[tuple[int | None, Entry]]:
+        """All records after a position, in order, each with the position of its run (``None``: of no run)."""
+        ...
+
+    def history(self, tail: int) -> list[Entry]:
+        """A run's records in order, given the first position of its last chunk."""
+        ...
+
+    def record(self, seq: int) -> Entry | None:
+        """The record at a position."""
+        ...
+
+    def events(self, name: str, after: int, until: int) -> list[Entry]:
+        """The next events of a name between two positions (``until`` included), in order; empty when there are none."""
+        ...
+
+    def end(self) -> tuple[int, int]:
+        """The next free position, and the time of the last record (ns)."""
+        ...
 
 
 class Started(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -30,7 +30,8 @@ CREATE TABLE tape (seq INTEGER PRIMARY KEY, run INTEGER, prev INTEGER, crc INTEG
 CREATE TABLE runs (
     seq INTEGER PRIMARY KEY, id TEXT, workflow TEXT NOT NULL, version INTEGER NOT NULL, status INTEGER NOT NULL,
     wake_at INTEGER, tail INTEGER NOT NULL, parent INTEGER, owner TEXT NOT NULL, key TEXT NOT NULL,
-    started_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, attempt INTEGER NOT NULL, problem TEXT, crc INTEGER NOT NULL);
+    started_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, attempt INTEGER NOT NULL, problem TEXT,
+    crc INTEGER NOT NULL);
 CREATE UNIQUE INDEX runs_id ON runs(id) WHERE id IS NOT NULL;
 CREATE INDEX runs_due ON runs(wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX runs_stuck ON runs(status) WHERE status BETWEEN 2 AND 4 OR status = 11;

@@ -13,7 +13,7 @@ from tickwork.core.clock import Clock
 from tickwork.core.codec import encode_error
 from tickwork.core.drive import Waiting
 from tickwork.core.event import Event
-from tickwork.core.tape import NOTHING, Entry, Record
+from tickwork.core.tape import NOTHING, Entry, Record, Tape
 from tickwork.core.view import View
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.log import Log
@@ -63,10 +63,10 @@ class Views:
             else:
                 self._rebuild(view, reader)
 
-    def _rebuild(self, view: View, reader: Reader) -> None:
+    def _rebuild(self, view: View, tape: Tape) -> None:
         events = {(event.event_name, event.event_version): event for event in view.on}
         self._log.batch.view_versions[view.name] = (view.version, _listening(view))
-        for _, entry in reader.tape():
+        for _, entry in tape.tape():
             record = entry.record
             if record.kind == "claim" and record.name == view.name:
                 value = bytes(record.value)
