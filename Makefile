@@ -17,7 +17,7 @@ help:
 
 .venv/.run: requirements.lock pyproject.toml
 	@echo "tickwork: installing what it needs to run" >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >&2
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv >&2
 	@$(PIP) install -r requirements.lock >&2
 	@$(PIP) install --no-deps --no-build-isolation -e . >&2
 	@touch $@
@@ -58,9 +58,9 @@ bench: .venv/.dev
 chaos: .venv/.dev
 	@$(BIN)/python scripts/chaos.py $(ARGS)
 
-## world SEED=1                  replay one simulated world
+## world SEED=7                  cut the power of the twenty simulated worlds of a seed, compare the books
 world: .venv/.dev
-	@$(BIN)/python scripts/world.py --seed $(SEED) $(ARGS)
+	@$(BIN)/python scripts/chaos.py --only power --worlds 20 --seed $(SEED) $(ARGS)
 
 ## docs                          run the examples of the documentation
 docs: .venv/.dev

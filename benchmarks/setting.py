@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class Setting:
         return quick if self.quick else full
 
     def add(self, figure: Figure) -> None:
-        """Keep a figure and show it at once."""
-        self.figures.append(figure)
+        """Keep a figure and show it at once. Goals are of full rounds: a small one is not judged by them."""
+        self.figures.append(replace(figure, goal=None) if self.quick else figure)
         against = "" if figure.ratio is None else f"  = {figure.ratio:.3g} x {figure.peer} ({figure.peer_value:,.4g})"
         print(f"  {figure.name:<44}{figure.value:>14,.4g} {figure.unit}{against}", flush=True)
 

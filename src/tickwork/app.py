@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from decimal import Decimal
+    from pathlib import Path
 
     from tickwork.market.bars import Quote
     from tickwork.service.demo import DemoOptions, DemoSession
+    from tickwork.service.demo_tape import DemoFiles
     from tickwork.trading.desk import Desk, VenuePort
     from tickwork.trading.matching import TradingRules
 
@@ -32,7 +35,6 @@ def open_demo(options: DemoOptions) -> DemoSession:
     """
     from tickwork.core.clock import VirtualClock
     from tickwork.engines.embedded import Engine
-    from tickwork.engines.embedded.lock import OwnerLock
     from tickwork.market.recording import Recording
     from tickwork.playbooks.convergence import convergence
     from tickwork.playbooks.volume_signal import volume_signal
@@ -43,19 +45,25 @@ def open_demo(options: DemoOptions) -> DemoSession:
     from tickwork.trading.matching import Costs
     from tickwork.venues.paper import PaperVenue
 
+    # everything that is given is checked before anything of an old demo is cleared away
     demo.check_speed(options.speed)
     streams = Streams(Recording.open(name) for name in options.data or demo.DEFAULT_DATA)
     data = demo_tape.data_files(streams.recordings)
-    files = demo_tape.DemoFiles(options.home)
-    lock = OwnerLock(str(files.lock))
     started = demo_tape.DemoStarted(demo=demo_tape.VERSION, seed=options.seed, data=data)
-    beginning = demo_tape.begin(files, started)
-
     clock = VirtualClock(streams.first_ns)
     market = Market(streams, clock.now)
     costs, rules = Costs(), {symbol: demo.rules_of(recording) for symbol, recording in streams.traded.items()}
     cash = {streams.currency: demo.CAPITAL}
-    venue = PaperVenue(files.book, account=demo.ACCOUNT, rules=rules.values(), cash=cash, costs=costs)
+
+    def open_venue(path: Path | str) -> PaperVenue:
+        return PaperVenue(path, account=demo.ACCOUNT, rules=rules.values(), cash=cash, costs=costs)
+
+    open_venue(":memory:").close()
+    files = demo_tape.DemoFiles(options.home)
+    with _files_of(files):
+        release = _lock(files)
+        beginning = demo_tape.begin(files, started)
+        venue = open_venue(files.book)
     desk = _demo_desk(venue, rules, cash, market.quote, clock.now)
     account = Account(desk, market, rules=rules, costs=costs, currency=streams.currency)
     engine = Engine(
@@ -74,8 +82,38 @@ def open_demo(options: DemoOptions) -> DemoSession:
         clock=clock,
         beginning=beginning,
         speed=options.speed,
-        release=lock.release,
+        release=release,
     )
+
+
+def _lock(files: DemoFiles) -> Callable[[], None]:
+    """Own a demo's folder; returns what lets it go."""
+    from tickwork.engines.embedded.lock import OwnerLock
+    from tickwork.errors import TapeError, TapeLocked
+
+    if files.home.exists() and not files.home.is_dir():
+        raise TapeError(f"the home {files.home} is a file, not a folder: give another --home")
+    try:
+        return OwnerLock(str(files.lock)).release
+    except TapeLocked as error:
+        raise TapeLocked(str(error).replace(str(files.lock), f"the demo in {files.home}")) from None
+
+
+@contextmanager
+def _files_of(files: DemoFiles) -> Iterator[None]:
+    """Say which files it was that the disk would not take."""
+    import apsw
+
+    from tickwork.errors import TapeError
+
+    try:
+        yield
+    except OSError as error:
+        text = f"{files.home} cannot be written ({error.strerror or error}): see to the disk, or give another --home"
+        raise TapeError(text) from None
+    except apsw.Error as error:
+        text = f"the venue's book {files.book} cannot be used ({error}): see to the disk, {files.remedy}"
+        raise TapeError(text) from None
 
 
 def _demo_desk(

@@ -311,8 +311,8 @@ def quote_of(name: str, default: str = "USD") -> str:
 
 
 def _complain(error: InvalidInput) -> NoReturn:
-    # pydantic knows the path of the field; only what was expected is ours to say
-    raise PydanticCustomError("tickwork", "expected {expected}", {"expected": error.expected}) from None
+    # pydantic knows the path of the field; only what was expected is ours to say, in pydantic's own words for it
+    raise PydanticCustomError("tickwork", "Input should be {expected}", {"expected": error.expected}) from None
 
 
 def _as_duration(value: Any) -> timedelta:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
+import sys
+import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.demo.support import AAPL, demo, tickwork
+from tests.demo.support import AAPL, COMMAND, ENVIRONMENT, demo, tickwork
 from tickwork.engines.embedded.queries import Queries
 from tickwork.market.recording import Recording
 
@@ -98,7 +103,8 @@ def test_a_csv_of_the_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "named"),
     [
-        (("--data", "nowhere.csv"), "nowhere.csv"),
+        (("--data", "nowhere.csv"), "there is no file nowhere.csv"),
+        (("--data", "nowhere.twr"), "there is no file nowhere.twr"),
         (("--data", "nothing-like-it"), "coinbase-btc-usd-1h"),
         (("--data", "aapl-1m", "--data", "aapl-1m"), "aapl-1m"),
         (("--speed", "-1"), "speed"),
@@ -133,3 +139,76 @@ def test_a_home_that_is_a_file_fails_readably(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("tickwork: ")
     assert done.stderr.count("\n") == 1
+    assert "is a file, not a folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [("--data", "aapl-1m", "--data", "aapl-1m"), ("--speed", "0"), ("--data", "nowhere.csv")]
+)
+def test_wrong_use_deletes_nothing(args: tuple[str, ...], tmp_path: Path) -> None:
+    demo(tmp_path, *AAPL)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.db")}
+    assert tickwork(tmp_path, "demo", "--once", *args).returncode == 2
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.db")} == before
+
+
+def test_a_recording_of_one_bar_says_so_in_good_english(tmp_path: Path) -> None:
+    path = csv_of(tmp_path / "btc-usdt.csv", "coinbase-btc-usd-1h", 1)
+    assert "found '1 row'" in tickwork(tmp_path / "home", "demo", "--data", str(path)).stderr
+
+
+@pytest.mark.parametrize("args", [("demo", "--once", "--json", *AAPL), ("demo", "--once", *AAPL), ("runs", "--json")])
+def test_a_full_stdout_says_that_it_is_stdout(args: tuple[str, ...], tmp_path: Path) -> None:
+    demo(tmp_path, *AAPL, "--seed", "2")
+    with Path("/dev/full").open("w") as full:
+        command = [*COMMAND, args[0], "--home", str(tmp_path), *args[1:]]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "tickwork: stdout cannot be written: No space left on device"
+
+
+@pytest.mark.parametrize("room", ["0", "8k", "64k", "128k", "200k", "400k"])
+def test_a_full_disk_is_one_line_that_names_the_file(room: str, tmp_path: Path) -> None:
+    home = tmp_path / "disk" / "home"
+    home.parent.mkdir()
+    fill = f"head -c 8192 /dev/zero > {home.parent}/fill" if room == "0" else "true"
+    size = "8k" if room == "0" else room
+    play = " ".join([*COMMAND, "demo", "--once", "--json", "--home", str(home), *AAPL])
+    script = f"mount -t tmpfs -o size={size} tmpfs {home.parent} || exit 77; {fill}; {play}"
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("no file system of our own may be mounted here")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("tickwork: ")
+    assert done.stderr.count("\n") == 1
+    assert str(home) in done.stderr
+
+
+def test_ctrl_c_when_it_has_ended_is_no_failure(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    # a session of its own with the terminal as its controlling one, so that Ctrl-C would signal all that run in it
+    own = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+    run = f"{own}; os.execvp('make', sys.argv[1:])"
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"demo:\n\t@{COMMAND[0]} demo --home {tmp_path / 'home'} --data aapl-1m\n")
+    command = [sys.executable, "-c", run, "make", "-f", str(makefile), "demo"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=ENVIRONMENT) as process:
+        os.close(theirs)
+        said = b""
+        while b"Press Enter" not in said:
+            said += os.read(ours, 65_536)
+        time.sleep(0.3)  # it turns to the keyboard
+        os.write(ours, b"x\x03")
+        assert process.wait(20) == 0
+    os.close(ours)
+
+
+def test_the_help_of_speed_says_what_a_gap_counts() -> None:
+    said = subprocess.run([*COMMAND, "demo", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "Gaps count as a day at most" in " ".join(said.split())
+
+
+def test_the_version() -> None:
+    said = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True).stdout
+    assert said == f"tickwork {version('tickwork')}\n"

@@ -7,9 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from tickwork.core.event import Event
+from tickwork.errors import InvalidInput
 from tickwork.playbooks.convergence import ENTER, LEAVE, Opportunity, detect
 from tickwork.playbooks.volume_signal import signal_generation
 from tickwork.service.market import Book, Technicals, VenueQuote
+from tickwork.values import Price
 
 NOW = datetime(2018, 1, 1, tzinfo=UTC)
 
@@ -67,3 +70,13 @@ def test_the_signal_at_its_threshold(
     found = signal_generation(technicals, 3600.0, 0.7)
     assert str(found.signal) == signal
     assert found.confidence == pytest.approx(confidence, abs=1e-4)
+
+
+def test_a_bad_field_of_an_event_says_expected_once() -> None:
+    class Asked(Event, name="demo-tests/asked"):
+        at: Price
+
+    with pytest.raises(InvalidInput) as caught:
+        Asked(at=1.5)  # type: ignore[arg-type]
+    assert str(caught.value).count("expected") == 1
+    assert "expected a price" in str(caught.value)

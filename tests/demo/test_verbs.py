@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.demo.support import AAPL, answer, demo, tickwork
+from tickwork.engines.embedded.queries import Queries
+from tickwork.service.trading import Marks, positions
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,31 @@ def test_no_tape_says_what_to_run(verb: str, tmp_path: Path) -> None:
     done = tickwork(tmp_path, verb)
     assert done.returncode == 1
     assert "tickwork demo" in done.stderr
+
+
+def test_positions_come_to_the_equity_of_the_summary(tmp_path: Path) -> None:
+    summary = demo(tmp_path)
+    held = answer(tmp_path, "positions")
+    assert held["positions"], "the demo ends with something in hand"
+    assert Decimal(held["equity"]) == Decimal(summary["equity"])
+    assert Decimal(held["equity"]) == Decimal(held["cash"]) + Decimal(held["value"])
+    for line in held["positions"]:
+        assert Decimal(line["value"]) == Decimal(line["quantity"]) * Decimal(line["price"])
+    said = tickwork(tmp_path, "positions").stdout
+    assert f"{Decimal(summary['equity']):,.2f}" in said
+
+
+def test_a_price_that_is_not_known_is_not_guessed(home: Path) -> None:
+    queries = Queries.open(str(home / "demo.db"))
+    held = positions(queries, Marks())
+    for line in held.positions:
+        assert (line.price, line.value) == (None, None)
+    assert (held.equity is None) is bool(held.positions)
+
+
+def test_runs_of_a_workflow_that_is_not_there(home: Path) -> None:
+    done = tickwork(home, "runs", "--workflow", "nope")
+    assert done.returncode == 0
+    assert "no run of a workflow 'nope'" in done.stderr
+    assert "volume-signal" in done.stderr
+    assert answer(home, "runs", "--workflow", "nope") == []

@@ -6,10 +6,13 @@ stderr that names what to change. Heavy rooms are imported by the command that n
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -37,8 +40,21 @@ RunId = Annotated[str, typer.Argument(help="A run's id, as `tickwork runs` shows
 HOME = Path(".tickwork")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"tickwork {version('tickwork')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main(context: typer.Context) -> None:
+def main(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """Automated trading that survives anything. Begin with `tickwork demo`."""
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -54,7 +70,8 @@ def demo(
     speed: Annotated[
         float | None,
         typer.Option(
-            help="Seconds of the recording per second; 3600 is an hourly bar a second. Default: as fast as it goes."
+            help="Seconds of the recording per second; 3600 is an hourly bar a second. Gaps count as a day at most. "
+            "Default: as fast as it goes."
         ),
     ] = None,
     seed: Annotated[
@@ -89,9 +106,15 @@ def runs(
 ) -> int:
     """Runs on a tape, newest first."""
     from tickwork.faces import tables
-    from tickwork.service.runs import run_lines
+    from tickwork.service.runs import run_lines, workflows
 
-    return tables.show_runs(run_lines(_queries(tape, home), status, workflow, limit), as_json=json)
+    queries = _queries(tape, home)
+    found = run_lines(queries, status, workflow, limit)
+    if not found and workflow is not None and workflow not in (known := workflows(queries)):
+        print(f"tickwork: no run of a workflow {workflow!r} is on this tape; it has {known}", file=sys.stderr)
+        if not json:
+            return DONE
+    return tables.show_runs(found, as_json=json)
 
 
 @app.command()
@@ -121,11 +144,13 @@ def orders(
 
 @app.command()
 def positions(json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
-    """What the account of a tape holds."""
+    """What the account of a tape holds, and what that is worth at the last prices on the tape."""
     from tickwork.faces import tables
     from tickwork.service import trading
+    from tickwork.service.demo_tape import last_marks
 
-    return tables.show_positions(trading.positions(_queries(tape, home)), as_json=json)
+    queries = _queries(tape, home)
+    return tables.show_positions(trading.positions(queries, last_marks(queries)), as_json=json)
 
 
 @app.command()
@@ -164,7 +189,7 @@ def _queries(tape: Path | None, home: Path) -> Queries:
 
 def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json: bool) -> int:
     from tickwork.engines.embedded.control import ask_owner
-    from tickwork.errors import TapeError
+    from tickwork.errors import InvalidInput, TapeError
     from tickwork.faces import tables
 
     path = _tape(tape, home)
@@ -172,47 +197,109 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
         ask_owner(str(path), verb, run=run)
     except ConnectionError:
         raise TapeError(f"nobody plays {path}: only the process that owns a tape can {verb} its runs") from None
+    except InvalidInput as error:
+        # it knows of no unfinished run like that; where it is on the tape, the tape says what became of it
+        status = _queries(tape, home).show(run).info.status
+        raise InvalidInput("run", f"{run}, which is {status}", error.expected) from None
     return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
 
 
 # -------------------------------------------------------------------------------------------------------- the way in
 
 
+_STDOUT: Final = "stdout"
+
+
+class _Stdout(io.FileIO):
+    """Stdout whose failures say that they are of stdout: an error of the disk alone does not tell what was written."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = _STDOUT
+            raise
+
+
+def _named_stdout() -> None:
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        out.flush()
+        raw = io.BufferedWriter(_Stdout(out.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(raw, out.encoding, out.errors, line_buffering=out.isatty())
+
+
+class _Told(logging.Handler):
+    """What the rooms log, for a person, in the form of every other complaint.
+
+    A room that stops logs why and raises it as well: that is said once, by whoever catches it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._last: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.CRITICAL:
+            self._last.append(text)
+        else:
+            self._say(text)
+
+    def end(self, error: str) -> None:
+        """The complaint with which a verb ends, if it does, after what was logged and is not in it."""
+        for text in self._last:
+            if text not in error:
+                self._say(text)
+        if error:
+            self._say(error)
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            print(f"tickwork: {text if 'Traceback' in text else ' '.join(text.split())}", file=sys.stderr)
+
+
 def run(open_demo: Callable[[DemoOptions], DemoSession]) -> int:
     """Run the command line's verb; returns the exit code."""
+    told = _Told()
+    logging.getLogger("tickwork").addHandler(told)
     try:
+        _named_stdout()
         code: Any = app(obj=open_demo, standalone_mode=False)
+        print(end="", flush=True)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has gone, e.g. `| head`; keep the interpreter from complaining at its end
         sys.stdout = None
         return DONE
-    except Exception as error:  # noqa: BLE001 - here every error ends: `_complain` raises what it does not know
-        return _complain(error)
+    except Exception as error:  # noqa: BLE001 - here every error ends: `_complaint` raises what it does not know
+        failed, text = _complaint(error)
+        told.end(text)
+        return failed
+    told.end("")
     return code if isinstance(code, int) else DONE
 
 
-def _complain(error: Exception) -> int:
-    """One line on stderr, and the exit code."""
+def _complaint(error: Exception) -> tuple[int, str]:
+    """The exit code, and what to say; raises an error that nobody raised on purpose."""
     from tickwork.errors import InvalidInput, Refused, TickworkError
 
     if isinstance(error, InvalidInput):
-        code = WRONG_USE
-    elif isinstance(error, Refused):
-        code = REFUSED
-    elif isinstance(error, TickworkError | OSError):
-        code = FAILED
-    elif hasattr(error, "format_message"):  # of the parser: it knows no common class that typer promises to keep
+        return WRONG_USE, str(error)
+    if isinstance(error, Refused):
+        return REFUSED, str(error)
+    if isinstance(error, OSError) and error.filename == _STDOUT:
+        sys.stdout = None  # or the interpreter would complain once more at its end
+        return FAILED, f"stdout cannot be written: {error.strerror}"
+    if isinstance(error, TickworkError | OSError):
+        return FAILED, str(error)
+    if hasattr(error, "format_message"):  # of the parser: it knows no common class that typer promises to keep
         context = getattr(error, "ctx", None)
-        help_ = f" (see `{context.command_path} --help`)" if context is not None else ""
         message = error.format_message()
-        if message:
-            print(f"tickwork: {message}{help_}", file=sys.stderr)
-        return int(getattr(error, "exit_code", WRONG_USE))
-    elif type(error).__name__ == "Abort":
-        return INTERRUPTED
-    else:
-        raise error
-    print(f"tickwork: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
+        code = int(getattr(error, "exit_code", WRONG_USE))
+        help_ = f" (see `{context.command_path} --help`)" if message and context is not None else ""
+        return code, f"{message}{help_}"
+    if type(error).__name__ == "Abort":
+        return INTERRUPTED, ""
+    raise error

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import uvloop
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from tickwork.engines.system_clock import SystemClock
-from tickwork.faces.tables import amount, clock, coloured, console, dump, table
+from tickwork.errors import TapeError
+from tickwork.faces.grid import Give, Grid
+from tickwork.faces.tables import amount, clock, coloured, console, dump, without_year
 from tickwork.service.demo import HOME, DemoOptions, DemoSession
-from tickwork.service.demo_tape import Summary
+from tickwork.service.demo_tape import DemoFiles, Summary
 from tickwork.service.runs import RunLine, outcome
 from tickwork.values import plain
 
@@ -28,13 +32,22 @@ INTERRUPTED = 130
 
 _FRAME_S = 0.1
 _PLAIN_LINES = 10
+_LEAVE = frozenset(b"\n\r\x03\x04")
+"""Enter, Ctrl-C, Ctrl-D."""
 
 Open = Callable[[DemoOptions], DemoSession]
 
 
 def play(open_demo: Open, options: DemoOptions, *, as_json: bool, wait: bool) -> int:
     """Play the demo to the end of its data; returns the exit code."""
-    return uvloop.run(_Player(open_demo, options, as_json, wait).play())
+    files = DemoFiles(options.home)
+    try:
+        return uvloop.run(_Player(open_demo, options, as_json, wait).play())
+    except TapeError as error:
+        where = "" if str(options.home) in str(error) else f"{files.tape}: "
+        raise type(error)(f"{where}{error}") from None
+    except apsw.Error as error:
+        raise TapeError(f"the venue's book {files.book} cannot be written ({error}): see to the disk") from None
 
 
 class _Player:
@@ -132,16 +145,29 @@ def _tell(words: str) -> None:
 
 
 async def _enter() -> None:
-    """Until Enter, the end of input, or Ctrl-C."""
+    """Until Enter, the end of input, or Ctrl-C, which here comes as a character: the demo has ended well, and a signal
+    would also reach whoever started it, such as make, and look like a failure there."""
     loop = asyncio.get_running_loop()
     pressed = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, pressed.set)
-    loop.add_reader(sys.stdin.fileno(), pressed.set)
+    terminal = sys.stdin.fileno()
+
+    def read() -> None:
+        typed = os.read(terminal, 64)
+        if not typed or not _LEAVE.isdisjoint(typed):
+            pressed.set()
+
+    before = termios.tcgetattr(terminal)
+    changed = termios.tcgetattr(terminal)
+    changed[3] &= ~(termios.ISIG | termios.ICANON | termios.ECHO)
+    loop.add_reader(terminal, read)
     try:
+        termios.tcsetattr(terminal, termios.TCSANOW, changed)
         await pressed.wait()
     finally:
-        loop.remove_reader(sys.stdin.fileno())
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
+        loop.remove_reader(terminal)
 
 
 # -------------------------------------------------------------------------------------------------------- what it looks
@@ -153,19 +179,18 @@ def _screen(session: DemoSession, elapsed: float) -> Group:
         "reading up to where the tape stands" if done.rebuilding else f"{done.bars / max(elapsed, 0.001):,.0f} bars/s"
     )
     head = Text.assemble(("tickwork demo", "bold"), f"   {session.time}   {what}")
-    bar = ProgressBar(total=done.total, completed=done.bars, width=60)
+    bar = ProgressBar(total=done.total, completed=done.bars, width=min(60, console().width))
     gap = Text()
     figures, held, decided = _figures(session), _positions(session), _decisions(session.last_runs())
     return Group(head, bar, gap, figures, gap, held, gap, decided)
 
 
-def _figures(session: DemoSession) -> Table:
+def _figures(session: DemoSession) -> Grid:
     done, currency = session.progress, session.streams.currency
-    made = table("bars", "events", "runs", "orders", "fills", "equity", "profit or loss", right=())
-    for column in made.columns:
-        column.justify = "right"
+    columns = ("bars", "events", "runs", "orders", "fills", "equity", "profit or loss")
+    made = Grid(*columns, right=columns, give=("events", "runs", "orders", "bars"))
     counted = session.counts()
-    made.add_row(
+    made.add(
         f"{done.bars:,}",
         f"{done.events:,}",
         f"{counted.runs:,}",
@@ -182,19 +207,20 @@ def _signed(value: object) -> Text:
     return Text(text if text.startswith("-") else f"+{text}", style="red" if text.startswith("-") else "green")
 
 
-def _positions(session: DemoSession) -> Table:
-    made = table("symbol", "price", "position", "value", right=("price", "position", "value"))
+def _positions(session: DemoSession) -> Grid:
+    made = Grid("symbol", "price", "position", "value", right=("price", "position", "value"))
     for symbol, mark in session.market.marks.items():
         quantity = session.desk.ledger.quantity(symbol)
-        made.add_row(symbol, amount(plain(mark)), plain(quantity), amount(plain(quantity * mark)))
+        made.add(symbol, amount(plain(mark)), plain(quantity), amount(plain(quantity * mark)))
     return made
 
 
-def _decisions(lines: list[RunLine]) -> Table:
-    made = table("last decisions", "workflow", "symbol", "action", "reason")
+def _decisions(lines: list[RunLine]) -> Grid:
+    give: tuple[Give, ...] = (("last decisions", without_year), "workflow", "last decisions")
+    made = Grid("last decisions", "workflow", "symbol", "action", "reason", rest="reason", give=give)
     for line in lines:
         action, reason = outcome(line)
-        made.add_row(clock(line.started_at), line.workflow, line.key, coloured(action), Text(reason))
+        made.add(clock(line.started_at), line.workflow, line.key, coloured(action), reason)
     return made
 
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 from pydantic.alias_generators import to_camel
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tickwork.engines.embedded.queries import RunDetail
+from tickwork.faces.grid import Give, Grid
 from tickwork.service.runs import RunLine, outcome
 from tickwork.service.trading import OrderLine, Positions
 
@@ -28,13 +28,9 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """An empty table without lines."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        justify: Any = "right" if column in right else "left"
-        made.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
-    return made
+def show(made: Grid) -> None:
+    """A table on stdout; what does not fit even then is left to the terminal to wrap."""
+    console().print(made, crop=False)
 
 
 def dump(value: object) -> None:
@@ -59,6 +55,11 @@ def amount(text: str, places: int = 2) -> str:
 def clock(time: datetime) -> str:
     """A time for people; all are UTC."""
     return f"{time:%Y-%m-%d %H:%M}"
+
+
+def without_year(text: str) -> str:
+    """A shorter form of what ``clock`` makes."""
+    return text[5:]
 
 
 def coloured(word: str) -> Text:
@@ -86,14 +87,13 @@ def show_runs(found: Sequence[RunLine], *, as_json: bool) -> int:
     if not found:
         console().print("no runs like that on this tape")
         return 0
-    made = table("run", "workflow", "key", "started", "status", "result", "reason")
+    columns = ("run", "workflow", "key", "started", "status", "result", "reason")
+    made = Grid(*columns, rest="reason", give=(("started", without_year), "started", "workflow"))
     for line in found:
         action, reason = outcome(line)
         result = Text() if action == line.status else coloured(action)
-        made.add_row(
-            line.id, line.workflow, line.key, clock(line.started_at), coloured(line.status), result, Text(reason)
-        )
-    console().print(made)
+        made.add(line.id, line.workflow, line.key, clock(line.started_at), coloured(line.status), result, reason)
+    show(made)
     return 0
 
 
@@ -156,9 +156,10 @@ def show_orders(found: Sequence[OrderLine], *, as_json: bool) -> int:
         console().print("no orders like that on this tape")
         return 0
     columns = ("time", "run", "workflow", "symbol", "side", "quantity", "status", "price", "fee", "reason")
-    made = table(*columns, right=("quantity", "price", "fee"))
+    give: tuple[Give, ...] = ("workflow", ("time", without_year), "fee", "time")
+    made = Grid(*columns, right=("quantity", "price", "fee"), rest="reason", give=give)
     for line in found:
-        made.add_row(
+        made.add(
             clock(line.time),
             line.run,
             line.workflow,
@@ -168,9 +169,9 @@ def show_orders(found: Sequence[OrderLine], *, as_json: bool) -> int:
             coloured(line.status),
             amount(line.price),
             amount(line.fee, 4),
-            Text(line.reason),
+            line.reason,
         )
-    console().print(made)
+    show(made)
     return 0
 
 
@@ -181,21 +182,35 @@ def show_positions(held: Positions, *, as_json: bool) -> int:
         return 0
     out = console()
     if held.positions:
-        made = table(
-            "symbol", "quantity", "average price", "cost", "held by", right=("quantity", "average price", "cost")
-        )
+        columns = ("symbol", "quantity", "average price", "cost", "price", "value", "held by")
+        give = ("average price", "cost", "price")
+        made = Grid(*columns, right=columns[1:-1], rest="held by", give=give)
         for line in held.positions:
             holders = ", ".join(f"{name} {quantity}" for name, quantity in line.workflows.items())
-            made.add_row(line.symbol, line.quantity, amount(line.average_price), amount(line.cost), holders)
-        out.print(made)
+            figures = (amount(line.average_price), amount(line.cost), known(line.price), known(line.value))
+            made.add(line.symbol, line.quantity, *figures, holders)
+        show(made)
     else:
         out.print("no open position")
     out.print()
-    for word, text in (
-        ("capital", held.capital),
-        ("cash", held.cash),
-        ("realised", held.realised),
-        ("fees", held.fees),
-    ):
-        out.print(f"{word:<9} {amount(text):>14} {held.currency}")
+    rows = (
+        ("capital", held.capital, ""),
+        ("cash", held.cash, ""),
+        ("value", held.value, "of the positions"),
+        ("equity", held.equity, "cash and value"),
+        ("realised", held.realised, "before fees"),
+        ("fees", held.fees, ""),
+    )
+    for word, text, note in rows:
+        money = f"{amount(text):>14} {held.currency}" if text is not None else f"{'not known':>14}"
+        out.print(f"{word:<9} {money}{'  ' + note if note else ''}")
+    if held.equity is None:
+        out.print("The tape does not hold a price of each position.")
+    elif held.priced_at is not None:
+        out.print(f"Prices: the last on the tape, until {clock(held.priced_at)}.")
     return 0
+
+
+def known(text: str | None) -> str:
+    """Money that may not be known."""
+    return "not known" if text is None else amount(text)

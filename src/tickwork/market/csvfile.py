@@ -78,6 +78,8 @@ def _read_rows(path: Path, options: CsvOptions) -> list[_Row]:
                     if len(rows) > 1 and rows[-1][1] <= rows[-2][1]:
                         where = f"{path.name}:{reader.line_num}.timestamp"
                         raise InvalidInput(where, cells[places[0]], "a time after that of the row before")
+    except FileNotFoundError:
+        raise InvalidInput(str(path), f"there is no file {path}", "a CSV file in UTF-8") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(str(path), str(error), "a CSV file in UTF-8 that can be read") from None
     return rows
@@ -123,5 +125,9 @@ def _start(where: str, text: str, zone: tzinfo | None) -> int:
 
 def _interval(path: Path, starts: list[int]) -> int:
     if len(starts) < 2:
-        raise InvalidInput(path.name, f"{len(starts)} rows", "at least two rows, which tell how long a bar is")
+        raise InvalidInput(
+            path.name,
+            f"{len(starts)} row{'' if len(starts) == 1 else 's'}",
+            "at least two rows, which tell how long a bar is",
+        )
     return min(later - earlier for earlier, later in pairwise(starts))

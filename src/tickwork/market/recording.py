@@ -233,6 +233,8 @@ def _known_at(tick: Tick) -> tuple[int, str, int]:
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        raise InvalidInput(str(path), f"there is no file {path}", "the path of a recording") from None
     except OSError as error:
         raise InvalidInput(str(path), error.strerror or str(error), "a file that can be read") from None
 

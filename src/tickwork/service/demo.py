@@ -35,7 +35,7 @@ from tickwork.errors import InvalidInput, TickworkError
 from tickwork.market.recording import Recording, Tick
 from tickwork.market.triggers import PriceChange, VolumeSpike
 from tickwork.outcome import Found
-from tickwork.service.demo_tape import Beginning, DemoFinished, Moved, Summary, identity
+from tickwork.service.demo_tape import Beginning, DemoFiles, DemoFinished, Moved, Summary, identity
 from tickwork.service.market import Market, Streams
 from tickwork.service.runs import RunLine, run_lines
 from tickwork.service.trading import AccountOpened, OrderAccepted, OrderEnded, OrderFilled, holdings
@@ -55,6 +55,11 @@ _BREATH: Final = 64
 """Instants between two looks at the loop: timers, signals, a screen that is drawn."""
 
 _DAY_NS: Final = 86_400_000_000_000
+_LEAST_WAIT_S: Final = 0.005
+"""Shorter waits are gathered: a timer of the loop is a millisecond too long or too short."""
+_SLIP_S: Final = 1.0
+"""Behind its schedule by more than this (the machine slept), a session goes on from where it is."""
+
 _PAIR_STEP: Final = Decimal("0.00000001")
 
 Trigger = PriceChange | VolumeSpike
@@ -110,6 +115,30 @@ def rules_of(recording: Recording) -> TradingRules:
         quantity_step=_PAIR_STEP if is_pair else Decimal(1),
         min_notional=Decimal(10),
     )
+
+
+class Pace:
+    """Waits until an instant is due, by a schedule that begins with the first one.
+
+    ``speed``: seconds of the recording in one second. A night, or a gap between recordings, counts as a day at most.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._time = asyncio.get_running_loop().time
+        self._due_s = self._time()
+        self._before = 0
+
+    async def reach(self, at: int) -> None:
+        """Return when the instant (ns) is due, give or take a few milliseconds, which do not add up."""
+        if self._before:
+            self._due_s += min(at - self._before, _DAY_NS) / 1e9 / self._speed
+        self._before = at
+        early_s = self._due_s - self._time()
+        if early_s >= _LEAST_WAIT_S:
+            await asyncio.sleep(early_s)
+        elif early_s < -_SLIP_S:
+            self._due_s -= early_s
 
 
 class Curve:
@@ -200,24 +229,35 @@ class DemoSession:
         """Go on to the end of the data.
 
         Raises:
-            TickworkError: the tape is not of this data, a run died, or the ledger is not what the venue's book says.
+            TickworkError: the tape is not of this data, the venue's book is not of this tape, a run died, or the ledger
+                is not what the book says.
         """
-        before = 0
+        await self._check_book()
+        pace = None
         for count, (at, ticks) in enumerate(self._instants()):
             if not self._opened and at > self._past.until:
                 await self._resume()
-            if self._opened and self._speed is not None and before:
-                # a night or a gap between recordings counts as a day at most
-                await asyncio.sleep(min(at - before, _DAY_NS) / 1e9 / self._speed)
-            elif count % _BREATH == 0:
+            if self._opened and self._speed is not None:
+                pace = pace or Pace(self._speed)
+                await pace.reach(at)
+            if count % _BREATH == 0:
                 await asyncio.sleep(0)
-            before = at
             self.progress.time = at
             await self._instant(at, ticks)
             self.progress.bars += len(ticks)
         if not self._opened:
             await self._resume()
         return await self._finish()
+
+    async def _check_book(self) -> None:
+        """Before anything is traded: the venue's book holds every order and fill that the tape tells of."""
+        lacking = self._past.lacking(await self._venue.fills(0), self._venue.totals().client_order_ids)
+        if lacking:
+            raise TickworkError(f"the venue's book lacks {lacking}, which is on the tape: {self._remedy}")
+
+    @property
+    def _remedy(self) -> str:
+        return DemoFiles(Path(self.engine.path).parent).remedy
 
     async def close(self) -> None:
         """Write what is not on disk and let go of tape and book."""
@@ -290,12 +330,15 @@ class DemoSession:
             tick = places.get((fill.symbol, fill.offset or 0))
             if tick is None:
                 if fill.time + self.streams.traded[fill.symbol].header.interval_ns <= at:
-                    raise TickworkError(f"the venue's fill {fill.fill_id} is not of this tape: its book is another's")
+                    raise TickworkError(
+                        f"fill {fill.fill_id} of the venue's book is not of this tape's recordings: {self._remedy}"
+                    )
                 break  # the venue had traded on later bars when the demo was interrupted
             del self._fills[0]
             workflow = self._open.get(fill.symbol, {}).get(fill.client_order_id)
             if workflow is None:
-                raise TickworkError(f"the venue filled order {fill.client_order_id}, which no run on the tape has sent")
+                sent = f"the venue filled order {fill.client_order_id}, which no run on the tape has sent"
+                raise TickworkError(f"{sent}: {self._remedy}")
             self.engine.post(OrderFilled.of(fill, workflow, tick.recording, tick.bar.end))
             self._apply(fill)
         for tick in places.values():
@@ -361,12 +404,14 @@ class DemoSession:
         summary = await self.summary()
         differences = self._venue.totals().differences(self.desk.ledger)
         if differences:
-            raise TickworkError("the ledger is not what the venue's book says: " + "; ".join(differences))
+            told = "; ".join(differences)
+            raise TickworkError(f"the ledger is not what the venue's book says ({told}): {self._remedy}")
         self.desk.ledger.check()
         dead = self.engine.queries.counts().get("dead", 0)
         if dead:
             raise TickworkError(f"{dead} runs died: see `tickwork runs --status dead`")
-        await self.engine.emit(DemoFinished(bars=summary.bars, equity=self._curve.equity))
+        marks, end = dict(sorted(self.market.marks.items())), from_ns(self.progress.time)
+        await self.engine.emit(DemoFinished(bars=summary.bars, equity=self._curve.equity, marks=marks, at=end))
         return summary
 
     async def summary(self) -> Summary:

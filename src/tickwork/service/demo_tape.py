@@ -8,15 +8,16 @@ away in such an order that a start killed in the middle is followed by a fresh o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
@@ -25,9 +26,9 @@ from tickwork.engines.embedded.schema import connect
 from tickwork.errors import TapeError
 from tickwork.market.recording import Recording
 from tickwork.market.triggers import PriceChanged, VolumeSpiked
-from tickwork.service.trading import OrderEnded, OrderFilled
+from tickwork.service.trading import Marks, OrderAccepted, OrderEnded, OrderFilled
 from tickwork.trading.orders import Fill
-from tickwork.values import Money, timestamp_ns
+from tickwork.values import Money, Price, timestamp_ns
 
 VERSION: Final = 1
 """Of the demo: raised when its triggers change, because an old tape cannot be continued by other triggers."""
@@ -59,6 +60,10 @@ class DemoFinished(Event, name="demo/finished", version=1):
 
     bars: int
     equity: Money
+    marks: dict[str, Price] = Field(default_factory=dict)
+    """The last close of each symbol that was traded."""
+    at: datetime | None = None
+    """The end of the last bar."""
 
 
 def data_files(recordings: Iterable[Recording]) -> tuple[DataFile, ...]:
@@ -96,10 +101,15 @@ class DemoFiles:
         """Beside this path is the lock that whoever plays the demo holds."""
         return self.home / "demo"
 
+    @property
+    def remedy(self) -> str:
+        """What a person can do where tape and book are not of one demo."""
+        return f"restore the book {self.book} that belongs to the tape, or remove the folder {self.home} to begin anew"
+
     def clear(self) -> None:
         """Take an old demo away: the tape first, for without it nothing is ever continued."""
         for path in (self.tape, self.book):
-            for suffix in ("", "-wal", "-shm", ".sock"):
+            for suffix in ("", "-wal", "-shm", ".sock", ".lock"):
                 with contextlib.suppress(FileNotFoundError):
                     path.with_name(path.name + suffix).unlink()
 
@@ -115,6 +125,8 @@ class Past:
     fills: dict[tuple[str, int], list[Fill]] = field(default_factory=dict)
     """By recording and offset of the bar they traded on."""
     last_fill: int = 0
+    orders: set[str] = field(default_factory=set)
+    """Client ids of those the venue accepted."""
     until: int = 0
     """The latest instant (ns) of which the tape knows anything; 0: none."""
 
@@ -132,10 +144,21 @@ class Past:
                 self.fills.setdefault((event.recording, event.offset), []).append(event.fill())
                 self.last_fill = max(self.last_fill, event.fill_id)
                 self._reached(event.known_at)
+            case OrderAccepted():
+                self.orders.add(event.client_order_id)
             case OrderEnded():
                 self._reached(event.known_at)
             case _:
                 pass
+
+    def lacking(self, fills: Iterable[Fill], orders: Container[str]) -> str:
+        """What of this a venue's book does not hold, in words; empty when it holds everything."""
+        theirs = {fill.fill_id: fill for fill in fills}
+        for fill in sorted(chain.from_iterable(self.fills.values()), key=lambda fill: fill.fill_id):
+            if theirs.get(fill.fill_id) != fill:
+                return f"fill {fill.fill_id} of order {fill.client_order_id}"
+        order = min((key for key in self.orders if key not in orders), default="")
+        return f"order {order}" if order else ""
 
     def _reached(self, time: datetime) -> None:
         self.until = max(self.until, timestamp_ns(time))
@@ -147,7 +170,8 @@ def identity(event: Moved) -> tuple[str, str, int]:
 
 
 _EVENTS: Final[dict[str, type[Event]]] = {
-    cls.event_name: cls for cls in (DemoStarted, DemoFinished, PriceChanged, VolumeSpiked, OrderFilled, OrderEnded)
+    cls.event_name: cls
+    for cls in (DemoStarted, DemoFinished, PriceChanged, VolumeSpiked, OrderAccepted, OrderFilled, OrderEnded)
 }
 
 
@@ -182,7 +206,7 @@ def begin(files: DemoFiles, started: DemoStarted) -> Beginning:
     try:
         past = read_past(files.tape)
     except TapeError as error:
-        raise TapeError(f"{error}. To begin anew, delete {files.home} or give another --home") from None
+        raise TapeError(f"{error}. To begin anew, remove the folder {files.home} or give another --home") from None
     if past.started is None:
         files.clear()
         return Beginning(Past(), started, "")
@@ -192,7 +216,26 @@ def begin(files: DemoFiles, started: DemoStarted) -> Beginning:
     if past.started != started:
         files.clear()
         return Beginning(Past(), started, f"the tape is of {_difference(past.started, started)}: beginning a fresh one")
+    if past.orders and not files.book.is_file():
+        raise TapeError(f"the tape {files.tape} has orders, but the venue's book is not there: {files.remedy}")
     return Beginning(past, started, "continuing the interrupted demo")
+
+
+def last_marks(queries: Queries) -> Marks:
+    """The last price of each symbol that a tape knows: of a finished demo the last close, else the last event's."""
+    marks = Marks()
+    for entry in queries.events(*_EVENTS):
+        event = _EVENTS[entry.record.name].from_wire(bytes(entry.record.value))
+        match event:
+            case PriceChanged() | VolumeSpiked() | OrderFilled():
+                marks.prices[event.symbol] = event.price
+                marks.at = event.known_at
+            case DemoFinished() if event.marks:
+                marks.prices |= event.marks
+                marks.at = event.at
+            case _:
+                pass
+    return marks
 
 
 def _difference(old: DemoStarted, new: DemoStarted) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -80,13 +81,16 @@ class Streams:
     """Recordings, and what each is for: of every symbol the one with the shortest bars is traded, others are watched.
 
     Raises:
-        InvalidInput: no recording, or symbols paid in different currencies.
+        InvalidInput: no recording, two of one name, or symbols paid in different currencies.
     """
 
     def __init__(self, recordings: Iterable[Recording]) -> None:
         self.recordings = sorted(recordings, key=lambda recording: recording.name)
         if not self.recordings:
             raise InvalidInput("data", "nothing", "the name of a recording or the path of a CSV file")
+        for one, next_ in pairwise(self.recordings):
+            if one.name == next_.name:
+                raise InvalidInput("data", one.name, "recordings of different names")
         by_length = sorted(self.recordings, key=lambda recording: (recording.header.interval_ns, recording.name))
         self.traded: dict[str, Recording] = {}
         self.watched: dict[str, Recording] = {}

@@ -60,6 +60,12 @@ def run_lines(
     return found
 
 
+def workflows(queries: Queries) -> str:
+    """The names of the workflows that have runs on a tape, for people."""
+    rows = queries.reader.rows("SELECT DISTINCT workflow FROM runs ORDER BY workflow")
+    return ", ".join(name for (name,) in rows) or "no runs"
+
+
 def outcome(line: RunLine) -> tuple[str, str]:
     """What a run came to, in two words and a half: its action, or its status; and why."""
     if isinstance(line.result, dict) and "action" in line.result:

@@ -10,6 +10,7 @@ share an account and a symbol sell only their own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
@@ -304,8 +305,21 @@ class PositionLine(msgspec.Struct, rename="camel", kw_only=True):
     quantity: str
     average_price: str
     cost: str
+    price: str | None
+    """The last one that is known; ``None`` where none is."""
+    value: str | None
+    """At that price."""
     workflows: dict[str, str]
     """Which workflow holds how much of it."""
+
+
+@dataclass(slots=True)
+class Marks:
+    """The last known price of each symbol."""
+
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    at: datetime | None = None
+    """When the latest of them was known."""
 
 
 class Positions(msgspec.Struct, rename="camel", kw_only=True):
@@ -318,6 +332,12 @@ class Positions(msgspec.Struct, rename="camel", kw_only=True):
     fees: str
     realised: str
     """Profit of what was sold, before fees."""
+    value: str | None
+    """Of all positions at their last known prices; ``None`` where a price is missing."""
+    equity: str | None
+    """Cash and that value."""
+    priced_at: datetime | None
+    """The latest of those prices."""
     positions: list[PositionLine]
 
 
@@ -392,8 +412,8 @@ def _update(line: OrderLine, event: OrderFilled | OrderEnded) -> None:
         line.status = "filled"
 
 
-def positions(queries: Queries) -> Positions:
-    """What the account of a tape holds.
+def positions(queries: Queries, marks: Marks) -> Positions:
+    """What the account of a tape holds, and what that is worth at ``marks``.
 
     Raises:
         InvalidInput: no account was ever opened on this tape.
@@ -412,7 +432,25 @@ def positions(queries: Queries) -> Positions:
             mine[event.workflow] = EXACT.add(mine.get(event.workflow, ZERO), fill.signed_quantity)
     if opened is None:
         raise InvalidInput("tape", "no account on it", "a tape that something has traded on, such as the demo's")
+    return _positions(opened, ledger, held, marks)
+
+
+def _positions(opened: AccountOpened, ledger: Ledger, held: dict[str, dict[str, Decimal]], marks: Marks) -> Positions:
     currency = opened.currency
+    lines = [
+        PositionLine(
+            symbol=symbol,
+            quantity=plain(position.quantity),
+            average_price=plain(position.average_price or ZERO),
+            cost=plain(position.cost),
+            price=_text(marks.prices.get(symbol)),
+            value=_text(_value(position.quantity, marks.prices.get(symbol))),
+            workflows={name: plain(amount) for name, amount in sorted(held[symbol].items()) if amount},
+        )
+        for symbol, position in ledger.positions().items()
+    ]
+    known = all(line.price is not None for line in lines)
+    equity = ledger.equity(marks.prices, currency) if known else None
     return Positions(
         account=opened.account,
         currency=currency,
@@ -420,14 +458,16 @@ def positions(queries: Queries) -> Positions:
         cash=plain(ledger.cash(currency)),
         fees=plain(ledger.fees(currency)),
         realised=plain(ledger.realised(currency)),
-        positions=[
-            PositionLine(
-                symbol=symbol,
-                quantity=plain(position.quantity),
-                average_price=plain(position.average_price or ZERO),
-                cost=plain(position.cost),
-                workflows={name: plain(amount) for name, amount in sorted(held[symbol].items()) if amount},
-            )
-            for symbol, position in ledger.positions().items()
-        ],
+        value=_text(None if equity is None else EXACT.subtract(equity, ledger.cash(currency))),
+        equity=_text(equity),
+        priced_at=marks.at if lines and known else None,
+        positions=lines,
     )
+
+
+def _value(quantity: Decimal, price: Decimal | None) -> Decimal | None:
+    return None if price is None else EXACT.multiply(quantity, price)
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
