@@ -135,8 +135,8 @@ class ForeignAwait(Fatal):
         what, where = self.args
         return (
             f"{where} awaits {what}, which is not a verb of the run. A workflow body awaits only the verbs of its "
-            "Run; put the call inside a step: `await run.step('name', function, *args)`. To wait use `run.sleep(...)`, for "
-            "verbs side by side `run.all(...)` or `run.race(...)`, for a limit their `timeout=`"
+            "Run; put the call inside a step: `await run.step('name', function, *args)`. To wait use `run.sleep(...)`, "
+            "for verbs side by side `run.all(...)` or `run.race(...)`, for a limit their `timeout=`"
         )
 
 

@@ -313,7 +313,7 @@ class Drive:
         if getattr(found, "_asyncio_future_blocking", False):
             found._asyncio_future_blocking = False  # it believes that a task waits for it
         self._foreign += 1
-        what = "a bare yield (asyncio.sleep(0)?)" if found is None else f"a {type(found).__name__}"
+        what = "a bare yield (asyncio.sleep(0)?)" if found is None else f"something of type {type(found).__name__}"
         error = ForeignAwait(what, whereabouts(branch.coro))
         if self._foreign > FOREIGN_MAX:
             self.close()
