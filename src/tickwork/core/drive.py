@@ -91,6 +91,20 @@ class Driver(Protocol):
 class Drive:
     """One run being driven."""
 
+    closing: bool = False
+    replaying: bool = True
+    interruption: BaseException | None = None
+    """What was last thrown into the body from outside."""
+    outcome: tuple[Any, BaseException | None] | None = None
+    """What the body returned or raised, once it has ended."""
+    made: int = 0
+    """Steps that the body made; each should be awaited, as should the verbs in ``unheard``."""
+    _heard: int = 0
+    _last: Waiting | None = None
+    _cursor: int = 0
+    _random: random.Random | None = None
+    _foreign: int = 0
+
     def __init__(
         self,
         body: Callable[[Run], Coroutine[Any, Any, Any]],
@@ -110,23 +124,10 @@ class Drive:
         self.seq = course.seq
         self.since = course.since
         self.seed = seed
-        self.closing = False
-        self.interruption: BaseException | None = None
-        """What was last thrown into the body from outside."""
-        self.replaying = True
         self.pending: dict[Place, Waiting] = {}
-        self._last: Waiting | None = None
-        self.outcome: tuple[Any, BaseException | None] | None = None
-        """What the body returned or raised, once it has ended."""
-        self._cursor = 0
         self._history = course.history
         self._kept = course.kept
         self._patches: dict[str, bool] = {}
-        self._random: random.Random | None = None
-        self._foreign = 0
-        self.made = 0
-        """Steps that the body made; each should be awaited, as should the verbs in ``unheard``."""
-        self._heard = 0
         self.unheard: dict[int, Ask] = {}
         """Verbs other than steps that were made and not yet awaited, by ``id``."""
         self.main = Branch(course.root, body(Run(self)))

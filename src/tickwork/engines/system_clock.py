@@ -6,6 +6,9 @@ import time
 
 from tickwork.errors import InvalidInput
 
+COMPARE_EVERY = 1_000_000
+"""ns between two looks at the wall clock; reading both each time would double the cost of a record's time."""
+
 
 class SystemClock:
     """Wall time that never goes back.
@@ -18,16 +21,15 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._ahead = time.time_ns() - time.monotonic_ns()
+        self._compare_at = 0
 
     def now(self) -> int:
         """ns since 1970 UTC."""
         monotonic = time.monotonic_ns()
-        wall = time.time_ns()
-        now = monotonic + self._ahead
-        if wall > now:
-            self._ahead = wall - monotonic
-            return wall
-        return now
+        if monotonic >= self._compare_at:
+            self._compare_at = monotonic + COMPARE_EVERY
+            self._ahead = max(self._ahead, time.time_ns() - monotonic)
+        return monotonic + self._ahead
 
     def floor(self, at: int) -> None:
         """Never answer less than ``at``."""

@@ -31,6 +31,7 @@ from tickwork.engines.embedded.schema import connect, parse_url
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.steps import Steps
 from tickwork.engines.embedded.timers import Timers
+from tickwork.engines.embedded.tuning import TUNING
 from tickwork.engines.embedded.views import Views
 from tickwork.engines.embedded.writer import InlineWriter, ThreadWriter
 from tickwork.engines.system_clock import SystemClock
@@ -80,6 +81,7 @@ class Assembly:
         self._lock: OwnerLock | None = None
         self._connections: list[apsw.Connection] = []
         self._marked_at = 0
+        self._tuned = False
 
     def _connect(self) -> None:
         if self._memory is not None:
@@ -105,6 +107,8 @@ class Assembly:
         self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
         self._family = Family(runs, self._events.publish)
         self._wire()
+        TUNING.engine_opened()
+        self._tuned = True
         if self._memory is not None:
             log.writer = InlineWriter(self._write_connection, log.written)
         else:
@@ -198,6 +202,9 @@ class Assembly:
 
     def _let_go(self) -> None:
         """Of the file and of its lock."""
+        if self._tuned:
+            self._tuned = False
+            TUNING.engine_closed()
         while self._connections:
             # the reader first: the last one to close folds the WAL into the file, which a dead disk refuses; what it
             # could not fold is still in the WAL

@@ -68,13 +68,39 @@ class Pend:
 class LiveRun:
     """A run in memory. It is the driver of its own drive: it hands each live ask to the engine's answerers."""
 
-    __slots__ = (
-        "active", "active_since", "again", "asked", "attempt", "batch", "cancelled", "changed_at", "chunk",
-        "chunk_batch", "chunk_next", "course", "drive",
-        "ending", "event", "final", "given_id", "id", "input", "key", "owner", "parent", "parent_ask",
-        "paused", "pends", "problem", "queued", "resuming", "runs", "seq", "since", "started_at", "status", "tail",
-        "wake_at", "workflow",
-    )  # fmt: skip
+    # defaults of the class, not set one by one in the constructor: a run is made for each event
+    seq: int = 0
+    changed_at: int = 0
+    status: Status = Status.RUNNING
+    wake_at: int | None = 0
+    tail: int = 0
+    attempt: int = 1
+    course: Any = None
+    drive: Drive | None = None
+    queued: int = 0
+    """Turns of this run in the ready queue."""
+    cancelled: str | None = None
+    asked: int = 0
+    """Live asks of the turn under way."""
+    problem: str | None = None
+    """Why the run cannot go on, if it cannot."""
+    paused: bool = False
+    resuming: bool = False
+    """Resumed while something was still under way: go on when that has ended."""
+    again: Any = None
+    ending: Ending | None = None
+    final: Ending | None = None
+    """How it ended, once that is on disk and for good: a dead run may still be redriven."""
+    active: int = 0
+    """ns of this attempt in which a step or an effect was under way."""
+    active_since: int = 0
+    """Since when something has been under way (ns); 0: nothing is. Kept only where the workflow has a time-out."""
+    batch: int = 0
+    """Number of the batch that holds the run's latest row."""
+    chunk: list[Record] | None = None
+    chunk_next: int = 0
+    chunk_batch: int = 0
+    """Number of the batch that holds the open chunk; not the batch itself, which would outlive its commit."""
 
     def __init__(
         self,
@@ -103,40 +129,8 @@ class LiveRun:
         self.started_at = started_at
         self.event = event
         """Name of the event that started the run, if one did: its input is that event."""
-        self.seq = 0
-        self.changed_at = 0
         self.id = given_id or ""
-        self.status = Status.RUNNING
-        self.wake_at: int | None = 0
-        self.tail = 0
-        self.attempt = 1
-        self.course: Any = None
-        self.drive: Drive | None = None
         self.pends: dict[Place, Pend] = {}
-        self.queued = 0
-        """Turns of this run in the ready queue."""
-        self.cancelled: str | None = None
-        self.asked = 0
-        """Live asks of the turn under way."""
-        self.problem: str | None = None
-        """Why the run cannot go on, if it cannot."""
-        self.paused = False
-        self.resuming = False
-        """Resumed while something was still under way: go on when that has ended."""
-        self.again: Any = None
-        self.ending: Ending | None = None
-        self.final: Ending | None = None
-        """How it ended, once that is on disk and for good: a dead run may still be redriven."""
-        self.active = 0
-        """ns of this attempt in which a step or an effect was under way."""
-        self.active_since = 0
-        """Since when something has been under way (ns); 0: nothing is. Kept only where the workflow has a time-out."""
-        self.batch = 0
-        """Number of the batch that holds the run's latest row."""
-        self.chunk: list[Record] | None = None
-        self.chunk_next = 0
-        self.chunk_batch = 0
-        """Number of the batch that holds the open chunk; not the batch itself, which would outlive its commit."""
 
     def row(self) -> RunRow:
         """The run's row as it should be on disk."""

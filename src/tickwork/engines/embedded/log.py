@@ -18,6 +18,9 @@ _log = logging.getLogger("tickwork.engine")
 LINGER = 0.002
 """Seconds a batch that nobody waits for may stay open, to gather more."""
 
+EARLY = 256
+"""Chunks that are worth a transaction of their own at once: the writer works while the loop goes on."""
+
 HIGH_WATER = 20_000
 """Chunks waiting for the disk beyond which no new turn is taken until the writer has caught up."""
 
@@ -102,7 +105,7 @@ class Log:
         writer = self.writer
         if writer is None or writer.busy or not self.batch or self.fault is not None:
             return
-        if self.batch.urgent or len(self.batch.chunks) >= HIGH_WATER:
+        if self.batch.urgent or len(self.batch.chunks) >= EARLY:
             self._submit()
         elif self._linger is None:
             self._linger = asyncio.get_running_loop().call_later(LINGER, self._lingered)

@@ -62,10 +62,15 @@ class Steps:
             else:
                 self._calls.timed(function, took, on_loop=True)
         at = self._clock_now()
-        record = Record(
-            "step", at, ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name, fingerprint(ask.args),
-            raw, NOTHING, "", late, 0, 0, 0, ask.undoes,
-        )  # fmt: skip
+        branch = waiting.branch.path
+        args = fingerprint(ask.args)
+        if late or ask.undoes:
+            record = Record(
+                "step", at, ask.name, branch, waiting.no, waiting.occ, function.name, args, raw, late=late,
+                undoes=ask.undoes,
+            )  # fmt: skip
+        else:
+            record = Record("step", at, ask.name, branch, waiting.no, waiting.occ, function.name, args, raw)
         drive = run.drive
         drive.seq = self._runs.log.record(run, record)  # type: ignore[union-attr]
         drive.now = at  # type: ignore[union-attr]

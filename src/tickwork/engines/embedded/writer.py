@@ -6,7 +6,6 @@ pages and will report success next time), so the writer never tries again: it re
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -16,9 +15,6 @@ import apsw
 from tickwork.engines.embedded.batch import Batch, write
 
 Committed = Callable[[Batch, BaseException | None], None]
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds. With Python's default of 5 ms a busy loop lets the writer wait 5 ms for each of its statements."""
 
 
 class Writer(Protocol):
@@ -71,8 +67,6 @@ class ThreadWriter:
         self._wake = threading.Semaphore(0)
         self._stopping = False
         self.busy = False
-        self._interval = sys.getswitchinterval()
-        sys.setswitchinterval(min(self._interval, SWITCH_INTERVAL))
         self._thread = threading.Thread(target=self._write_batches, name="tickwork-writer", daemon=True)
         self._thread.start()
 
@@ -87,7 +81,6 @@ class ThreadWriter:
         self._stopping = True
         self._wake.release()
         self._thread.join()
-        sys.setswitchinterval(self._interval)
 
     def _write_batches(self) -> None:
         while True:
