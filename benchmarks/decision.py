@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+
+import uvloop
 
 from benchmarks.figures import Figure, at_most
 from benchmarks.setting import Setting, folder, percentile
@@ -14,10 +15,10 @@ from tickwork import Engine
 def measure(setting: Setting) -> None:
     """Microseconds, in a stream of events and for an event that comes after a pause."""
     count = setting.pick(10_000, 2_000)
-    stream = asyncio.run(decisions(count, pause_after=20))
+    stream = uvloop.run(decisions(count, pause_after=20))
     setting.add(Figure("decision-p50", percentile(stream, 0.5) * 1e6, "us", goal=at_most(20)))
     setting.add(Figure("decision-p99", percentile(stream, 0.99) * 1e6, "us"))
-    alone = asyncio.run(decisions(count, pause_after=1))
+    alone = uvloop.run(decisions(count, pause_after=1))
     setting.add(Figure("decision-after-pause-p50", percentile(alone, 0.5) * 1e6, "us"))
 
 

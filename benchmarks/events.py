@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+
+import uvloop
 
 from benchmarks.figures import Figure, under_peer
 from benchmarks.peers import dbos_figures as dbos
@@ -16,7 +17,7 @@ from tickwork import Engine, Workflow
 def measure(setting: Setting) -> None:
     """Both, in fsyncs of the same disk."""
     rounds = setting.pick(60, 12)
-    taken, fsync = asyncio.run(reached(first_step, rounds))
+    taken, fsync = uvloop.run(reached(first_step, rounds))
     p50, p99 = percentile(taken, 0.5) * 1e3, percentile(taken, 0.99) * 1e3
     setting.add(Figure("event-to-step-p50", p50, "ms", "fsync p50", fsync))
     setting.add(Figure("event-to-step-p99", p99, "ms", "fsync p50", fsync, under_peer(1)))
@@ -24,7 +25,7 @@ def measure(setting: Setting) -> None:
         peer = dbos.measured(setting.quick)
         setting.add(Figure("event-to-step-dbos", p50, "ms", "DBOS, started", peer["first_step_p50"] * 1e3))
         setting.add(Figure("event-to-step-dbos-queue", p50, "ms", "DBOS, queued", peer["queued_first_step_p50"] * 1e3))
-    taken, fsync = asyncio.run(reached(one_effect, rounds))
+    taken, fsync = uvloop.run(reached(one_effect, rounds))
     p50, p99 = percentile(taken, 0.5) * 1e3, percentile(taken, 0.99) * 1e3
     setting.add(Figure("event-to-effect-p50", p50, "ms", "fsync p50", fsync, under_peer(3)))
     setting.add(Figure("event-to-effect-p99", p99, "ms", "fsync p50", fsync, under_peer(8)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+
+import uvloop
 
 from benchmarks.figures import Figure, under_peer
 from benchmarks.peers import dbos_figures as dbos
@@ -15,7 +16,7 @@ from tickwork import Engine
 
 def measure(setting: Setting) -> None:
     """p50 and p99, in fsyncs and beside the other engine."""
-    taken, disk = asyncio.run(alone(setting.pick(60, 12)))
+    taken, disk = uvloop.run(alone(setting.pick(60, 12)))
     p50, p99 = percentile(taken, 0.5) * 1e3, percentile(taken, 0.99) * 1e3
     fsync = disk.p50 * 1e3
     setting.add(

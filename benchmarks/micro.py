@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import timeit
 from collections.abc import Callable
 from decimal import Decimal
+
+import uvloop
 
 from benchmarks.figures import Figure
 from benchmarks.setting import Setting, folder, median
@@ -34,7 +35,7 @@ async def threads(run: Run) -> None:
 
 def measure(setting: Setting) -> None:
     """Microseconds each."""
-    on_loop, in_thread = asyncio.run(hops(setting.pick(20, 5)))
+    on_loop, in_thread = uvloop.run(hops(setting.pick(20, 5)))
     setting.add(Figure("step-on-the-loop", on_loop, "us"))
     setting.add(Figure("step-in-a-thread", in_thread, "us", "on the loop", on_loop))
     record = Record("step", 1_700_000_000_000_000_000, "score", "", 3, 3, "bench.score", 123, Raw(b"1"))

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import uvloop
+
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.setting import Setting, child, folder, report, rss_mb
 from benchmarks.workflows import Answer, Go, lost, marks, order, waiter
@@ -66,4 +68,4 @@ async def recover(path: Path, parked: int, _active: int) -> None:
 
 if __name__ == "__main__":
     act = die if sys.argv[1] == "die" else recover
-    asyncio.run(act(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    uvloop.run(act(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

@@ -9,6 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import uvloop
+
 from benchmarks.figures import Figure, at_most
 from benchmarks.setting import Setting, child, folder, percentile, report, rss_mb
 from benchmarks.workflows import Asleep, marks, sleeper
@@ -85,4 +87,4 @@ async def reopen(path: Path) -> None:
 
 if __name__ == "__main__":
     where, count = Path(sys.argv[1]), int(sys.argv[2])
-    asyncio.run(make(where, count) if count else reopen(where))
+    uvloop.run(make(where, count) if count else reopen(where))

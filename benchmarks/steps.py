@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import apsw
+import uvloop
 
 from benchmarks.figures import Figure, Goal, times_peer
 from benchmarks.peers import dbos_figures as dbos
@@ -22,7 +23,7 @@ LANES = 4
 
 def measure(setting: Setting) -> None:
     """Bursts of 1, 100 and 1,000 runs, and 1,000 at a time for seconds."""
-    asyncio.run(_measure(setting))
+    uvloop.run(_measure(setting))
 
 
 async def _measure(setting: Setting) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import sys
 import time
 from pathlib import Path
+
+import uvloop
 
 from benchmarks.figures import Figure, at_most
 from benchmarks.setting import Setting, child, folder, percentile, report, rss_mb
@@ -77,4 +78,4 @@ async def ask(engine: Engine, runs: int) -> tuple[list[float], list[float]]:
 
 
 if __name__ == "__main__":
-    asyncio.run(make(Path(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(make(Path(sys.argv[1]), int(sys.argv[2])))
