@@ -6,11 +6,10 @@ from typing import Any
 
 from tickwork.core.drive import PENDING, Drive, Waiting
 from tickwork.core.replay import Course
-from tickwork.core.run import Run
 from tickwork.core.tape import Entry, Record
 from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.reader import started
-from tickwork.engines.embedded.runs import Runs, unregistered
+from tickwork.engines.embedded.runs import Runs, body_of, unregistered
 from tickwork.engines.embedded.status import UNFINISHED
 from tickwork.errors import InvalidInput, NonDeterministic
 
@@ -53,17 +52,11 @@ def _problem(runs: Runs, row: RunRow) -> str | None:
     entries = runs.reader.history(row.tail)
     who = started(entries[0])
     course = Course(entries, who.since)
+    id = row.id or f"r{row.seq}"
     drive: Drive | None = None
     try:
-        input = workflow.decode_input(who.input, who.event)
-
-        def body(verbs: Run) -> Any:
-            if course.failing is not None and workflow.on_failure is not None:
-                return workflow.on_failure(verbs, input, course.failing)
-            return workflow.body(verbs, input)
-
-        seed = f"{runs.nonce(row.seq)}/{row.id or f'r{row.seq}'}".encode()
-        drive = Drive(body, row.id or f"r{row.seq}", row.owner, seed, _Onlooker(), course)
+        body = body_of(workflow, who.input, who.event, course)
+        drive = Drive(body, id, row.owner, runs.seed(row.seq, id), _Onlooker(), course)
         drive.start()
     except (NonDeterministic, InvalidInput) as error:
         return str(error)

@@ -17,15 +17,15 @@ from typing import Any
 from msgspec import Raw
 
 from tickwork.core.asks import Effect
-from tickwork.core.codec import ANY, encode_error, fingerprint
-from tickwork.core.drive import PENDING, Failure, Waiting
+from tickwork.core.codec import ANY, fingerprint
+from tickwork.core.drive import PENDING, Waiting
 from tickwork.core.functions import function_of
 from tickwork.core.retry import NEVER, Retry
 from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.engines.embedded.calls import Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
-from tickwork.engines.embedded.steps import timed_out, tried
+from tickwork.engines.embedded.steps import outcome, timed_out, tried
 from tickwork.errors import Fatal, InvalidInput, NotSent, TimedOut
 from tickwork.outcome import Found, NotFound
 
@@ -220,22 +220,7 @@ class Effects:
 
     def _resolve(self, pend: Pend, value: Any, error: BaseException | None, took: int) -> None:
         """The outcome is certain."""
-        waiting = pend.waiting
-        ask: Effect = waiting.ask  # type: ignore[assignment]
-        function = function_of(ask.fn)
-        raw, failed, answer = NOTHING, NOTHING, value
-        if error is None:
-            try:
-                raw, answer = function.codec.round_trip(value, f"result of effect {ask.name!r}")
-            except InvalidInput as refused:
-                error = refused  # it has happened and will not be made again, but its result is lost
-        if error is not None:
-            failed, normal = encode_error(error)
-            answer = Failure(normal)
-        record = Record(
-            "effect", self._now(), ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name,
-            fingerprint(ask.args), raw, failed, pend.key, True, took, 0, 0, ask.undoes,
-        )  # fmt: skip
+        record, answer = outcome(pend.waiting, self._now(), value, error, key=pend.key, took=took)
         self._runs.deliver(pend.run, pend, record, answer)
         self._runs.on_ready()
 

@@ -13,7 +13,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -276,19 +276,13 @@ class Runs:
         run.attempt = course.attempt
         run.active = sum(entry.record.took for entry in course.history) if course.history else 0
         run.active_since = 0
-        workflow, input = run.workflow, run.workflow.decode_input(run.input, run.event)
-
-        def body(verbs: Run) -> Any:
-            failing = course.failing
-            if failing is not None and workflow.on_failure is not None:
-                return workflow.on_failure(verbs, input, failing)
-            return workflow.body(verbs, input)
-
-        run.drive = Drive(body, run.id, run.owner, self._seed(run), run, course)
+        body = body_of(run.workflow, run.input, run.event, course)
+        run.drive = Drive(body, run.id, run.owner, self.seed(run.seq, run.id), run, course)
         return run.drive
 
-    def _seed(self, run: LiveRun) -> bytes:
-        return f"{self.nonce(run.seq)}/{run.id}".encode()
+    def seed(self, seq: int, id: str) -> bytes:
+        """What a run's own randomness grows from."""
+        return f"{self.nonce(seq)}/{id}".encode()
 
     def nonce(self, seq: int) -> str:
         """The nonce of the opening under which a position was written."""
@@ -575,6 +569,19 @@ class Runs:
 def approval_id(run: LiveRun, waiting: Waiting) -> str:
     """What a person answers to."""
     return f"{run.id}:{waiting.branch.path}{waiting.no}"
+
+
+def body_of(workflow: Workflow, input: Raw, event: str, course: Course) -> Callable[[Run], Coroutine[Any, Any, Any]]:
+    """What a run executes now: its workflow's body, or the handler of its failure.
+
+    Raises:
+        InvalidInput: the workflow cannot read its input any more.
+    """
+    given = workflow.decode_input(input, event)
+    handler, failing = workflow.on_failure, course.failing
+    if failing is not None and handler is not None:
+        return lambda verbs: handler(verbs, given, failing)
+    return lambda verbs: workflow.body(verbs, given)
 
 
 def unregistered(workflow: str, version: int) -> str:

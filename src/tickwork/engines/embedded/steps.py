@@ -88,30 +88,9 @@ class Steps:
             pend = self._runs.pend(run, waiting)
             self._try_again(pend, error)
             return PENDING
-        record, answer = self._outcome(waiting, None, error, late, 0)
+        record, answer = outcome(waiting, self._clock_now(), error=error, late=late)
         run.drive.note(self._runs.log.record(run, record), record.at)  # type: ignore[union-attr]
         return answer
-
-    def _outcome(
-        self, waiting: Waiting, value: Any, error: BaseException | None, late: bool, took: int
-    ) -> tuple[Record, Any]:
-        """The record of a step's end, and what the body receives."""
-        ask: Any = waiting.ask
-        function = function_of(ask.fn)
-        raw, failed = NOTHING, NOTHING
-        if error is None:
-            try:
-                raw, value = function.codec.round_trip(value, f"result of {ask.kind} {ask.name!r}")
-            except InvalidInput as refused:
-                error = refused
-        if error is not None:
-            failed, normal = encode_error(error)
-            value = Failure(normal)
-        record = Record(
-            ask.kind, self._clock_now(), ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name,
-            fingerprint(ask.args), raw, failed, "", late, took, 0, 0, ask.undoes,
-        )  # fmt: skip
-        return record, value
 
     # -- elsewhere than on the loop -------------------------------------------------------------------------------
 
@@ -155,7 +134,7 @@ class Steps:
             self._try_again(pend, error)
             self._runs.settle(run)
         else:
-            record, answer = self._outcome(pend.waiting, value, error, True, took)
+            record, answer = outcome(pend.waiting, self._clock_now(), value, error, took=took)
             self._runs.deliver(run, pend, record, answer)
         self._runs.on_ready()
 
@@ -178,6 +157,35 @@ class Steps:
     def _again(self, pend: Pend) -> None:
         self._call(pend, pend.waiting.ask.fn)  # type: ignore[attr-defined]
         self._runs.settle(pend.run)
+
+
+def outcome(
+    waiting: Waiting,
+    at: int,
+    value: Any = None,
+    error: BaseException | None = None,
+    *,
+    key: str = "",
+    late: bool = True,
+    took: int = 0,
+) -> tuple[Record, Any]:
+    """The record of how a step or an effect ended, and what the body receives."""
+    ask: Any = waiting.ask
+    function = function_of(ask.fn)
+    raw, failed = NOTHING, NOTHING
+    if error is None:
+        try:
+            raw, value = function.codec.round_trip(value, ask)
+        except InvalidInput as refused:
+            error = refused  # an effect has happened all the same and is not made again; only its result is lost
+    if error is not None:
+        failed, normal = encode_error(error)
+        value = Failure(normal)
+    record = Record(
+        ask.kind, at, ask.name, waiting.branch.path, waiting.no, waiting.occ, function.name, fingerprint(ask.args), raw,
+        failed, key, late, took, 0, 0, ask.undoes,
+    )  # fmt: skip
+    return record, value
 
 
 def tried(pend: Pend, error: BaseException, now: int, due: int) -> Record:
