@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.laws import programs as language
@@ -193,8 +193,22 @@ def test_same_seed_same_tape(drawn: tuple[str, Program], meddling: Meddling) -> 
     assert first.ending == second.ending
 
 
+TIE: Program = [
+    [
+        "all",
+        [
+            [["step", "n0", "async"], ["wait", "nobody", 7.25, "mapping"], ["emit", "n1", 0]],
+            [["wait", "n1", 7.25, "mapping"]],
+        ],
+    ]
+]
+"""Two waits run out at one instant, and the end of one would have been in time for the other."""
+
+
 @law
 @given(programs(), st.lists(st.integers(1, 12), min_size=1, max_size=5), st.booleans())
+@example(("plain", TIE), [3], False)
+@example(("plain", TIE), [3], True)
 def test_crashes_change_nothing(drawn: tuple[str, Program], deaths: list[int], park: bool) -> None:
     calm = play(*drawn)
     crashed = play(*drawn, deaths=deaths, park=park)

@@ -141,6 +141,7 @@ class Events:
         """Record an event from outside of runs, and route it."""
         record = event_record(event, kind, self._now(), **fields)
         seq = self._log.outside(record)
+        self._remember(seq, event, record.value)
         self.route(seq, event, record.value)
         return seq
 
@@ -158,6 +159,7 @@ class Events:
         published = self._log.outside(copy)
         self._log.batch.delayed_done.append(seq)
         if event is not None:
+            self._remember(published, event, copy.value)
             self.route(published, event, copy.value)
         else:
             self._log.batch.events.append((record.name, published))
@@ -173,14 +175,18 @@ class Events:
             _log.error("the delayed event %s cannot be read and reaches nobody: %s", record.name, error)
             return None
 
-    def route(self, seq: int, event: Event, raw: Raw) -> None:
-        """Hand a recorded event to views, workflows and waiting runs; what it causes is recorded when this returns."""
+    def _remember(self, seq: int, event: Event, raw: Raw) -> None:
+        """From now on a wait that looks back finds the event, also one later in the turn that emitted it."""
         name = event.event_name
         self._log.batch.events.append((name, seq))
         recent = self._recent.get(name)
         if recent is None:
             recent = self._recent[name] = Recent(self._floor)
         recent.add(seq, event, raw, self._log.durable_seq)
+
+    def route(self, seq: int, event: Event, raw: Raw) -> None:
+        """Hand a recorded event to views, workflows and waiting runs; what it causes is recorded when this returns."""
+        name = event.event_name
         keys: dict[tuple[str, ...], int] = {}
         if name in self._shapes:
             keys = {fields: key_of(event, fields) for fields in self._shapes[name]}
@@ -197,14 +203,15 @@ class Events:
         for fields in {*hot, *cold}:
             key = keys[fields]
             if fields in hot:
-                for pend in [pend for pend in self._waiting.get(key, ()) if self._matches(pend, event)]:
+                for pend in [pend for pend in self._waiting.get(key, ()) if self._matches(pend, seq, event)]:
                     self._matched(pend, seq, raw)
             if fields in cold:
                 self._wake_parked(key, event)
 
-    def _matches(self, pend: Pend, event: Event) -> bool:
+    def _matches(self, pend: Pend, seq: int, event: Event) -> bool:
         ask: WaitFor = pend.waiting.ask  # type: ignore[assignment]
-        return not pend.busy and ask.where.event is type(event) and _holds(ask.where, event)
+        # an event of this turn may have been the answer to the wait before this one
+        return not pend.busy and seq > ask.since and ask.where.event is type(event) and _holds(ask.where, event)
 
     def _matched(self, pend: Pend, seq: int, raw: Raw) -> None:
         """A run in memory gets its event in a turn of its own, soon."""
@@ -403,6 +410,7 @@ class Events:
             self._log.batch.delayed[seq] = due
             self._runs.outbox.append(lambda: self._runs.timers.delayed(seq, due))
         else:
+            self._remember(seq, event, record.value)
             self._runs.outbox.append(lambda: self.route(seq, event, record.value))
         return seq
 

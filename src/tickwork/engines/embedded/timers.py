@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from tickwork.core.clock import Clock
@@ -128,7 +129,9 @@ class Timers:
 
     def fire_run(self, run: LiveRun, now: int) -> None:
         """Fire what is due of a run in memory; what is due soon comes back by itself, or by the run's next turn."""
-        due = sorted((pend.due, pend.place) for pend in run.pends.values() if pend.due and not pend.busy)
+        # of what is due at one instant, first what was asked first: the order in which a recovered run asks again
+        waiting = [(pend.due, pend.place) for pend in run.pends.values() if pend.due and not pend.busy]
+        due = sorted(waiting, key=itemgetter(0))
         for at, place in due:
             pend = run.pends.get(place)
             if pend is not None and at <= now:
