@@ -7,6 +7,6 @@ import os
 from hypothesis import settings
 
 # A busy machine must not fail a law: time is measured by benchmarks. A failure prints the line that reproduces it.
-# In CI the examples are the same each time, so that a change is judged by what it changed; new ones are looked for here.
+# In CI the examples are the same each time, so that a change is judged by what it changed.
 settings.register_profile("tickwork", deadline=None, print_blob=True, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("tickwork")
