@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -176,6 +176,3 @@ class Views:
         done, value = self.claim(view, key, expected, new)
         self._log.outside(Record("claim", self._now(), view.name, value=value, key=key))
         return done
-
-
-Fold = Callable[[Any, Any], Any]
