@@ -117,9 +117,9 @@ def _two_transactions() -> None:
         right(connection, batch)
         batch.rows = rows
         with connection:
-            insert(connection, "INSERT INTO runs VALUES", 13, list(rows.values()), changed)
+            write_runs(connection, rows.values())
 
-    insert, changed = batch._insert, batch._RUNS_CHANGED
+    write_runs = batch._write_runs
     vars(writer)["write"] = wrong
 
 

@@ -7,7 +7,7 @@ any moment between two turns a batch is consistent, so it may be taken whole at 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -121,8 +121,7 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
         data = encode_chunk(records)
         chunks.append((seq, run, prev, checksum(seq, run, prev, data), data))
     _insert(connection, "INSERT INTO tape VALUES", 5, chunks)
-    rows = [(*row, row_checksum(row)) for row in batch.rows.values()]
-    _insert(connection, "INSERT INTO runs VALUES", 15, rows, _RUNS_CHANGED)
+    _write_runs(connection, batch.rows.values())
     if batch.events:
         _insert(connection, "INSERT INTO events VALUES", 2, batch.events)
     if batch.filed:
@@ -140,6 +139,11 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
         connection.executemany("DELETE FROM delayed WHERE seq=?", [(seq,) for seq in batch.delayed_done])
     if batch.views or batch.view_versions or batch.approvals or batch.dead or batch.openings or batch.shapes:
         _write_rare(connection, batch)
+
+
+def _write_runs(connection: apsw.Connection, runs: Iterable[RunRow]) -> None:
+    rows = [(*row, row_checksum(row)) for row in runs]
+    _insert(connection, "INSERT INTO runs VALUES", len(RunRow._fields) + 1, rows, _RUNS_CHANGED)
 
 
 def _write_rare(connection: apsw.Connection, batch: Batch) -> None:
