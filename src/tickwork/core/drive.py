@@ -153,11 +153,8 @@ class Drive:
         waiting = self.pending.pop(place, None)
         if waiting is None:
             return False
-        self._answered(waiting)
-        if type(answer) is Failure:
-            self._resume(waiting.branch, None, answer.error)
-        else:
-            self._resume(waiting.branch, answer)
+        self._last = waiting
+        self._send(waiting.branch, answer)
         return True
 
     def go_on(self, place: Place) -> None:
@@ -230,6 +227,13 @@ class Drive:
 
     # -- the body's coroutines ------------------------------------------------------------------------------------
 
+    def _send(self, branch: Branch, answer: Any) -> None:
+        """Resume a branch with an answer: a value, or what is raised at the ask."""
+        if type(answer) is Failure:
+            self._resume(branch, None, answer.error)
+        else:
+            self._resume(branch, answer)
+
     def _resume(self, branch: Branch, value: Any, error: BaseException | None = None) -> None:
         """Run a branch until it waits or ends."""
         coro = branch.coro
@@ -282,7 +286,7 @@ class Drive:
         if self._kept:
             kept = self._keep(waiting)
             if kept is not PENDING:
-                self._answered(waiting)
+                self._last = waiting
                 return kept
         answer = self._recorded(waiting) if self.replaying else self.driver.answer(self, waiting, None, False)
         if answer is PENDING:
@@ -306,9 +310,6 @@ class Drive:
         names = ", ".join(describe(ask) for ask in self.unheard.values()) or f"{self.made - self._heard} step(s)"
         found = f"{names}, made and never awaited, so never done"
         return InvalidInput("the workflow's body", found, "`await` before every verb of the run")
-
-    def _answered(self, waiting: Waiting) -> None:
-        self._last = waiting
 
     def _refuse_foreign(self, branch: Branch, found: Any) -> Failure:
         if getattr(found, "_asyncio_future_blocking", False):
@@ -360,11 +361,7 @@ class Drive:
             else:
                 group.values[branch.index] = value
         if group.left == 0 and group.started and not group.parent.ended and group.parent.group is group:
-            answer = self._outcome(group)
-            if type(answer) is Failure:
-                self._resume(group.parent, None, answer.error)
-            else:
-                self._resume(group.parent, answer)
+            self._send(group.parent, self._outcome(group))
 
     def _wind_down(self, group: Group) -> None:
         for arm in group.arms:
@@ -484,12 +481,8 @@ class Drive:
             waiting = self.pending.pop(place, None)
             if waiting is None:
                 raise self._diverged("something else, or nothing", _recorded_ask(record), self.main)
-            self._answered(waiting)
-            answer = self._take(waiting, entry)
-            if type(answer) is Failure:
-                self._resume(waiting.branch, None, answer.error)
-            else:
-                self._resume(waiting.branch, answer)
+            self._last = waiting
+            self._send(waiting.branch, self._take(waiting, entry))
         self._go_live()
 
     def _go_live(self) -> None:

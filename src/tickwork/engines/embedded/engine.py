@@ -143,8 +143,9 @@ class Engine(Assembly):
             raise InvalidInput("workflow", workflow, "the function decorated with @workflow, not its name")
         if self._workflows.get((workflow.name, workflow.version)) is not workflow:
             known = ", ".join(sorted(name for name, _ in self._workflows)) or "none"
-            name = workflow.name if isinstance(workflow, Workflow) else workflow
-            raise InvalidInput("workflow", name, f"one that the engine was given (Engine(workflows=[...])): {known}")
+            raise InvalidInput(
+                "workflow", workflow.name, f"one that the engine was given (Engine(workflows=[...])): {known}"
+            )
         encoded = workflow.encode_input(input)
         if id is not None:
             check_id(id)

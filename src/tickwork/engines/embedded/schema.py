@@ -131,11 +131,6 @@ def _create(connection: apsw.Connection) -> None:
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
-def is_memory(path: str) -> bool:
-    """Is this a tape without a file?"""
-    return path == ":memory:"
-
-
 def parse_url(url: str) -> str:
     """The path in ``sqlite:///path``, or ``:memory:``.
 
