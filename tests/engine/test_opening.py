@@ -14,12 +14,13 @@ from typing import Any
 import apsw
 import pytest
 
-from tests.engine.support import Ping, live
+from tests.engine.support import Ping, count, live, records
 from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
 from tickwork.engines.embedded import Engine, Memory, Queries, lock
 from tickwork.engines.embedded.control import ask_owner, socket_path
+from tickwork.engines.embedded.schema import SCHEMA_VERSION
 from tickwork.errors import InvalidInput, TapeCorrupt, TapeError, TapeLocked, TapeTooNew
 
 
@@ -86,10 +87,28 @@ async def test_a_newer_schema(tmp_path: Path) -> None:
     with pytest.raises(TapeTooNew):
         Queries.open(str(tmp_path / "t.db"))
     connection = apsw.Connection(str(tmp_path / "t.db"))
-    connection.pragma("user_version", 1)
+    connection.pragma("user_version", SCHEMA_VERSION)
     connection.close()
     async with Engine(url):  # the lock was let go
         pass
+
+
+@live
+async def test_an_older_schema_is_upgraded_by_its_owner(tmp_path: Path) -> None:
+    url, path = f"sqlite:///{tmp_path}/t.db", str(tmp_path / "t.db")
+    async with Engine(url) as engine:
+        await engine.emit(Ping())
+    connection = apsw.Connection(path)
+    for table in ("flow", "gathers", "limits", "once", "messages", "queue_days", "schedules", "breakers"):
+        connection.execute(f"drop table {table}")
+    connection.pragma("user_version", 1)
+    connection.close()
+    with pytest.raises(TapeError, match="whoever owns it upgrades it"):
+        Queries.open(path)
+    async with Engine(url) as engine:
+        assert [entry.record.kind for entry in records(engine, "event")] == ["event"]
+        assert count(engine, "flow") == 0
+    assert Queries.open(path).counts() == {}
 
 
 @live

@@ -86,6 +86,14 @@ class Event(BaseModel, metaclass=_EventType):
         if any(_may_hold_a_time(annotation) for annotation in get_annotations(cls).values()):
             cls.model_post_init = _times_are_aware  # type: ignore[method-assign,assignment]
 
+    @property
+    def happened_at(self) -> datetime | None:
+        """When what the event tells of became known, if it says so itself; else its publication counts.
+
+        A workflow's ``valid_for`` measures an event's age from here.
+        """
+        return None
+
     def replace(self, **changes: Any) -> Self:
         """A copy with the named fields changed; validated like a new event.
 
@@ -110,6 +118,11 @@ class Event(BaseModel, metaclass=_EventType):
     def to_wire(self) -> bytes:
         """The camelCase JSON form."""
         return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
+
+def event_tag(event: type[Event]) -> str:
+    """Name of an event, with its version from the second on: what a run's record says of the event that started it."""
+    return event.event_name if event.event_version == 1 else f"{event.event_name}@{event.event_version}"
 
 
 class Alert(Event, name="tickwork/alert"):

@@ -9,13 +9,16 @@ from typing import Any
 from msgspec import Raw
 
 from tickwork.core.codec import Codec, annotations_of, codec_for
-from tickwork.core.event import Event
+from tickwork.core.event import Event, event_tag
 from tickwork.core.retry import Retry
 from tickwork.core.run import NAME_MAX, Run, Span
+from tickwork.core.trigger import Trigger, When
 from tickwork.errors import InvalidInput
 from tickwork.values import duration
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
+Source = type[Event] | Trigger
+"""What starts runs: a class of events, or a trigger."""
 
 
 class Workflow:
@@ -26,7 +29,7 @@ class Workflow:
         fn: Body,
         name: str,
         *,
-        on: tuple[type[Event], ...],
+        on: tuple[Trigger, ...],
         version: int,
         retry: Retry | None,
         timeout: int,
@@ -35,7 +38,9 @@ class Workflow:
     ) -> None:
         self.fn = fn
         self.name = name
-        self.on = on
+        self.triggers = on
+        self.on = tuple(dict.fromkeys(trigger.event for trigger in on if trigger.event is not None))
+        """Classes of the events that start a run."""
         self.version = version
         self.retry = retry
         self.timeout = timeout
@@ -55,7 +60,7 @@ class Workflow:
         self.takes_input = len(parameters) > 1
         annotations = annotations_of(fn)
         annotation = annotations.get(parameters[1].name, Any) if self.takes_input else None
-        for event in on:
+        for event in self.on:
             if isinstance(annotation, type) and issubclass(annotation, Event) and not issubclass(event, annotation):
                 raise InvalidInput(
                     f"@workflow({name!r}) input", annotation.__name__, f"what starts it: {event.__name__}"
@@ -103,15 +108,27 @@ class Workflow:
         return f"<workflow {self.name!r} version {self.version}>"
 
 
-def event_tag(event: type[Event]) -> str:
-    """Name of an event, with its version from the second on: what a run's record says of the event that started it."""
-    return event.event_name if event.event_version == 1 else f"{event.event_name}@{event.event_version}"
+def _triggers(path: str, on: Any) -> tuple[Trigger, ...]:
+    given = () if on is None else on if isinstance(on, list | tuple) else (on,)
+    found: list[Trigger] = []
+    for source in given:
+        if isinstance(source, Trigger):
+            found.append(source)
+        elif isinstance(source, type) and issubclass(source, Event) and source.event_name:
+            found.append(When(source))
+        else:
+            raise InvalidInput(path, source, "a class of events or a trigger, or several")
+    texts = [str(trigger) for trigger in found]
+    twice = next((text for text in texts if texts.count(text) > 1), None)
+    if twice is not None:
+        raise InvalidInput(path, f"{twice} twice", "each trigger once")
+    return tuple(found)
 
 
 def workflow(
     name: str,
     *,
-    on: type[Event] | Sequence[type[Event]] | None = None,
+    on: Source | Sequence[Source] | None = None,
     version: int = 1,
     retry: Retry | None = None,
     timeout: Span | None = None,
@@ -122,7 +139,7 @@ def workflow(
 
     Args:
         name: unique together with ``version``.
-        on: the event, or events, that start a run.
+        on: what starts a run: classes of events and triggers (``core.trigger``), one or several.
         retry: new attempts of the whole body after it failed; completed steps are kept.
         timeout: the active time of one attempt (steps and effects at work), not its sleep.
         key: names what a run is about (an account, a symbol); recorded with the run and shown with it.
@@ -136,10 +153,7 @@ def workflow(
         raise InvalidInput("@workflow(name)", name, f"a printable text of 1 to {NAME_MAX} characters")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise InvalidInput(f"{path} version", version, "a whole number from 1")
-    events = (on,) if isinstance(on, type) else tuple(on or ())
-    for event in events:
-        if not (isinstance(event, type) and issubclass(event, Event) and event.event_name):
-            raise InvalidInput(f"{path} on", event, "a class of events, or several")
+    triggers = _triggers(f"{path} on", on)
 
     def declare(fn: Body) -> Workflow:
         if not inspect.iscoroutinefunction(fn):
@@ -147,7 +161,7 @@ def workflow(
         return Workflow(
             fn,
             name,
-            on=events,
+            on=triggers,
             version=version,
             retry=retry,
             timeout=0 if timeout is None else duration(timeout),

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Sequence
+from typing import Protocol
 
 import apsw
 
@@ -17,6 +18,7 @@ from tickwork.core.tape import Record
 from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.calls import Calls
+from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.crank import Crank
 from tickwork.engines.embedded.effects import Effects
 from tickwork.engines.embedded.events import Events
@@ -55,6 +57,18 @@ class Memory:
         self.connection = connect(":memory:")
 
 
+class Part(Protocol):
+    """What has state of its own on the tape, besides runs: flow control, queues, schedules, breakers."""
+
+    def recover(self) -> None:
+        """The tape is open and the clock runs: set timers, go on with what was under way."""
+        ...
+
+    def verbs(self) -> dict[str, Verb]:
+        """What it does for other processes, by verb of the control socket."""
+        ...
+
+
 class Assembly:
     """What an engine consists of. ``Engine`` adds what one can ask of it."""
 
@@ -80,6 +94,7 @@ class Assembly:
         self._vfs = vfs
         self._lock: OwnerLock | None = None
         self._connections: list[apsw.Connection] = []
+        self._parts: list[Part] = []
         self._marked_at = 0
         self._tuned = False
 
@@ -106,6 +121,7 @@ class Assembly:
         self._calls = Calls(self.clock.virtual)
         self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
         self._family = Family(runs, self._events.publish)
+        self._parts = []
         self._wire()
         TUNING.engine_opened()
         self._tuned = True
@@ -151,6 +167,8 @@ class Assembly:
         self._warn_of_stranded()
         for position in [*self._timers.start(), *(position for (position,) in stuck)]:
             runs.ready.append((position, None))
+        for part in self._parts:
+            part.recover()
 
     def _check_end(self, end: int) -> None:
         """

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from tickwork.core.tape import Record, encode_chunk
+from tickwork.engines.embedded.schema import KEYS
 
 WIDE = 64
 """Rows in one INSERT: a statement gives up the interpreter lock once, so fewer of them mean fewer waits for it."""
@@ -46,8 +47,8 @@ class Batch:
     """What one transaction will hold."""
 
     __slots__ = (
-        "after", "approvals", "changed", "chunks", "dead", "delayed", "delayed_done", "ended", "events", "filed",
-        "number", "openings", "rows", "shapes", "urgent", "view_versions", "views", "waits", "waits_done", "wakes",
+        "after", "changed", "chunks", "dead", "delayed", "delayed_done", "derived", "ended", "events", "filed",
+        "number", "openings", "rows", "shapes", "urgent", "view_versions", "waits", "waits_done", "wakes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -66,9 +67,9 @@ class Batch:
         self.events: list[tuple[str, int]] = []
         self.delayed: dict[int, int] = {}
         self.delayed_done: list[int] = []
-        self.views: dict[tuple[str, str], bytes | None] = {}
         self.view_versions: dict[str, tuple[int, str]] = {}
-        self.approvals: dict[str, tuple[int, str, int, int] | None] = {}
+        self.derived: dict[str, dict[tuple[Any, ...], tuple[Any, ...] | None]] = {}
+        """Table -> key -> the row's other columns; ``None``: the row goes. See ``put``."""
         self.dead: list[tuple[int, int, str, int]] = []
         self.openings: list[tuple[int, str]] = []
         self.after: list[Callable[[], None]] = []
@@ -77,10 +78,18 @@ class Batch:
         """Runs that are over once this is on disk."""
         self.urgent = False
 
+    def put(self, table: str, key: tuple[Any, ...], row: tuple[Any, ...] | None) -> None:
+        """The latest state of a row of one of the tables in ``schema.KEYS``; ``None`` deletes it."""
+        rows = self.derived.get(table)
+        if rows is None:
+            rows = self.derived[table] = {}
+        rows[key] = row
+
     def __bool__(self) -> bool:
-        # whatever changes a row has also left a record; only a look at a parked run has not
+        # whatever changes a row has also left a record; only a look at a parked run has not, nor has what grows old
         return bool(
             self.chunks
+            or self.derived
             or self.changed
             or self.rows
             or self.wakes
@@ -137,8 +146,10 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
         _insert(connection, "INSERT INTO delayed VALUES", 2, list(batch.delayed.items()))
     if batch.delayed_done:
         connection.executemany("DELETE FROM delayed WHERE seq=?", [(seq,) for seq in batch.delayed_done])
-    if batch.views or batch.view_versions or batch.approvals or batch.dead or batch.openings or batch.shapes:
+    if batch.view_versions or batch.dead or batch.openings or batch.shapes:
         _write_rare(connection, batch)
+    for table, rows in batch.derived.items():
+        _replace(connection, table, rows)
 
 
 def _write_runs(connection: apsw.Connection, runs: Iterable[RunRow]) -> None:
@@ -150,25 +161,19 @@ def _write_rare(connection: apsw.Connection, batch: Batch) -> None:
     for view, (version, events) in batch.view_versions.items():
         connection.execute("DELETE FROM views WHERE view=?", (view,))
         connection.execute("INSERT OR REPLACE INTO view_versions VALUES (?,?,?)", (view, version, events))
-    _upsert_or_delete(
-        connection, "views", ("view", "key"), {k: None if v is None else (v,) for k, v in batch.views.items()}
-    )
-    _upsert_or_delete(connection, "approvals", ("id",), {(k,): v for k, v in batch.approvals.items()})
     connection.executemany("INSERT OR IGNORE INTO shapes VALUES (?,?,?)", batch.shapes)
     connection.executemany("INSERT INTO dead_letters VALUES (?,?,?,?)", batch.dead)
     connection.executemany("INSERT INTO openings VALUES (?,?)", batch.openings)
 
 
-def _upsert_or_delete(
-    connection: apsw.Connection, table: str, key: tuple[str, ...], rows: dict[Any, tuple[Any, ...] | None]
-) -> None:
-    kept = [(*k, *row) for k, row in rows.items() if row is not None]
+def _replace(connection: apsw.Connection, table: str, rows: dict[tuple[Any, ...], tuple[Any, ...] | None]) -> None:
+    """Write the latest state of a table's rows, and delete those that are gone."""
+    kept = [key + row for key, row in rows.items() if row is not None]
     if kept:
-        marks = ",".join("?" * len(kept[0]))
-        connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", kept)
-    gone = [tuple(k) for k, row in rows.items() if row is None]
+        _insert(connection, f"INSERT OR REPLACE INTO {table} VALUES", len(kept[0]), kept)
+    gone = [key for key, row in rows.items() if row is None]
     if gone:
-        connection.executemany(f"DELETE FROM {table} WHERE " + " AND ".join(f"{k}=?" for k in key), gone)
+        connection.executemany(f"DELETE FROM {table} WHERE " + " AND ".join(f"{k}=?" for k in KEYS[table]), gone)
 
 
 _RUNS_CHANGED = (

@@ -90,7 +90,8 @@ class Endings:
         if run.drive is not None and run.drive.outcome is None:
             run.drive.close()
         self._runs.parkable.pop(run.seq, None)
-        self._runs.on_ended(run)
+        for told in self._runs.on_ended:
+            told(run)
 
     def continued(self, run: LiveRun) -> None:
         """``run.again``: end this run and start the next under an id that says whose continuation it is."""

@@ -17,11 +17,12 @@ from msgspec import Raw
 
 from tickwork.core.asks import Emit, Sleep, WaitFor
 from tickwork.core.codec import fingerprint
-from tickwork.core.conditions import Where, canonical, compile_condition, wait_key
+from tickwork.core.conditions import Where, compile_condition, wait_key
 from tickwork.core.drive import PENDING, Waiting
-from tickwork.core.event import Event, known_event
+from tickwork.core.event import Event, event_tag, known_event
 from tickwork.core.tape import NOTHING, NULL, Entry, Record
-from tickwork.core.workflow import Workflow, event_tag
+from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.listeners import Listeners, key_of, newest
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.runs import Runs, event_record
@@ -36,11 +37,6 @@ RECENT_MAX = 1_000
 
 Happened = tuple[int, Event, Raw]
 """An event with its position and its bytes."""
-
-
-def key_of(event: Event, fields: tuple[str, ...]) -> int:
-    """The hash under which waits on these fields find an event."""
-    return wait_key(event.event_name, fields, tuple(canonical(getattr(event, field, None)) for field in fields))
 
 
 def unread(name: str) -> int:
@@ -107,20 +103,14 @@ class Events:
         self._reader = reader
         self._views = views
         self.classes: dict[tuple[str, int], type[Event]] = {}
-        self._starts: dict[tuple[str, int], list[Workflow]] = {}
-        for workflow in workflows:
-            for event in workflow.on:
-                other = self.classes.get((event.event_name, event.event_version))
-                if other is not None and other is not event:
-                    path = f"event {event.event_name!r} version {event.event_version}"
-                    expected = f"one class; it is also declared by {other.__module__}.{other.__qualname__}"
-                    raise InvalidInput(path, f"{event.__module__}.{event.__qualname__}", expected)
-                self.classes[event.event_name, event.event_version] = event
-                self._starts.setdefault((event.event_name, event.event_version), []).append(workflow)
-        for what, listening in self._starts.items():
-            # of several versions of one workflow the newest takes new events
-            newest = {w.name: w for w in sorted(listening, key=lambda w: w.version)}
-            self._starts[what] = list(newest.values())
+        self._starts: dict[tuple[str, int], Listeners] = {}
+        for workflow in newest(workflows):
+            for trigger in workflow.triggers:
+                event = trigger.event
+                if event is None:
+                    continue
+                self._know(event)
+                self._starts.setdefault((event.event_name, event.event_version), Listeners()).add(trigger, workflow)
         self._waiting: dict[int, list[Pend]] = {}
         self._hot_shapes: dict[str, dict[tuple[str, ...], int]] = {}
         self._cold_shapes: dict[str, set[tuple[str, ...]]] = {}
@@ -134,6 +124,13 @@ class Events:
         self._recent: dict[str, Recent] = {}
         self._floor = runs.log.next_seq - 1
         runs._forget_wait = self.forget
+
+    def _know(self, event: type[Event]) -> None:
+        other = self.classes.setdefault((event.event_name, event.event_version), event)
+        if other is not event:
+            path = f"event {event.event_name!r} version {event.event_version}"
+            expected = f"one class; it is also declared by {other.__module__}.{other.__qualname__}"
+            raise InvalidInput(path, f"{event.__module__}.{event.__qualname__}", expected)
 
     # -- publishing -----------------------------------------------------------------------------------------------
 
@@ -192,8 +189,11 @@ class Events:
             keys = {fields: key_of(event, fields) for fields in self._shapes[name]}
             self._log.batch.filed.extend((key, seq) for fields, key in keys.items() if fields)
         self._views.fold(event, seq)
-        for workflow in self._starts.get((name, event.event_version), ()):
-            self._runs.start(workflow, raw, ref=seq, event=event_tag(type(event)))
+        listeners = self._starts.get((name, event.event_version))
+        if listeners is not None:
+            tag = event_tag(type(event))
+            for workflow in listeners.of(event):
+                self._runs.start(workflow, raw, ref=seq, event=tag)
         if name in self._hot_shapes or name in self._cold_shapes:
             self._route_waits(seq, event, raw, keys)
 

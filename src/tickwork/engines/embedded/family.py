@@ -35,7 +35,7 @@ class Family:
         self._now = runs.clock.now
         self._answers: dict[str, bool] = {}
         """Approvals answered whose run has not heard of it yet."""
-        runs.on_ended = self.ended
+        runs.on_ended.append(self.ended)
         runs._doomed_call = self.doomed
 
     # -- children -------------------------------------------------------------------------------------------------
@@ -184,14 +184,14 @@ class Family:
         if given is None and ask.due and ask.due <= self._now():
             given = False
         if given is not None:
-            self._log.batch.approvals[id] = None
+            self._log.batch.put("approvals", (id,), None)
             self._note(run, waiting, Raw(b"true" if given else b"false"), NOTHING, late)
             return given
         pend = self._runs.pend(run, waiting)
         pend.key = id
         if not again or not self._runs.reader.rows("SELECT 1 FROM approvals WHERE id=?", (id,)):
             self._log.outside(Record("asked", self._now(), ask.name, key=id, due=ask.due))
-        self._log.batch.approvals[id] = (run.seq, ask.name, self._now(), ask.due)
+        self._log.batch.put("approvals", (id,), (run.seq, ask.name, self._now(), ask.due))
         if ask.due:
             pend.due, pend.fire = ask.due, lambda pend: self._approved(pend, False)
         return PENDING
@@ -202,7 +202,7 @@ class Family:
             Record("event", self._now(), ANSWERED + id, value=Raw(b"true" if yes else b"false"), key=by)
         )
         self._log.batch.events.append((ANSWERED + id, seq))
-        self._log.batch.approvals[id] = None
+        self._log.batch.put("approvals", (id,), None)
         name = id.rpartition(":")[0]
         position = self._runs.find(name)
         if position is None:
@@ -227,7 +227,7 @@ class Family:
         if pend.run.paused and pend.busy:
             pend.busy = False  # the answer is on the tape; the run finds it when it is resumed
             return
-        self._log.batch.approvals[pend.key] = None
+        self._log.batch.put("approvals", (pend.key,), None)
         record = Record(
             "approval", self._now(), ask.name, waiting.branch.path, waiting.no, waiting.occ,
             value=Raw(b"true" if yes else b"false"), late=True,

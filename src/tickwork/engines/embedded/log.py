@@ -71,6 +71,13 @@ class Log:
         self.batch.chunks.append((seq, None, None, [record]))
         return seq
 
+    def outside_all(self, records: list[Record]) -> int:
+        """Append records that belong to no run and belong together; returns the position of the first."""
+        seq = self.next_seq
+        self.next_seq = seq + len(records)
+        self.batch.chunks.append((seq, None, None, records))
+        return seq
+
     def row(self, run: LiveRun) -> None:
         """The run's row has changed. It is made when the batch is handed over: between two turns, and once."""
         run.batch = self.batch.number

@@ -20,7 +20,7 @@ class Owner:
     def verbs(self) -> dict[str, Any]:
         """Verb -> coroutine function of the request's fields."""
         engine = self._engine
-        return {
+        verbs: dict[str, Any] = {
             "status": self.status,
             "start": self.start,
             "emit": self.emit,
@@ -30,6 +30,9 @@ class Owner:
             "redrive": lambda run: engine.redrive(run),
             "approve": lambda id, yes, by="": engine.approve(id, bool(yes), by),
         }
+        for part in engine._parts:
+            verbs |= part.verbs()
+        return verbs
 
     async def status(self) -> dict[str, Any]:
         """Counts of runs, the last position on disk, and how many runs are in memory."""

@@ -74,7 +74,8 @@ class Runs:
         self.parkable: OrderedDict[int, tuple[LiveRun, int]] = OrderedDict()
         """Runs that merely wait, longest first, with the time since when (ns)."""
         self.endings = Endings(self)
-        self.on_ended: Callable[[LiveRun], None] = lambda run: None
+        self.on_ended: list[Callable[[LiveRun], None]] = []
+        """Told of every run that is over, in the turn that ends it; what they change commits with the end."""
         self.on_ready: Callable[[], None] = lambda: None
         self.stop_work: Callable[[Pend], None] = lambda pend: None
         self._forget_wait: Callable[[LiveRun, Pend], None] = lambda run, pend: None
@@ -518,7 +519,7 @@ class Runs:
         self.stop_work(pend)
         self._forget_wait(run, pend)
         if isinstance(pend.waiting.ask, Approval):
-            self.log.batch.approvals[pend.key] = None
+            self.log.batch.put("approvals", (pend.key,), None)
 
     def abandon_all(self, run: LiveRun) -> None:
         """The attempt is over: nothing it still waited for is wanted."""

@@ -11,6 +11,10 @@
 * ``events``   where the events of each name are, so that a wait can look back.
 * ``shapes``   the sets of fields that waits named; from ``since`` on, events are in ``filed`` under their hash of them,
                so that to look back costs what matches and not what happened.
+* ``flow``     runs of workflows with flow control that wait for their turn, or hold one; ``gathers``: what debounce
+               and batch gather; ``limits``: when starts were let through; ``once``: idempotency keys in their window.
+* ``messages`` what lies in queues, and what became of it until its retention is over; ``queue_days``, counts by day.
+* ``schedules``, ``breakers``: the state of each.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import apsw
 
 from tickwork.errors import TapeCorrupt, TapeError, TapeTooNew
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x7469636B  # "tick"
 
 _TABLES = """
@@ -51,6 +55,44 @@ CREATE TABLE dead_letters (seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, what T
 CREATE TABLE openings (seq INTEGER PRIMARY KEY, nonce TEXT NOT NULL);
 """
 
+_TABLES_2 = """
+CREATE TABLE flow (seq INTEGER PRIMARY KEY, workflow TEXT NOT NULL, key TEXT NOT NULL, priority INTEGER NOT NULL,
+    place INTEGER NOT NULL, held INTEGER NOT NULL);
+CREATE TABLE gathers (workflow TEXT, key TEXT, first INTEGER NOT NULL, due INTEGER NOT NULL, seqs TEXT NOT NULL,
+    PRIMARY KEY (workflow, key)) WITHOUT ROWID;
+CREATE TABLE limits (workflow TEXT, kind TEXT, key TEXT, times TEXT NOT NULL, PRIMARY KEY (workflow, kind, key))
+    WITHOUT ROWID;
+CREATE TABLE once (workflow TEXT, key TEXT, run INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (workflow, key))
+    WITHOUT ROWID;
+CREATE TABLE messages (seq INTEGER PRIMARY KEY, queue TEXT NOT NULL, status INTEGER NOT NULL, id TEXT NOT NULL,
+    grp TEXT NOT NULL, place INTEGER NOT NULL, priority INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    visible_at INTEGER NOT NULL, lease TEXT NOT NULL, leased_at INTEGER NOT NULL, lease_until INTEGER NOT NULL,
+    run INTEGER NOT NULL, at INTEGER NOT NULL, ended_at INTEGER NOT NULL, problem TEXT NOT NULL);
+CREATE INDEX messages_open ON messages(queue, seq) WHERE status < 10;
+CREATE INDEX messages_ended ON messages(queue, ended_at) WHERE status >= 10;
+CREATE TABLE queue_days (queue TEXT, day INTEGER, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
+    dead INTEGER NOT NULL, busy INTEGER NOT NULL, PRIMARY KEY (queue, day)) WITHOUT ROWID;
+CREATE TABLE schedules (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE breakers (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+_UPGRADES = {0: _TABLES, 1: _TABLES_2}
+"""What a tape of an older schema lacks, up to the next."""
+
+KEYS = {
+    "approvals": ("id",),
+    "breakers": ("name",),
+    "flow": ("seq",),
+    "gathers": ("workflow", "key"),
+    "limits": ("workflow", "kind", "key"),
+    "messages": ("seq",),
+    "once": ("workflow", "key"),
+    "queue_days": ("queue", "day"),
+    "schedules": ("name",),
+    "views": ("view", "key"),
+}
+"""Tables whose rows are replaced and deleted by key (``Batch.put``), with the columns of that key, which come first."""
+
 CACHE_KIB = 64 * 1024
 CHECKPOINT_PAGES = 8_000
 """The WAL is folded into the file after this many pages (32 MB): rarely enough not to show in the latency."""
@@ -67,10 +109,10 @@ def connect(path: str, *, vfs: str | None = None, read_only: bool = False) -> ap
     try:
         connection = apsw.Connection(path, flags=flags, vfs=vfs)
         connection.set_busy_timeout(5_000)
-        is_new = _check(connection, path, read_only)
+        found = _check(connection, path, read_only)
         _configure(connection, read_only)
-        if is_new:
-            _create(connection)
+        if found < SCHEMA_VERSION and not read_only:
+            _create(connection, found)
     except (apsw.Error, TapeError) as error:
         if connection is not None:
             with contextlib.suppress(apsw.Error):
@@ -105,26 +147,33 @@ def _fold(connection: apsw.Connection, name: str, pages: int) -> int:
     return apsw.SQLITE_OK
 
 
-def _check(connection: apsw.Connection, path: str, read_only: bool) -> bool:
-    """Is the file empty, to become a tape? Looks before anything is changed: it may be somebody else's database."""
-    found = connection.pragma("user_version")
-    if found == SCHEMA_VERSION and connection.pragma("application_id") == APPLICATION_ID:
-        return False
-    ours = connection.pragma("application_id") == APPLICATION_ID
-    if ours and isinstance(found, int) and found > SCHEMA_VERSION:
-        raise TapeTooNew(
-            f"{path} was written by schema {found}; this tickwork knows schemas up to {SCHEMA_VERSION}: upgrade it"
-        )
+def _check(connection: apsw.Connection, path: str, read_only: bool) -> int:
+    """The file's schema; 0 when it is empty, to become a tape. Looks before anything is changed: it may be somebody
+    else's database."""
+    found: int = connection.pragma("user_version")
+    if connection.pragma("application_id") == APPLICATION_ID:
+        if found > SCHEMA_VERSION:
+            raise TapeTooNew(
+                f"{path} was written by schema {found}; this tickwork knows schemas up to {SCHEMA_VERSION}: upgrade it"
+            )
+        if found < SCHEMA_VERSION and read_only:
+            raise TapeError(
+                f"{path} was written by an older tickwork (schema {found}): whoever owns it upgrades it by opening it"
+            )
+        if found > 0:
+            return found
     if read_only or list(connection.execute("select 1 from sqlite_schema limit 1")):
         raise TapeCorrupt(f"{path} is a SQLite file but not a tape: give another path, or move it away")
-    return True
+    return 0
 
 
-def _create(connection: apsw.Connection) -> None:
+def _create(connection: apsw.Connection, found: int) -> None:
+    """Make the tables that a tape of this schema lacks."""
     with connection:
-        for statement in _TABLES.split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
+        for version in range(found, SCHEMA_VERSION):
+            for statement in _UPGRADES[version].split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", SCHEMA_VERSION)
     # into the file itself: without its WAL it shall still be known as a tape

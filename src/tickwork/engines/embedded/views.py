@@ -109,7 +109,7 @@ class Views:
             states.pop(key, None)
         else:
             states[key] = data
-        self._log.batch.views[view.name, key] = data
+        self._log.batch.put("views", (view.name, key), None if data is None else (data,))
 
     def _check(self, view: View) -> None:
         if view.name not in self._views or self._views[view.name] is not view:
