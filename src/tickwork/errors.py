@@ -3,6 +3,7 @@
     TickworkError
     ├── Retryable              try again later
     │   └── NotSent            certain: nothing left this process
+    │       └── BreakerOpen    the dependency is resting; nothing was asked of it (breaker, retry_at, why)
     ├── StepFailed             a step's exception that cannot be rebuilt (type, message)
     ├── TimedOut               a step, a wait for a result or an attempt took too long
     ├── Unknown                look, never resend: it may have happened
@@ -11,6 +12,8 @@
     │   ├── Refused            our own risk gate said no (rule, limit, actual)
     │   ├── Rejected           the venue said no (venue, reason)
     │   ├── ForeignAwait       a workflow body awaited something that is not a verb of its run
+    │   ├── Stale              too old to be acted on (what, age, limit)
+    │   ├── NewerEvent         an event of a newer version than this code knows
     │   ├── RunCancelled       the run whose result was asked for was cancelled
     │   └── NonDeterministic   code and tape disagree; the run is recoverable under the old code
     └── TapeError              stop: the disk or the file cannot be trusted
@@ -26,6 +29,7 @@ Fields live in ``args`` and words in ``__str__``, so that every error survives b
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -39,6 +43,39 @@ class Retryable(TickworkError):
 
 class NotSent(Retryable):
     """Certain: nothing left this process, so the same call may be made again with the same key."""
+
+
+class BreakerOpen(NotSent):
+    """A breaker let nothing through: its dependency is resting, and nothing was asked of it.
+
+    Args:
+        breaker: its name.
+        retry_at: when it may be tried again, in ns since 1970 UTC; a ``Retry`` waits at least until then.
+        why: what the breaker was opened for, or that it is being probed.
+    """
+
+    def __init__(self, breaker: str, retry_at: int, why: str = "") -> None:
+        super().__init__(breaker, retry_at, why)
+
+    @property
+    def breaker(self) -> str:
+        """The breaker's name."""
+        return str(self.args[0])
+
+    @property
+    def retry_at(self) -> int:
+        """When it may be tried again, in ns since 1970 UTC."""
+        return int(self.args[1])
+
+    @property
+    def why(self) -> str:
+        """What the breaker was opened for."""
+        return str(self.args[2])
+
+    def __str__(self) -> str:
+        time = datetime.fromtimestamp(-(-self.retry_at // 1_000_000_000), UTC)  # not a moment too early
+        because = f": {self.why}" if self.why else ""
+        return f"breaker {self.breaker!r} lets nothing through before {time:%Y-%m-%dT%H:%M:%SZ}{because}"
 
 
 class Unknown(TickworkError):
@@ -159,6 +196,28 @@ class RunCancelled(Fatal):
 
     def __str__(self) -> str:
         return f"run {self.args[0]} was cancelled" + (f": {self.args[1]}" if self.args[1] else "")
+
+
+class Stale(Fatal):
+    """``what`` is older than it may be (``valid_for``): it was dropped, not done. Ages are texts such as ``5m``."""
+
+    def __init__(self, what: str, age: str, limit: str) -> None:
+        super().__init__(what, age, limit)
+
+    def __str__(self) -> str:
+        what, age, limit = self.args
+        return f"{what} is {age} old and was valid for {limit}: it was dropped"
+
+
+class NewerEvent(Fatal):
+    """An event of a newer version than this code knows: kept, and read once the code is upgraded."""
+
+    def __init__(self, event: str, version: int, known: int) -> None:
+        super().__init__(event, version, known)
+
+    def __str__(self) -> str:
+        event, version, known = self.args
+        return f"event {event!r} has version {version}, this code knows it up to version {known}: upgrade, then redrive"
 
 
 class NonDeterministic(Fatal):

@@ -6,6 +6,16 @@
 
 The wire form of that event is ``{"vcoinId":"abc","attempt":1}``. Times must be aware, floats must be finite; money
 uses the types of ``tickwork.values``, which refuse floats.
+
+A new form of an event gets a new ``version`` and says how to read the old ones, of which tapes and queues are full:
+
+    class SymbolWatch(Event, name="mexc/symbol.watch", version=2):
+        symbol: str
+        attempt: int = 1
+
+        @classmethod
+        def upcast(cls, version: int, fields: dict[str, Any]) -> dict[str, Any]:
+            return {"symbol": fields["vcoinId"].upper(), "attempt": fields.get("attempt", 1)}
 """
 
 from __future__ import annotations
@@ -14,10 +24,11 @@ from datetime import datetime
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NewerEvent
 
 _known: dict[tuple[str, int], type[Event]] = {}
 
@@ -115,9 +126,67 @@ class Event(BaseModel, metaclass=_EventType):
         except ValidationError as error:
             raise invalid(cls, error) from None
 
+    @classmethod
+    def upcast(cls, version: int, fields: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG003 - for those who override it
+        """The fields of an older ``version`` of this event, as they were on the wire, as the fields of this one.
+
+        To be overridden where ``version`` is raised; by default an older version cannot be read.
+
+        Raises:
+            InvalidInput: there is no way from that version to this one.
+        """
+        raise InvalidInput(
+            cls.event_name, f"version {version}", f"version {cls.event_version}, or a classmethod `upcast` on "
+            f"{cls.__name__} that makes the fields of an older version into its own",
+        )  # fmt: skip
+
+    @classmethod
+    def read(cls, version: int, payload: bytes) -> Self:
+        """Read the wire form of this version or of an older one.
+
+        Raises:
+            NewerEvent: it is of a newer version than this class.
+            InvalidInput: it cannot be read, or not be made into this version.
+        """
+        if version == cls.event_version:
+            return cls.from_wire(payload)
+        if version > cls.event_version:
+            raise NewerEvent(cls.event_name, version, cls.event_version)
+        old = msgspec.json.decode(payload)
+        if not isinstance(old, dict):
+            raise InvalidInput(cls.event_name, payload[:100].decode(errors="replace"), "a JSON object")
+        return cls(**cls.upcast(version, old))
+
+    @classmethod
+    def reads(cls, version: int) -> bool:
+        """Is this the class for events of that version: its own, or an older one that it can upcast?"""
+        return version == cls.event_version or (version < cls.event_version and _upcasts(cls))
+
     def to_wire(self) -> bytes:
         """The camelCase JSON form."""
         return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
+
+def _upcasts(event: type[Event]) -> bool:
+    return event.upcast.__func__ is not Event.upcast.__func__  # type: ignore[attr-defined]
+
+
+def read_event(name: str, version: int, payload: bytes) -> Event | None:
+    """An event from its wire form, as the class this process has for it; ``None`` when it knows no event of the name.
+
+    The class of just that version if there is one, else the newest that can upcast it.
+
+    Raises:
+        NewerEvent: only older versions are known. InvalidInput: it cannot be read, or not be upcast.
+    """
+    known = _known.get((name, version)) or newest_event(name)
+    return None if known is None else known.read(version, payload)
+
+
+def tagged(tag: str) -> tuple[str, int]:
+    """Name and version of an event, from its tag."""
+    name, _, version = tag.rpartition("@")
+    return (name, int(version)) if name and version.isdigit() else (tag, 1)
 
 
 def event_tag(event: type[Event]) -> str:

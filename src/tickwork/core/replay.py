@@ -96,7 +96,7 @@ class Course:
             self._add_copied(record)
         elif kind in ("failed", "redriven"):
             self._next_attempt(entry)
-        elif kind in ("done", "dead", "cancelled", "again"):
+        elif kind in ("done", "dead", "cancelled", "again", "stale"):
             self.ending = entry
         else:
             self._add_mark(record, entry)
@@ -184,6 +184,11 @@ class Course:
         self.dropped, self.patches, self.tried = set(), {}, {}
         self._races, self._last = {}, {}
 
+    @property
+    def untouched(self) -> bool:
+        """Has the run not yet done anything, nor tried to?"""
+        return self.attempt == 1 and not (self.history or self.open or self.tried or self.patches)
+
     # -- questions of the drive -----------------------------------------------------------------------------------
 
     def reaches(self, place: tuple[str, int]) -> bool:
@@ -253,7 +258,7 @@ def answer_of(ask: Ask, entry: Entry) -> tuple[Any, BaseException | None]:
     if isinstance(ask, WaitFor):
         if bytes(record.value) == b"null":
             return None, None  # the time-out came first
-        return ask.where.event.from_wire(bytes(record.value)), None
+        return ask.where.event.read(record.version, bytes(record.value)), None
     if isinstance(ask, Call):
         return ask.workflow.decode_result(record.value), None
     if isinstance(ask, Read):

@@ -12,8 +12,9 @@ Kinds, with what ``value`` holds:
     a run's own course         started (input) · intent (arguments; ``key``) · tried (a failed attempt at a step)
                                · cancel · expired · failed (an attempt; another follows) · copied (fork)
                                · done (result) · dead (the last attempt failed) · cancelled · again (next run's id)
-                               · paused · resumed · redriven
+                               · paused · resumed · redriven · stale (too old to begin)
     outside of runs            opened (``key``: the nonce) · event · claim · asked (an approval's question)
+                               · declined (a start that flow control did not let happen; ``ref``: the event)
 """
 
 from __future__ import annotations

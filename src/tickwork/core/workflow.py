@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Literal, get_origin
 
+import msgspec
 from msgspec import Raw
 
 from tickwork.core.codec import Codec, annotations_of, codec_for
-from tickwork.core.event import Event, event_tag
+from tickwork.core.event import Event, tagged
+from tickwork.core.flow import Batch, Concurrency, Debounce, Flow, Idempotency, RateLimit, Throttle
+from tickwork.core.letters import DeadLetterPolicy
 from tickwork.core.retry import Retry
 from tickwork.core.run import NAME_MAX, Run, Span
 from tickwork.core.trigger import Trigger, When
@@ -35,6 +38,9 @@ class Workflow:
         timeout: int,
         key: Callable[[Any], str] | None,
         on_failure: Body | None,
+        flow: Flow,
+        valid_for: int,
+        policy: DeadLetterPolicy | None,
     ) -> None:
         self.fn = fn
         self.name = name
@@ -46,6 +52,12 @@ class Workflow:
         self.timeout = timeout
         self.key = key
         self.on_failure = on_failure
+        self.flow = flow or None
+        """When its runs may begin; ``None``: at once."""
+        self.valid_for = valid_for
+        """ns after which a run that has not begun does not happen; 0: never."""
+        self.policy = policy
+        """What becomes of its runs that died."""
         parameters = list(inspect.signature(fn).parameters.values())
         if len(parameters) not in (1, 2):
             raise InvalidInput(
@@ -60,6 +72,9 @@ class Workflow:
         self.takes_input = len(parameters) > 1
         annotations = annotations_of(fn)
         annotation = annotations.get(parameters[1].name, Any) if self.takes_input else None
+        if flow.batch is not None and get_origin(annotation) is not list:
+            found = "no input" if not self.takes_input else getattr(annotation, "__name__", str(annotation))
+            raise InvalidInput(f"@workflow({name!r}) input", found, "list[...] of its events, because it takes batches")
         for event in self.on:
             if isinstance(annotation, type) and issubclass(annotation, Event) and not issubclass(event, annotation):
                 raise InvalidInput(
@@ -95,9 +110,12 @@ class Workflow:
     def decode_input(self, data: Raw | bytes, event: str = "") -> Any:
         """The input as the body receives it; ``event`` is the tag of the event it is, when one started the run."""
         if event:
+            name, version = tagged(event)
             for listening in self.on:
-                if event_tag(listening) == event:
-                    return listening.from_wire(bytes(data))
+                if listening.event_name == name and listening.reads(version):
+                    if self.flow is not None and self.flow.batch is not None:
+                        return [listening.read(version, bytes(item)) for item in _items(bytes(data))]
+                    return listening.read(version, bytes(data))
         return self.input.decode(data, f"input of {self.name!r}")
 
     def decode_result(self, data: Raw | bytes) -> Any:
@@ -106,6 +124,13 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"<workflow {self.name!r} version {self.version}>"
+
+
+_items = msgspec.json.Decoder(list[Raw]).decode
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and not isinstance(value, Idempotency)
 
 
 def _triggers(path: str, on: Any) -> tuple[Trigger, ...]:
@@ -134,6 +159,16 @@ def workflow(
     timeout: Span | None = None,
     key: Callable[[Any], str] | None = None,
     on_failure: Body | None = None,
+    concurrency: Concurrency | int | None = None,
+    rate_limit: RateLimit | None = None,
+    throttle: Throttle | None = None,
+    debounce: Debounce | Span | None = None,
+    batch: Batch | None = None,
+    priority: int | Callable[[Any], int] = 0,
+    singleton: Literal["skip", "cancel"] | None = None,
+    idempotency: Idempotency | Callable[[Any], str] | None = None,
+    valid_for: Span | None = None,
+    policy: DeadLetterPolicy | None = None,
 ) -> Callable[[Body], Workflow]:
     """Declare a workflow.
 
@@ -142,8 +177,12 @@ def workflow(
         on: what starts a run: classes of events and triggers (``core.trigger``), one or several.
         retry: new attempts of the whole body after it failed; completed steps are kept.
         timeout: the active time of one attempt (steps and effects at work), not its sleep.
-        key: names what a run is about (an account, a symbol); recorded with the run and shown with it.
+        key: names what a run is about (an account, a symbol). Runs with the same key take turns, in order.
         on_failure: ``async def on_failure(run, input, error)``, run before the run becomes a dead letter.
+        concurrency, rate_limit, throttle, debounce, batch, priority, singleton, idempotency: when runs may begin
+            (``core.flow``).
+        valid_for: a run that cannot begin within this time of what it is about is dropped, with a record of it.
+        policy: what becomes of runs that died; by default an ``Alert`` tells of them.
 
     Raises:
         InvalidInput: not an ``async def``, or an argument is wrong.
@@ -154,6 +193,21 @@ def workflow(
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise InvalidInput(f"{path} version", version, "a whole number from 1")
     triggers = _triggers(f"{path} on", on)
+    try:
+        flow = Flow(
+            keyed=key is not None,
+            concurrency=Concurrency(total=concurrency) if isinstance(concurrency, int) else concurrency,
+            rate_limit=rate_limit,
+            throttle=throttle,
+            debounce=debounce if debounce is None or isinstance(debounce, Debounce) else Debounce(debounce),
+            batch=batch,
+            priority=priority,
+            singleton=singleton,
+            idempotency=Idempotency(idempotency) if _is_function(idempotency) else idempotency,  # type: ignore[arg-type]
+        )
+        age = 0 if valid_for is None else duration(valid_for, "valid_for")
+    except InvalidInput as error:
+        raise InvalidInput(f"{path} {error.path}", error.found, error.expected) from None
 
     def declare(fn: Body) -> Workflow:
         if not inspect.iscoroutinefunction(fn):
@@ -167,6 +221,9 @@ def workflow(
             timeout=0 if timeout is None else duration(timeout),
             key=key,
             on_failure=on_failure,
+            flow=flow,
+            valid_for=age,
+            policy=policy,
         )
 
     return declare

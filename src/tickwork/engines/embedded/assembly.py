@@ -23,6 +23,7 @@ from tickwork.engines.embedded.crank import Crank
 from tickwork.engines.embedded.effects import Effects
 from tickwork.engines.embedded.events import Events
 from tickwork.engines.embedded.family import Family
+from tickwork.engines.embedded.flow import Flows
 from tickwork.engines.embedded.live import Pend
 from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.log import Log
@@ -121,7 +122,8 @@ class Assembly:
         self._calls = Calls(self.clock.virtual)
         self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
         self._family = Family(runs, self._events.publish)
-        self._parts = []
+        self._flows = Flows(runs)
+        self._parts = [self._flows]
         self._wire()
         TUNING.engine_opened()
         self._tuned = True

@@ -10,7 +10,7 @@ from tickwork.core.replay import Course
 from tickwork.core.tape import NOTHING, Record
 from tickwork.engines.embedded.live import Ending, LiveRun
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import Cancelled, InvalidInput, TimedOut
+from tickwork.errors import Cancelled, InvalidInput, Stale, TimedOut
 from tickwork.values import duration_text
 
 if TYPE_CHECKING:
@@ -81,6 +81,16 @@ class Endings:
         self._log.record(run, Record("cancelled", self._now(), name=reason))
         self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
 
+    def stale(self, run: LiveRun, age: int) -> None:
+        """It could not begin in time."""
+        error = Stale(
+            f"run {run.id} of {run.workflow.name!r}", duration_text(age), duration_text(run.workflow.valid_for)
+        )
+        _log.warning("%s", error)
+        raw, _ = encode_error(error)
+        self._log.record(run, Record("stale", self._now(), error=raw))
+        self.end(run, Ending(Status.STALE, NOTHING, raw))
+
     def end(self, run: LiveRun, ending: Ending) -> None:
         """The run is over."""
         run.ending = ending
@@ -116,6 +126,7 @@ class Endings:
             parent_ask=run.parent_ask,
             ref=run.seq,
             since=drive.since,
+            heir_of=run.seq,
         )
 
     def diverged(self, run: LiveRun, error: Exception) -> None:

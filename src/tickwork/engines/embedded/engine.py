@@ -129,7 +129,11 @@ class Engine(Assembly):
     async def start(self, workflow: Workflow, input: Any = None, *, id: str | None = None, owner: str = "") -> Handle:
         """Start a run; on return it is on disk. Idempotent by ``id``: the same input gives the same run.
 
+        Where the workflow's flow control says so (``singleton``, ``idempotency``) the handle is of another run, which
+        there is already.
+
         Raises:
+            Refused: the workflow's rate limit.
             InvalidInput: an unknown workflow, a wrong input, or an id whose run has another input.
         """
         handle = self.start_soon(workflow, input, id=id, owner=owner)
@@ -153,8 +157,13 @@ class Engine(Assembly):
             if found is not None:
                 same_input(self._runs, found, id, workflow, encoded)
                 return Handle(self, id, found, workflow)
+        instead = None if workflow.flow is None else self._flows.before(workflow, encoded)
+        if instead is not None:
+            return Handle(self, self._runs.id_of(instead), instead, workflow)
         with self._crank:
             run = self._runs.start(workflow, encoded, given_id=id, owner=owner)
+            if workflow.flow is not None:
+                self._flows.remember(workflow, workflow.decode_input(encoded), run.seq)
         return Handle(self, run.id, run.seq, workflow, run)
 
     async def emit(self, event: Event, *, delay: str | None = None, at: datetime | None = None) -> int:
@@ -224,12 +233,17 @@ class Engine(Assembly):
             InvalidInput: no unfinished run has this id, or its workflow is not registered.
         """
         run = self._unfinished(id, "cancelled")
-        self._family.cancel(run.seq, reason or "cancelled by request")
+        self._runs.cancel_seq(run.seq, reason or "cancelled by request")
         await self._done()
 
     async def pause(self, id: str) -> None:
         """Take no more turns of a run until it is resumed. Effects in flight are followed to their outcome."""
         run = self._unfinished(id, "paused")
+        if run.status is Status.QUEUED:
+            self._runs.drop(run)
+            raise InvalidInput(
+                "run", f"{id}, which is queued", "a run that has begun; cancel this one, or let it begin"
+            )
         if not run.paused:
             self._log.record(run, Record("paused", self.clock.now()))
             run.paused = True

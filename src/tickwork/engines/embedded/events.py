@@ -19,7 +19,7 @@ from tickwork.core.asks import Emit, Sleep, WaitFor
 from tickwork.core.codec import fingerprint
 from tickwork.core.conditions import Where, compile_condition, wait_key
 from tickwork.core.drive import PENDING, Waiting
-from tickwork.core.event import Event, event_tag, known_event
+from tickwork.core.event import Event, event_tag, read_event
 from tickwork.core.tape import NOTHING, NULL, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.listeners import Listeners, key_of, newest
@@ -152,7 +152,10 @@ class Events:
         record = entry.record
         now = self._now()
         event = self._delayed_event(record)
-        copy = Record("event", now, record.name, value=Raw(bytes(record.value)), ref=seq, version=record.version)
+        value, version = Raw(bytes(record.value)), record.version
+        if event is not None and event.event_version != version:
+            value, version = Raw(event.to_wire()), event.event_version
+        copy = Record("event", now, record.name, value=value, ref=seq, version=version)
         published = self._log.outside(copy)
         self._log.batch.delayed_done.append(seq)
         if event is not None:
@@ -163,11 +166,10 @@ class Events:
             self._log.batch.filed.append((unread(record.name), published))
 
     def _delayed_event(self, record: Record) -> Event | None:
-        event_class = self.classes.get((record.name, record.version)) or known_event(record.name, record.version)
-        if event_class is None:
-            return None
+        known = self.classes.get((record.name, record.version))
+        payload = bytes(record.value)
         try:
-            return event_class.from_wire(bytes(record.value))
+            return read_event(record.name, record.version, payload) if known is None else known.from_wire(payload)
         except InvalidInput as error:  # its class has changed without a new version
             _log.error("the delayed event %s cannot be read and reaches nobody: %s", record.name, error)
             return None
@@ -193,7 +195,10 @@ class Events:
         if listeners is not None:
             tag = event_tag(type(event))
             for workflow in listeners.of(event):
-                self._runs.start(workflow, raw, ref=seq, event=tag)
+                if workflow.flow is None:
+                    self._runs.start(workflow, raw, ref=seq, event=tag)
+                else:
+                    self._runs.flows.arrive(workflow, event, seq, raw)
         if name in self._hot_shapes or name in self._cold_shapes:
             self._route_waits(seq, event, raw, keys)
 
@@ -301,10 +306,12 @@ class Events:
 
     def _record(self, waiting: Waiting, value: Raw, ref: int, late: bool) -> Record:
         ask: Any = waiting.ask
-        args = fingerprint((ask.where.key, ask.where.text)) if type(ask) is WaitFor else 0
+        args, version = 0, 1
+        if type(ask) is WaitFor:
+            args, version = fingerprint((ask.where.key, ask.where.text)), ask.where.event.event_version
         return Record(
             ask.kind, self._now(), ask.name, waiting.branch.path, waiting.no, waiting.occ, args=args, value=value,
-            late=late, ref=ref,
+            late=late, ref=ref, version=version,
         )  # fmt: skip
 
     def _look_back(self, ask: WaitFor) -> tuple[int, Event, Raw] | None:
@@ -315,7 +322,8 @@ class Events:
         for entry in self._older(ask, floor):
             event = self._read(ask.where, entry)
             if event is not None and _holds(ask.where, event):
-                return entry.seq, event, Raw(bytes(entry.record.value))
+                as_read = entry.record.version == event.event_version
+                return entry.seq, event, Raw(bytes(entry.record.value) if as_read else event.to_wire())
         if recent is not None:
             for seq, event, raw in recent.after(ask.since, ask.where):
                 if type(event) is ask.where.event and _holds(ask.where, event):
@@ -337,9 +345,9 @@ class Events:
             since = older[-1].seq if older else until
 
     def _read(self, where: Where, entry: Entry) -> Event | None:
-        if entry.record.version != where.event.event_version:
+        if not where.event.reads(entry.record.version):
             return None
-        return where.event.from_wire(bytes(entry.record.value))
+        return where.event.read(entry.record.version, bytes(entry.record.value))
 
     # -- the index of waits ---------------------------------------------------------------------------------------
 

@@ -73,8 +73,15 @@ class Family:
         if found is not None:
             same_input(self._runs, found, id, workflow, input)
             return id, found
+        if workflow.flow is not None:
+            # an awaited child is asked for again after a crash, when the run that stood for it may be over: it is new
+            instead = self._runs.flows.before(workflow, input, new=awaited)
+            if instead is not None:
+                return self._runs.id_of(instead), instead
         parent_ask = f"{waiting.branch.path}|{waiting.no}" if awaited else ""
         child = self._runs.start(workflow, input, given_id=id, owner=run.owner, parent=run.seq, parent_ask=parent_ask)
+        if workflow.flow is not None and not awaited:
+            self._runs.flows.remember(workflow, workflow.decode_input(input), child.seq)
         return id, child.seq
 
     @staticmethod
@@ -156,18 +163,7 @@ class Family:
         """The parent is being cancelled: cancel the child it waits for."""
         child = pend.key
         reason = f"its parent {pend.run.id} was cancelled"
-        self._runs.outbox.append(lambda: self.cancel(child, reason))
-
-    def cancel(self, seq: int, reason: str) -> None:
-        """Cancel a run, in memory or parked."""
-        self._runs.wake_any(seq)
-        run = self._runs.hot.get(seq)
-        if run is None or run.ending is not None:
-            return
-        if self._runs.turning or run.drive is None:
-            self._runs.enqueue(run, lambda: self._runs.cancel(run, reason))
-        else:
-            self._runs.cancel(run, reason)
+        self._runs.outbox.append(lambda: self._runs.cancel_seq(child, reason))
 
     # -- people ---------------------------------------------------------------------------------------------------
 

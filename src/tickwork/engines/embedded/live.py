@@ -15,7 +15,7 @@ from tickwork.core.tape import Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import InvalidInput, StepFailed
+from tickwork.errors import InvalidInput, Refused, StepFailed
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.runs import Runs
@@ -167,7 +167,7 @@ class LiveRun:
                 return PENDING
         try:
             return self.runs.answerers[type(waiting.ask)](self, waiting, intent, late)
-        except (InvalidInput, StepFailed) as error:
+        except (InvalidInput, StepFailed, Refused) as error:
             # what was asked cannot be done: that is the answer, recorded like any other
             ask: Any = waiting.ask
             raw, failure = self.runs.failure(error)

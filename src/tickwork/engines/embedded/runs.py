@@ -14,7 +14,7 @@ import time
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
@@ -35,6 +35,10 @@ from tickwork.engines.embedded.reader import Reader, started
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.timers import Timers
 from tickwork.errors import Cancelled, ForeignAwait, InvalidInput, NonDeterministic, TapeCorrupt, TapeError
+from tickwork.values import timestamp_ns
+
+if TYPE_CHECKING:
+    from tickwork.engines.embedded.flow import Flows
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -58,6 +62,7 @@ class Runs:
         self.reader = reader
         self.workflows = workflows
         self.timers: Timers
+        self.flows: Flows
         self.answerers: dict[type, Callable[[LiveRun, Waiting, Any, bool], Any]] = {}
         self.hot: dict[int, LiveRun] = {}
         """Runs in memory, ended ones until they are on disk."""
@@ -96,9 +101,13 @@ class Runs:
         since: int = 0,
         event: str = "",
         copied: Record | None = None,
+        heir_of: int = 0,
     ) -> LiveRun:
-        """Record a new run and put it in the ready queue."""
-        key = self._key(workflow, input, event)
+        """Record a new run and put it in the ready queue, or where flow control lets it wait.
+
+        ``heir_of``: the run it continues, whose turn it takes over.
+        """
+        key, priority = ("", 0) if workflow.flow is None else self._about_input(workflow, input, event)
         now = self.clock.now()
         run = LiveRun(
             self,
@@ -125,21 +134,50 @@ class Runs:
         self.hot[run.seq] = run
         if given_id is not None:
             self.ids[given_id] = run.seq
-        self.log.row(run)
-        self.enqueue(run, None)
+        if workflow.flow is None or self.flows.join(run, priority, heir_of):
+            self.log.row(run)
+            self.enqueue(run, None)
+        else:
+            self._queue(run)
         return run
 
+    def _queue(self, run: LiveRun) -> None:
+        """It may not begin yet: it waits as a row."""
+        run.status, run.wake_at = Status.QUEUED, None
+        self.log.row(run)
+        self.drop(run)
+
+    def admitted(self, seq: int) -> None:
+        """Flow control lets a run begin that waited."""
+        run = self.hot.get(seq) or self.load(seq)  # what is not in memory is on disk
+        if run is not None and run.ending is None:
+            run.status, run.wake_at = Status.RUNNING, 0
+            self.log.row(run)
+            self.enqueue(run, None)
+
     @staticmethod
-    def _key(workflow: Workflow, input: Raw, event: str) -> str:
-        """What the run is about, as its workflow's ``key`` says."""
-        if workflow.key is None:
-            return ""
+    def about(workflow: Workflow, given: Any) -> tuple[str, int]:
+        """What a run is about and how urgent it is, as its workflow says."""
+        flow = workflow.flow
+        key, priority = "", 0
         try:
-            key = workflow.key(workflow.decode_input(input, event))
-        except Exception as error:  # noqa: BLE001 - the user's function
-            _log.error("key of workflow %r failed: %r; its run is started without one", workflow.name, error)
-            return ""
-        return key if isinstance(key, str) else str(key)
+            if workflow.key is not None:
+                key = str(workflow.key(given))
+            if flow is not None:
+                priority = int(flow.priority(given)) if callable(flow.priority) else flow.priority
+        except Exception as error:  # noqa: BLE001 - the user's functions; what starts the run has happened all the same
+            _log.error("key or priority of workflow %r failed: %r; its run is started without", workflow.name, error)
+        return key, priority
+
+    def _about_input(self, workflow: Workflow, input: Raw, event: str) -> tuple[str, int]:
+        if workflow.key is None and not callable(workflow.flow.priority):  # type: ignore[union-attr]
+            return "", workflow.flow.priority  # type: ignore[union-attr]
+        given = workflow.decode_input(input, event)
+        return self.about(workflow, given[-1] if isinstance(given, list) and given and workflow.flow.batch else given)  # type: ignore[union-attr]
+
+    def about_run(self, run: LiveRun) -> tuple[str, int]:
+        """The same of a run that exists."""
+        return self._about_input(run.workflow, run.input, run.event)
 
     def find(self, id: str) -> int | None:
         """The position of the run with this id, in memory or on disk."""
@@ -151,6 +189,12 @@ class Runs:
             row = self.reader.run_named(id)
             return None if row is None else row.seq
         return seq
+
+    def id_of(self, seq: int) -> str:
+        """The id of a run that exists."""
+        run = self.hot.get(seq)
+        row = None if run is not None else self.reader.run(seq)
+        return run.id if run is not None else (row and row.id) or f"r{seq}"
 
     # -- the ready queue ------------------------------------------------------------------------------------------
 
@@ -189,7 +233,27 @@ class Runs:
 
     def _begin(self, run: LiveRun) -> None:
         if run.ending is None and run.drive is None and not run.paused:
+            self._enter(run)
+
+    def _enter(self, run: LiveRun) -> None:
+        """Begin a run, or go on with it from the tape; unless flow control keeps it waiting, or it is too old."""
+        workflow = run.workflow
+        if workflow.flow is not None and not self.flows.enter(run):
+            self._queue(run)
+        elif workflow.valid_for and self._too_old(run):
+            self.endings.stale(run, self.age(run))
+        else:
             self._turn(run, None)
+
+    def _too_old(self, run: LiveRun) -> bool:
+        return (run.course is None or run.course.untouched) and self.age(run) > run.workflow.valid_for
+
+    def age(self, run: LiveRun) -> int:
+        """How long ago became known what a run is about (ns): its event says so, or it is when the run was started."""
+        given = run.workflow.decode_input(run.input, run.event) if run.workflow.takes_input else None
+        last = given[-1] if isinstance(given, list) and given else given
+        known = last.happened_at if isinstance(last, Event) else None
+        return self.clock.now() - (run.started_at if known is None else timestamp_ns(known))
 
     # -- turns ----------------------------------------------------------------------------------------------------
 
@@ -376,7 +440,7 @@ class Runs:
     def _dropped(self, run: LiveRun) -> None:
         if run.batch > self.log.committed:
             self.log.after(lambda: self._dropped(run))  # its row has changed since
-        elif self.hot.get(run.seq) is run and run.drive is None and run.ending is None:
+        elif self.hot.get(run.seq) is run and run.drive is None and run.ending is None and not run.queued:
             del self.hot[run.seq]
             self.ids.pop(run.id, None)
             if run.wake_at is not None:
@@ -419,7 +483,7 @@ class Runs:
         if seq in self.hot:
             return
         row = self.reader.run(seq)
-        if row is None or Status(row.status).finished or row.status == Status.PAUSED:
+        if row is None or Status(row.status).finished or row.status in (Status.PAUSED, Status.QUEUED):
             return
         run = self.load(seq)
         if run is None:
@@ -431,7 +495,7 @@ class Runs:
             self.log.row(run)
             self.drop(run)
         else:
-            self._turn(run, None)
+            self._enter(run)
 
     def wake_any(self, seq: int) -> None:
         """Bring an unfinished run into memory, paused or not."""
@@ -440,7 +504,7 @@ class Runs:
         row = self.reader.run(seq)
         if row is None or Status(row.status).finished:
             return
-        if row.status == Status.PAUSED:
+        if row.status in (Status.PAUSED, Status.QUEUED):
             self.load(seq)
         else:
             self.wake(seq)
@@ -548,13 +612,24 @@ class Runs:
             self._settle_paused(run)
         elif run.drive is not None:
             self.interrupt(run, told, Cancelled(reason))
-        elif run.status is Status.WAITING:  # between two attempts: there is no body to tell
+        elif run.status in (Status.WAITING, Status.QUEUED):  # before or between attempts: there is no body to tell
             self.endings.cancelled(run, reason)
         else:  # just resumed, and not yet back
             self.log.record(run, told)
             run.status, run.wake_at = Status.RUNNING, 0
             self.log.row(run)
             self.drop(run)
+
+    def cancel_seq(self, seq: int, reason: str) -> None:
+        """Cancel a run that may be in memory or not."""
+        self.wake_any(seq)
+        run = self.hot.get(seq)
+        if run is None or run.ending is not None:
+            return
+        if self.turning or (run.drive is None and run.status is not Status.QUEUED):
+            self.enqueue(run, lambda: self.cancel(run, reason))
+        else:
+            self.cancel(run, reason)
 
     def following(self, run: LiveRun) -> bool:
         """Does the run follow an effect or a call to its end?"""

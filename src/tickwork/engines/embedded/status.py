@@ -16,10 +16,12 @@ class Status(IntEnum):
     PAUSED = 2  #: A person paused it; it keeps its place.
     STRANDED = 3  #: Its workflow, or its version of it, is not registered.
     DIVERGED = 4  #: Code and tape disagree; recoverable under the old code.
+    QUEUED = 5  #: Flow control has not let it begin yet.
     DONE = 10  #: It returned a result.
     DEAD = 11  #: Its last attempt failed: a dead letter. It can be redriven.
     CANCELLED = 12
     CONTINUED = 13  #: It continues as another run (``run.again``).
+    STALE = 15  #: It could not begin while what it is about was valid (``valid_for``), and was dropped.
 
     @property
     def finished(self) -> bool:

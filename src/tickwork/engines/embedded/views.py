@@ -27,6 +27,12 @@ STALE = -1
 """The version of a view whose kept state is not to be trusted."""
 
 
+def _reader(view: View, name: str, version: int) -> type[Event] | None:
+    """The class of those a view folds that reads this version: its own before one that can upcast it."""
+    readers = [event for event in view.on if event.event_name == name and event.reads(version)]
+    return min(readers, key=lambda event: event.event_version, default=None)
+
+
 def _listening(view: View) -> str:
     return ",".join(sorted(f"{event.event_name} {event.event_version}" for event in view.on))
 
@@ -64,7 +70,6 @@ class Views:
                 self._rebuild(view, reader)
 
     def _rebuild(self, view: View, tape: Tape) -> None:
-        events = {(event.event_name, event.event_version): event for event in view.on}
         self._log.batch.view_versions[view.name] = (view.version, _listening(view))
         for _, entry in tape.tape():
             record = entry.record
@@ -73,9 +78,9 @@ class Views:
                 if value.startswith(b"[true,"):
                     self._set(view, record.key, None if value == b"[true,null]" else value[6:-1])
             elif record.kind in ("event", "emit") and not record.due and bytes(record.value):
-                event = events.get((record.name, record.version))
+                event = _reader(view, record.name, record.version)
                 if event is not None:
-                    self._fold(view, event, bytes(record.value))
+                    self._fold(view, event, bytes(record.value), record.version)
 
     def fold(self, event: Event, seq: int) -> None:
         """Fold a published event into the views that listen to it."""
@@ -83,12 +88,12 @@ class Views:
             if type(event) in view.on:
                 self._fold(view, event)
 
-    def _fold(self, view: View, event: Event | type[Event], wire: bytes = b"") -> None:
+    def _fold(self, view: View, event: Event | type[Event], wire: bytes = b"", version: int = 1) -> None:
         if view.name in self._broken:
             return
         try:
             if isinstance(event, type):
-                event = event.from_wire(wire)
+                event = event.read(version, wire)
             key = view.key(event)
             if not isinstance(key, str):
                 raise InvalidInput(f"key of view {view.name!r}", key, "a text")
