@@ -110,7 +110,7 @@ def _read_tape(path: Path) -> Tape:
         for seq, name, status, tail in connection.execute("SELECT seq, workflow, status, tail FROM runs"):
             tape.rows[seq] = (name, status, tail)
         tape.ids = dict(connection.execute("SELECT id, seq FROM runs WHERE id IS NOT NULL"))
-        for table in ("waits", "delayed", "approvals", "dead_letters"):
+        for table in ("waits", "delayed", "approvals", "letters"):
             ((count,),) = connection.execute(f"SELECT count(*) FROM {table}")
             tape.left[table] = count
         return tape

@@ -387,7 +387,7 @@ async def test_on_failure_runs_and_a_redrive_keeps_what_was_done() -> None:
         with pytest.raises(ConnectionError):
             await handle.result()
         (letter,) = await engine.dead_letters()
-        assert (letter.run, letter.what) == ("it", "run")
+        assert (letter.run, letter.kind) == ("it", "run")
         assert len(told) == 1
         await engine.redrive("it")
         with pytest.raises(ConnectionError):
@@ -467,9 +467,9 @@ async def test_one_that_cannot_be_undone_is_a_dead_letter_and_an_alert() -> None
             await (await engine.start(saga_flow, id="it")).result()
         await engine.settled()
         letters = await engine.dead_letters()
-        assert {letter.what for letter in letters} == {"run", "undo b"}
+        assert {(letter.kind, letter.source) for letter in letters} == {("run", "saga"), ("undo", "undo b")}
     assert log == ["a"]
-    assert alerts == ["undo b"]
+    assert alerts == ["undo b", "run of 'saga' died"]
 
 
 @live
@@ -675,7 +675,7 @@ async def test_undoing_goes_on_when_the_attempt_has_run_out_of_time() -> None:
         gate.set()
         with pytest.raises(TimedOut):
             await handle.result()
-        assert [letter.what for letter in await engine.dead_letters()] == ["run"]
+        assert [letter.kind for letter in await engine.dead_letters()] == ["run"]
     assert log == ["b", "a"]
 
 

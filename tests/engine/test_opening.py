@@ -14,13 +14,12 @@ from typing import Any
 import apsw
 import pytest
 
-from tests.engine.support import Ping, count, live, records
+from tests.engine.support import Ping, live, records
 from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
-from tickwork.engines.embedded import Engine, Memory, Queries, lock
+from tickwork.engines.embedded import Engine, Memory, Queries, lock, schema
 from tickwork.engines.embedded.control import ask_owner, socket_path
-from tickwork.engines.embedded.schema import SCHEMA_VERSION
 from tickwork.errors import InvalidInput, TapeCorrupt, TapeError, TapeLocked, TapeTooNew
 
 
@@ -87,7 +86,7 @@ async def test_a_newer_schema(tmp_path: Path) -> None:
     with pytest.raises(TapeTooNew):
         Queries.open(str(tmp_path / "t.db"))
     connection = apsw.Connection(str(tmp_path / "t.db"))
-    connection.pragma("user_version", SCHEMA_VERSION)
+    connection.pragma("user_version", schema.SCHEMA_VERSION)
     connection.close()
     async with Engine(url):  # the lock was let go
         pass
@@ -95,19 +94,22 @@ async def test_a_newer_schema(tmp_path: Path) -> None:
 
 @live
 async def test_an_older_schema_is_upgraded_by_its_owner(tmp_path: Path) -> None:
-    url, path = f"sqlite:///{tmp_path}/t.db", str(tmp_path / "t.db")
-    async with Engine(url) as engine:
-        await engine.emit(Ping())
+    path = str(tmp_path / "t.db")
     connection = apsw.Connection(path)
-    for table in ("flow", "gathers", "limits", "once", "messages", "queue_days", "schedules", "breakers"):
-        connection.execute(f"drop table {table}")
+    for statement in schema._TABLES.split(";\n"):
+        connection.execute(statement)
+    connection.execute("INSERT INTO dead_letters VALUES (7, 3, 'undo b', 5)")
+    connection.pragma("application_id", schema.APPLICATION_ID)
     connection.pragma("user_version", 1)
     connection.close()
     with pytest.raises(TapeError, match="whoever owns it upgrades it"):
         Queries.open(path)
-    async with Engine(url) as engine:
-        assert [entry.record.kind for entry in records(engine, "event")] == ["event"]
-        assert count(engine, "flow") == 0
+    async with Engine(f"sqlite:///{path}") as engine:
+        await engine.emit(Ping())
+        assert [entry.record.kind for entry in records(engine)] == ["opened", "event"]
+        assert engine._reader.rows("SELECT seq, kind, source, run, at, status FROM letters") == [
+            (7, "undo", "undo b", 3, 5, 0)
+        ]
     assert Queries.open(path).counts() == {}
 
 

@@ -53,6 +53,33 @@ class Effect(Ask, frozen=True, eq=False):
     retry: Retry | None = None
     timeout: int = 0
     undoes: str = ""
+    valid_for: int = 0
+
+
+class GuardedStep(Step, frozen=True, eq=False):
+    """A step each of whose attempts a breaker (``core.breaker``) must let through; remembered as any other step."""
+
+    breaker: Any = None
+
+
+class GuardedEffect(Effect, frozen=True, eq=False):
+    """An effect whose function a breaker must let through; its look-up it need not."""
+
+    breaker: Any = None
+
+
+class Composed(Ask, frozen=True, eq=False):
+    """A verb made of other verbs; a driver sees only those. ``verbs(ask)`` makes the coroutine that awaits them."""
+
+    kind: ClassVar[str] = "composed"
+    name: str
+    verbs: Callable[[Ask], Coroutine[Any, Any, Any]]
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield from self.verbs(self).__await__())
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Sleep(Ask, frozen=True, eq=False):

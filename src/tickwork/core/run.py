@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -15,6 +15,7 @@ from tickwork.core.asks import (
     Approval,
     Ask,
     Call,
+    Composed,
     Effect,
     Emit,
     Race,
@@ -24,6 +25,7 @@ from tickwork.core.asks import (
     WaitFor,
     discard,
 )
+from tickwork.core.breaker import GUARDED, Breaker, guarded
 from tickwork.core.conditions import Where
 from tickwork.core.event import Event
 from tickwork.core.retry import Retry
@@ -68,6 +70,7 @@ class Run:
         retry: Retry | None = ...,
         timeout: Span | None = ...,
         blocking: bool | None = ...,
+        breaker: Breaker | None = ...,
     ) -> Awaitable[T]: ...
     @overload
     def step(
@@ -78,6 +81,7 @@ class Run:
         retry: Retry | None = ...,
         timeout: Span | None = ...,
         blocking: bool | None = ...,
+        breaker: Breaker | None = ...,
     ) -> Awaitable[T]: ...
     def step(
         self,
@@ -87,6 +91,7 @@ class Run:
         retry: Retry | None = None,
         timeout: Span | None = None,
         blocking: bool | None = None,
+        breaker: Breaker | None = None,
     ) -> Awaitable[Any]:
         """Read or compute, and remember the result.
 
@@ -98,14 +103,21 @@ class Run:
             timeout: for one attempt. A sync ``fn`` with a time-out runs in a thread.
             blocking: a sync ``fn`` runs in a thread (``True``), on the loop (``False``), or on the loop once it has
                 shown itself quick (``None``; see ``docs/architecture.md``).
+            breaker: must let each attempt through; by default the one that ``fn`` is decorated with, if any.
 
         Raises:
             Whatever ``fn`` raised last, by its own class if that round-trips, else ``StepFailed``.
+            BreakerOpen: the breaker let the last attempt not through.
         """
         self._ready(name, fn)
         _check_retry(name, retry)
+        step = Step(name, fn, args, retry, 0 if timeout is None else _span("step(timeout=)", timeout), blocking)
+        if breaker is not None or GUARDED:
+            kept = guarded(step, _check_breaker(name, breaker))
+            if kept is not step:
+                return self._made(kept)
         self._drive.made += 1
-        return Step(name, fn, args, retry, 0 if timeout is None else _span("step(timeout=)", timeout), blocking)
+        return step
 
     @overload
     def effect(
@@ -117,6 +129,8 @@ class Run:
         grace: Span | None = ...,
         retry: Retry | None = ...,
         timeout: Span | None = ...,
+        valid_for: Span | None = ...,
+        breaker: Breaker | None = ...,
     ) -> Awaitable[T]: ...
     @overload
     def effect(
@@ -128,6 +142,8 @@ class Run:
         grace: Span | None = ...,
         retry: Retry | None = ...,
         timeout: Span | None = ...,
+        valid_for: Span | None = ...,
+        breaker: Breaker | None = ...,
     ) -> Awaitable[T]: ...
     def effect(
         self,
@@ -138,6 +154,8 @@ class Run:
         grace: Span | None = None,
         retry: Retry | None = None,
         timeout: Span | None = None,
+        valid_for: Span | None = None,
+        breaker: Breaker | None = None,
     ) -> Awaitable[Any]:
         """Touch the outside world: ``fn(*args, key=key)`` runs after its intent, with ``key``, is on disk.
 
@@ -145,25 +163,31 @@ class Run:
             lookup: ``lookup(key, *args)`` answers ``Found(value)`` or ``NotFound()``; asked whenever the outcome is
                 unknown. Without it the effect happens at least once, always with the same key.
             grace: how long "not found" must hold before the effect is made again.
+            valid_for: how long after it was asked for it may still be made. After a laptop's sleep or a long outage an
+                effect that was not made in time is not made at all.
+            breaker: must let ``fn`` through, by default the one that it is decorated with, if any. It refuses before
+                ``fn`` is first called, and only delays it after; ``lookup`` asks no breaker.
 
         Raises:
-            Refused, Rejected, InvalidInput, NotSent, Fatal: certain outcomes.
+            Refused, Rejected, InvalidInput, NotSent, Fatal: certain outcomes. Stale: it was not made in time.
+            BreakerOpen: a certain outcome too, a NotSent.
+            Unknown: it is too old to be made again, and without a look-up nobody can tell whether it was.
         """
         self._ready(name, fn)
         _check_retry(name, retry)
         if lookup is not None and not callable(lookup):
             raise InvalidInput(f"effect {name!r} lookup", lookup, "a function lookup(key, *args) -> Found | NotFound")
-        return self._made(
-            Effect(
-                name,
-                fn,
-                args,
-                lookup,
-                0 if grace is None else _span("effect(grace=)", grace),
-                retry,
-                0 if timeout is None else _span("effect(timeout=)", timeout),
-            )
+        effect = Effect(
+            name,
+            fn,
+            args,
+            lookup,
+            0 if grace is None else _span("effect(grace=)", grace),
+            retry,
+            0 if timeout is None else _span("effect(timeout=)", timeout),
+            valid_for=0 if valid_for is None else _span("effect(valid_for=)", valid_for),
         )
+        return self._made(guarded(effect, _check_breaker(name, breaker)))
 
     def sleep(self, length: Span) -> Awaitable[None]:
         """Wait; a sleeping run costs a row, not memory."""
@@ -208,6 +232,33 @@ class Run:
         elif at is not None:
             due = timestamp_ns(at)
         return self._made(Emit(event.event_name, event, due))
+
+    def emit_all(self, events: Iterable[Event], batch: int = 10, pause: Span = "100 ms") -> Awaitable[list[int]]:
+        """Publish events in order, each exactly once, with a pause after every ``batch`` of them but the last.
+
+        Made of ``emit`` and ``sleep``: after a crash it goes on where it was. Returns the records' positions.
+
+        Raises:
+            InvalidInput: not events, or a batch below 1.
+        """
+        self._ready()
+        given = tuple(events)
+        for index, event in enumerate(given):
+            if not (isinstance(event, Event) and event.event_name):
+                raise InvalidInput(f"emit_all[{index}]", event, "an event (an instance of a named subclass of Event)")
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+            raise InvalidInput("emit_all(batch=)", batch, "a whole number from 1")
+        _span("emit_all(pause=)", pause)
+        return self._made(Composed("emit_all", lambda made: self._emit_all(made, given, batch, pause)))
+
+    async def _emit_all(self, made: Ask, events: tuple[Event, ...], batch: int, pause: Span) -> list[int]:
+        self._drive.unheard.pop(id(made), None)
+        positions = []
+        for index, event in enumerate(events):
+            if index and index % batch == 0:
+                await self.sleep(pause)
+            positions.append(await self.emit(event))
+        return positions
 
     def call(self, workflow: Any, input: Any = None, id: str | None = None) -> Awaitable[Any]:
         """Start a child run and wait for its result; its failure is raised here."""
@@ -324,6 +375,12 @@ class Run:
 def _check_retry(name: str, retry: Any) -> None:
     if retry is not None and type(retry) is not Retry:
         raise InvalidInput(f"retry of {name!r}", retry, "a Retry, such as Retry(limit=3, delay='1 second')")
+
+
+def _check_breaker(name: str, breaker: Any) -> Breaker | None:
+    if breaker is None or isinstance(breaker, Breaker):
+        return breaker
+    raise InvalidInput(f"breaker of {name!r}", breaker, "a Breaker, such as Breaker('mexc')")
 
 
 _good_names: set[str] = {"-"}

@@ -12,11 +12,27 @@ from typing import Protocol
 
 import apsw
 
-from tickwork.core.asks import Again, Approval, Call, Claim, Effect, Emit, Mishap, Read, Sleep, Start, Step, WaitFor
+from tickwork.core.asks import (
+    Again,
+    Approval,
+    Call,
+    Claim,
+    Effect,
+    Emit,
+    GuardedEffect,
+    GuardedStep,
+    Mishap,
+    Read,
+    Sleep,
+    Start,
+    Step,
+    WaitFor,
+)
 from tickwork.core.clock import Clock, VirtualClock
 from tickwork.core.tape import Record
 from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.breakers import Breakers
 from tickwork.engines.embedded.calls import Calls
 from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.crank import Crank
@@ -24,6 +40,8 @@ from tickwork.engines.embedded.effects import Effects
 from tickwork.engines.embedded.events import Events
 from tickwork.engines.embedded.family import Family
 from tickwork.engines.embedded.flow import Flows
+from tickwork.engines.embedded.guarded import GuardedEffects, GuardedSteps
+from tickwork.engines.embedded.letters import Letters
 from tickwork.engines.embedded.live import Pend
 from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.log import Log
@@ -121,9 +139,11 @@ class Assembly:
         runs.timers = self._timers = Timers(self.clock, log, self._reader, self._wake, self._events.publish_delayed)
         self._calls = Calls(self.clock.virtual)
         self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
-        self._family = Family(runs, self._events.publish)
+        self._family = Family(runs)
         self._flows = Flows(runs)
-        self._parts = [self._flows]
+        self.letters = Letters(runs, self._events.post, self._crank.pump)
+        self.breakers = Breakers(runs, self._events.publish, self._crank.pump)
+        self._parts = [self._flows, self.letters, self.breakers]
         self._wire()
         TUNING.engine_opened()
         self._tuned = True
@@ -141,6 +161,8 @@ class Assembly:
         runs.answerers = {
             Step: Steps(runs, self._calls).answer,
             Effect: Effects(runs, self._calls).answer,
+            GuardedStep: GuardedSteps(runs, self._calls, self.breakers).answer,
+            GuardedEffect: GuardedEffects(runs, self._calls, self.breakers).answer,
             Sleep: events.sleep,
             WaitFor: events.wait,
             Emit: events.emit,
@@ -246,6 +268,8 @@ class Assembly:
         if pend.task is not None:
             pend.task.cancel()
             pend.task = None
+        if isinstance(pend.waiting.ask, GuardedStep | GuardedEffect):
+            self.breakers.dropped(pend)
         self._events.parked(pend)
 
 

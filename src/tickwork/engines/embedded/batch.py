@@ -47,7 +47,7 @@ class Batch:
     """What one transaction will hold."""
 
     __slots__ = (
-        "after", "changed", "chunks", "dead", "delayed", "delayed_done", "derived", "ended", "events", "filed",
+        "after", "changed", "chunks", "delayed", "delayed_done", "derived", "ended", "events", "filed",
         "number", "openings", "rows", "shapes", "urgent", "view_versions", "waits", "waits_done", "wakes",
     )  # fmt: skip
 
@@ -70,7 +70,6 @@ class Batch:
         self.view_versions: dict[str, tuple[int, str]] = {}
         self.derived: dict[str, dict[tuple[Any, ...], tuple[Any, ...] | None]] = {}
         """Table -> key -> the row's other columns; ``None``: the row goes. See ``put``."""
-        self.dead: list[tuple[int, int, str, int]] = []
         self.openings: list[tuple[int, str]] = []
         self.after: list[Callable[[], None]] = []
         """Called on the loop once this is on disk."""
@@ -146,7 +145,7 @@ def _write_rows(connection: apsw.Connection, batch: Batch) -> None:
         _insert(connection, "INSERT INTO delayed VALUES", 2, list(batch.delayed.items()))
     if batch.delayed_done:
         connection.executemany("DELETE FROM delayed WHERE seq=?", [(seq,) for seq in batch.delayed_done])
-    if batch.view_versions or batch.dead or batch.openings or batch.shapes:
+    if batch.view_versions or batch.openings or batch.shapes:
         _write_rare(connection, batch)
     for table, rows in batch.derived.items():
         _replace(connection, table, rows)
@@ -162,7 +161,6 @@ def _write_rare(connection: apsw.Connection, batch: Batch) -> None:
         connection.execute("DELETE FROM views WHERE view=?", (view,))
         connection.execute("INSERT OR REPLACE INTO view_versions VALUES (?,?,?)", (view, version, events))
     connection.executemany("INSERT OR IGNORE INTO shapes VALUES (?,?,?)", batch.shapes)
-    connection.executemany("INSERT INTO dead_letters VALUES (?,?,?,?)", batch.dead)
     connection.executemany("INSERT INTO openings VALUES (?,?)", batch.openings)
 
 

@@ -86,11 +86,15 @@ class Calls:
         keywords: dict[str, Any],
         timeout: int,
         done: Done,
+        on_loop: bool = False,
     ) -> asyncio.Future[Any]:
-        """Run ``fn`` as a task or in a thread. The future can be cancelled; a thread goes on all the same."""
+        """Run ``fn`` as a task or in a thread. The future can be cancelled; a thread goes on all the same.
+
+        ``on_loop``: no thread, though it is sync.
+        """
         started = time.perf_counter_ns()
         self.running += 1
-        if function.is_async or self._virtual:
+        if function.is_async or self._virtual or on_loop:
             task: asyncio.Future[Any] = asyncio.ensure_future(_run(fn, args, keywords, timeout))
         else:
             if self._pool is None:

@@ -25,9 +25,10 @@ from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.engines.embedded.calls import Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
-from tickwork.engines.embedded.steps import outcome, timed_out, tried
-from tickwork.errors import Fatal, InvalidInput, NotSent, TimedOut
+from tickwork.engines.embedded.steps import not_before, outcome, timed_out, tried
+from tickwork.errors import Fatal, InvalidInput, NotSent, Stale, TimedOut, Unknown
 from tickwork.outcome import Found, NotFound
+from tickwork.values import duration_text
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -51,6 +52,7 @@ class Effects:
         ask: Effect = waiting.ask  # type: ignore[assignment]
         pend = self._runs.pend(run, waiting)
         pend.busy = True
+        pend.asked_at = self._now() if intent is None else intent.record.at
         if intent is not None:
             pend.key = intent.record.key
             pend.failures = len(run.course.tried.get(pend.place, ()))
@@ -89,8 +91,23 @@ class Effects:
         if not self._wanted(pend) or self._straggles(pend):
             return
         ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        if ask.valid_for and self._now() - pend.asked_at > ask.valid_for:
+            self._too_late(pend, ask)
+            return
         pend.busy, pend.due, pend.lost_at = True, 0, 0
+        self._call(pend, ask)
+
+    def _call(self, pend: Pend, ask: Effect) -> None:
         self._spawn(pend, ask.fn, ask.args, {"key": pend.key}, self._called)
+
+    def _too_late(self, pend: Pend, ask: Effect) -> None:
+        """It is not made any more. Was it? Only a look-up, or an attempt that certainly failed, could tell."""
+        age = duration_text(self._now() - pend.asked_at)
+        error: Exception = Stale(f"effect {ask.name!r}", age, duration_text(ask.valid_for))
+        if pend.doubtful:
+            error = Unknown(f"effect {ask.name!r} was under way when the process died; it is {age} old, too old to be "
+                            "made again, and has no look-up that could tell whether it was made")  # fmt: skip
+        self._resolve(pend, None, error, 0)
 
     def _spawn(self, pend: Pend, fn: Any, args: tuple[Any, ...], keywords: dict[str, Any], done: Any) -> None:
         ask: Effect = pend.waiting.ask  # type: ignore[assignment]
@@ -153,8 +170,10 @@ class Effects:
             return
         retry = ask.retry or NEVER
         if error is None:
+            pend.doubtful = True
             self._launch(pend)  # at least once, with the same key: nothing tells whether it happened
         elif retry.allows(error, pend.failures + 1):
+            pend.doubtful = True
             self._note_failure(pend, error, retry, self._launch)
         else:
             self._resolve(pend, None, error, 0)
@@ -206,7 +225,7 @@ class Effects:
         """Record the failed attempt; go on after the policy's wait, or at once to look."""
         pend.failures += 1
         now = self._now()
-        due = now + (retry.wait(pend.failures, 0.5) if retry is not None else 0)
+        due = max(now + (retry.wait(pend.failures, 0.5) if retry is not None else 0), not_before(error))
         self._runs.log.record(pend.run, tried(pend, error, now, due))
         self._later(pend, due, then)
 

@@ -75,6 +75,7 @@ class Endings:
         name = "" if also is None else f"on_failure failed too: {also}"
         self._log.record(run, Record("dead", now, name, error=raw, attempt=run.attempt))
         self.end(run, Ending(Status.DEAD, NOTHING, raw))
+        self._runs.letters.died(run, error)
 
     def cancelled(self, run: LiveRun, reason: str) -> None:
         """Cancelled between two attempts: there is no body to tell."""

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
-from msgspec import Raw
-
 from tickwork.core.clock import Clock
 from tickwork.core.event import Event
 from tickwork.core.tape import Record
@@ -183,19 +181,8 @@ class Engine(Assembly):
             raise InvalidInput("event", event, "an instance of a named subclass of Event")
         now = self.clock.now()
         due = timestamp_ns(at) if at is not None else now + duration(delay) if delay is not None else 0
-        if due > now:
-            record = Record(
-                "event", now, event.event_name, value=Raw(event.to_wire()), version=event.event_version, due=due
-            )
-            seq = self._log.outside(record)
-            self._events.classes.setdefault((event.event_name, event.event_version), type(event))
-            self._log.batch.delayed[seq] = due
-            self._timers.delayed(seq, due)
-            self._crank.pump()
-        else:
-            with self._crank:
-                seq = self._events.publish(event)
-        return seq
+        with self._crank:
+            return self._events.post(event, due)
 
     async def durable(self) -> None:
         """Return once everything that has happened so far is on disk.
@@ -274,13 +261,11 @@ class Engine(Assembly):
             raise InvalidInput(
                 "run", f"{id}, which is {Status(row.status).name.lower()}", "a dead run (see dead_letters)"
             )
-        run = self._runs.load(row.seq)
-        if run is None:
+        if (row.workflow, row.version) not in self._workflows:
             raise InvalidInput(
                 "run", id, f"a run whose workflow is registered ({row.workflow!r} version {row.version})"
             )
-        self._runs.redrive(run)
-        await self._done()
+        await self.letters.redrive([id])
 
     async def approve(self, id: str, yes: bool, by: str = "") -> None:
         """Answer a question of ``run.approval``.

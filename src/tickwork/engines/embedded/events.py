@@ -27,7 +27,7 @@ from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.runs import Runs, event_record
 from tickwork.engines.embedded.views import Views
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NewerEvent
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -142,6 +142,17 @@ class Events:
         self.route(seq, event, record.value)
         return seq
 
+    def post(self, event: Event, due: int) -> int:
+        """Publish an event from outside of runs, now or when it is due (ns)."""
+        now = self._now()
+        if due <= now:
+            return self.publish(event)
+        seq = self._log.outside(event_record(event, "event", now, due=due))
+        self.classes.setdefault((event.event_name, event.event_version), type(event))
+        self._log.batch.delayed[seq] = due
+        self._runs.timers.delayed(seq, due)
+        return seq
+
     def publish_delayed(self, seq: int) -> None:
         """A delayed event is due: publish it now."""
         entry = self._reader.record(seq)
@@ -151,7 +162,12 @@ class Events:
             return
         record = entry.record
         now = self._now()
-        event = self._delayed_event(record)
+        try:
+            event = self._delayed_event(record)
+        except (InvalidInput, NewerEvent) as error:  # of a newer version, or its class has changed without a new one
+            self._log.batch.delayed_done.append(seq)
+            self._runs.letters.unread(record, error, ref=seq)
+            return
         value, version = Raw(bytes(record.value)), record.version
         if event is not None and event.event_version != version:
             value, version = Raw(event.to_wire()), event.event_version
@@ -168,11 +184,7 @@ class Events:
     def _delayed_event(self, record: Record) -> Event | None:
         known = self.classes.get((record.name, record.version))
         payload = bytes(record.value)
-        try:
-            return read_event(record.name, record.version, payload) if known is None else known.from_wire(payload)
-        except InvalidInput as error:  # its class has changed without a new version
-            _log.error("the delayed event %s cannot be read and reaches nobody: %s", record.name, error)
-            return None
+        return read_event(record.name, record.version, payload) if known is None else known.from_wire(payload)
 
     def _remember(self, seq: int, event: Event, raw: Raw) -> None:
         """From now on a wait that looks back finds the event, also one later in the turn that emitted it."""

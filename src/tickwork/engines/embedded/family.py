@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from msgspec import Raw
@@ -11,7 +10,6 @@ from msgspec import Raw
 from tickwork.core.asks import Again, Approval, Call, Mishap
 from tickwork.core.codec import ANY, decode_error, encode_error
 from tickwork.core.drive import PENDING, Failure, Waiting
-from tickwork.core.event import Alert, Event
 from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.live import Ending, LiveRun, Pend
@@ -28,9 +26,8 @@ ANSWERED = "tickwork/approval:"
 class Family:
     """Answers ``Start``, ``Call``, ``Approval``, ``Again`` and ``Mishap``."""
 
-    def __init__(self, runs: Runs, publish: Callable[[Event], int]) -> None:
+    def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._publish = publish
         self._log = runs.log
         self._now = runs.clock.now
         self._answers: dict[str, bool] = {}
@@ -244,9 +241,7 @@ class Family:
         _log.error("[%s] %s failed and needs a person: %s", run.id, ask.name, ask.error)
         error, _ = encode_error(ask.error)
         seq = self._note(run, waiting, NOTHING, error, late)
-        self._log.batch.dead.append((seq, run.seq, ask.name, self._now()))
-        alert = Alert(run=run.id, what=ask.name, detail=f"{type(ask.error).__name__}: {ask.error}")
-        self._runs.outbox.append(lambda: self._publish(alert))
+        self._runs.letters.undo_failed(seq, run, ask.name, ask.error)
         return None
 
     def _note(self, run: LiveRun, waiting: Waiting, value: Raw, error: Raw, late: bool, ref: int = 0) -> int:

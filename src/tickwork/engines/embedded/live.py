@@ -30,7 +30,9 @@ class Pend:
     """What the engine does for one ask that has no answer yet."""
 
     __slots__ = (
+        "asked_at",
         "busy",
+        "doubtful",
         "due",
         "failures",
         "fire",
@@ -58,6 +60,10 @@ class Pend:
         self.failures = 0
         self.since = 0
         """When the function was called (ns)."""
+        self.asked_at = 0
+        """When an effect's intent was recorded (ns)."""
+        self.doubtful = False
+        """An effect without a look-up that may have been made."""
         self.lost_at = 0
         """When a look-up first did not find an effect (ns)."""
         self.straggler: Future[Any] | None = None

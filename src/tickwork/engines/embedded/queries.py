@@ -66,12 +66,27 @@ class ApprovalInfo:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Something that gave up: a run, or an undo of one."""
+    """Something that gave up: a run, an undo of one, an event that cannot be read, a message."""
 
+    id: str
+    """What `redrive` takes."""
+    kind: str
+    """``run``, ``undo``, ``event`` or ``message``."""
+    source: str
+    """Name of the workflow, the undo, the event or the queue."""
     run: str
-    what: str
+    """The run to open, or nothing."""
     error: str
+    code: str
+    attempts: int
+    first_seen: datetime
     at: datetime
+    status: str
+    """``open``, ``redriven`` or ``discarded``."""
+    next_try: datetime | None
+    """When a rule redrives it."""
+    body: Any = None
+    """What it was given."""
 
 
 class Queries:
@@ -200,18 +215,32 @@ class Queries:
         """Runs whose workflow, or version of it, was not registered when they were last looked at."""
         return self.runs("stranded", limit=1_000)
 
-    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
-        """Runs that died, and undos that could not be done; newest first."""
-        found = [
-            DeadLetter(info.id, "run", self.show(info.id).error or "", info.changed_at)
-            for info in self.runs("dead", limit=limit)
-        ]
-        for seq, run, what, at in self.reader.rows("SELECT * FROM dead_letters ORDER BY seq DESC LIMIT ?", (limit,)):
+    def dead_letters(self, *, open_only: bool = True, limit: int = 100) -> list[DeadLetter]:
+        """What gave up, newest first."""
+        where = "WHERE status=0 " if open_only else ""
+        rows = self.reader.rows(f"SELECT * FROM letters {where}ORDER BY at DESC, seq DESC LIMIT ?", (limit,))
+        return [self._letter(*row) for row in rows]
+
+    def _letter(
+        self, seq: int, kind: str, source: str, run: int, code: str, attempts: int, first_seen: int, at: int,
+        tried: int, status: int, due: int,
+    ) -> DeadLetter:  # fmt: skip
+        row = self.reader.run(run) if run else None
+        name = (row.id or f"r{run}") if row is not None else ""
+        error, body = "", None
+        if kind == "run":
+            told = self.show(name)
+            error, body = told.error or "", told.input
+        else:
             entry = self.reader.record(seq)
-            row = self.reader.run(run)
-            error = decode_error(entry.record.error) if entry is not None else None
-            found.append(DeadLetter((row and row.id) or f"r{run}", what, str(error), from_ns(at)))
-        return sorted(found, key=lambda letter: letter.at, reverse=True)[:limit]
+            if entry is not None:
+                failure = decode_error(entry.record.error)
+                error = f"{type(failure).__name__}: {failure}"
+                body = ANY.decode(entry.record.value, source) if kind == "event" else None
+        return DeadLetter(
+            name if kind == "run" else str(seq), kind, source, name, error, code, attempts, from_ns(first_seen),
+            from_ns(at), ("open", "redriven", "discarded")[status], from_ns(due) if due else None, body,
+        )  # fmt: skip
 
     def approvals(self) -> list[ApprovalInfo]:
         """Questions that wait for a person, oldest first."""

@@ -39,6 +39,7 @@ from tickwork.values import timestamp_ns
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.flow import Flows
+    from tickwork.engines.embedded.letters import Letters
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -63,6 +64,7 @@ class Runs:
         self.workflows = workflows
         self.timers: Timers
         self.flows: Flows
+        self.letters: Letters
         self.answerers: dict[type, Callable[[LiveRun, Waiting, Any, bool], Any]] = {}
         self.hot: dict[int, LiveRun] = {}
         """Runs in memory, ended ones until they are on disk."""
@@ -85,6 +87,7 @@ class Runs:
         self.stop_work: Callable[[Pend], None] = lambda pend: None
         self._forget_wait: Callable[[LiveRun, Pend], None] = lambda run, pend: None
         self._doomed_call: Callable[[Pend], None] = lambda pend: None
+        self._doomed_effect: Callable[[Pend], None] = lambda pend: None
 
     # -- starting -------------------------------------------------------------------------------------------------
 
@@ -509,13 +512,12 @@ class Runs:
         else:
             self.wake(seq)
 
-    def redrive(self, run: LiveRun) -> None:
-        """A new attempt of a dead run; completed steps and open keys are kept."""
-        now = self.clock.now()
-        self.log.record(run, Record("redriven", now))
+    def redrive(self, run: LiveRun, due: int, by: str) -> None:
+        """A new attempt of a dead run, at ``due``; completed steps and open keys are kept."""
+        self.log.record(run, Record("redriven", self.clock.now(), key=by, due=due))
         run.ending = None
         run.attempt += 1
-        self.restart(run, now)
+        self.restart(run, due)
 
     def load(self, seq: int) -> LiveRun | None:
         """A run from its records; ``None`` when its workflow is not registered (it is stranded)."""
@@ -596,6 +598,8 @@ class Runs:
         pend = run.pends.get((waiting.branch.path, waiting.no))
         if pend is not None and isinstance(waiting.ask, Call):
             self._doomed_call(pend)
+        elif pend is not None:
+            self._doomed_effect(pend)
 
     def cancel(self, run: LiveRun, reason: str) -> None:
         """Cancel a run: its body gets ``Cancelled`` where it waits, after effects in flight."""

@@ -14,6 +14,7 @@
 * ``flow``     runs of workflows with flow control that wait for their turn, or hold one; ``gathers``: what debounce
                and batch gather; ``limits``: when starts were let through; ``once``: idempotency keys in their window.
 * ``messages`` what lies in queues, and what became of it until its retention is over; ``queue_days``, counts by day.
+* ``letters``  what gave up, except messages.
 * ``schedules``, ``breakers``: the state of each.
 """
 
@@ -72,6 +73,14 @@ CREATE INDEX messages_open ON messages(queue, seq) WHERE status < 10;
 CREATE INDEX messages_ended ON messages(queue, ended_at) WHERE status >= 10;
 CREATE TABLE queue_days (queue TEXT, day INTEGER, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
     dead INTEGER NOT NULL, busy INTEGER NOT NULL, PRIMARY KEY (queue, day)) WITHOUT ROWID;
+CREATE TABLE letters (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, source TEXT NOT NULL, run INTEGER NOT NULL,
+    code TEXT NOT NULL, attempts INTEGER NOT NULL, first_seen INTEGER NOT NULL, at INTEGER NOT NULL,
+    tried INTEGER NOT NULL, status INTEGER NOT NULL, due INTEGER NOT NULL);
+CREATE INDEX letters_open ON letters(seq) WHERE status = 0;
+INSERT INTO letters SELECT seq, 'undo', what, run, '', 1, at, at, 0, 0, 0 FROM dead_letters;
+INSERT INTO letters SELECT seq, 'run', workflow, seq, '', attempt, changed_at, changed_at, 0, 0, 0 FROM runs
+    WHERE status = 11;
+DROP TABLE dead_letters;
 CREATE TABLE schedules (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE breakers (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 """
@@ -84,6 +93,7 @@ KEYS = {
     "breakers": ("name",),
     "flow": ("seq",),
     "gathers": ("workflow", "key"),
+    "letters": ("seq",),
     "limits": ("workflow", "kind", "key"),
     "messages": ("seq",),
     "once": ("workflow", "key"),

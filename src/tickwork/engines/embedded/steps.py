@@ -18,7 +18,7 @@ from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.engines.embedded.calls import QUICK, Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
-from tickwork.errors import InvalidInput, TickworkError, TimedOut
+from tickwork.errors import BreakerOpen, InvalidInput, TickworkError, TimedOut
 
 NS = 1_000_000_000
 
@@ -116,6 +116,7 @@ class Steps:
             {},
             ask.timeout,
             lambda value, error, took: self._done(pend, value, error, took),
+            on_loop=ask.blocking is False,
         )
 
     def _done(self, pend: Pend, value: Any, error: BaseException | None, took: int) -> None:
@@ -145,7 +146,7 @@ class Steps:
         # not from the run's own randomness: a replay, which sees no failed attempts, would draw other numbers
         chance = seeded(f"{pend.run.id}/{pend.place}/{ask.name}/{pend.failures}".encode()).random()
         now = self._clock_now()
-        due = now + (ask.retry or NEVER).wait(pend.failures, chance)
+        due = max(now + (ask.retry or NEVER).wait(pend.failures, chance), not_before(error))
         self._runs.log.record(pend.run, tried(pend, error, now, due))
         self._wait(pend, due)
 
@@ -202,6 +203,11 @@ def tried(pend: Pend, error: BaseException, now: int, due: int) -> Record:
         attempt=pend.failures,
         due=due,
     )
+
+
+def not_before(error: BaseException) -> int:
+    """When trying again may first make sense, in ns: not while a breaker lets nothing through."""
+    return error.retry_at if isinstance(error, BreakerOpen) else 0
 
 
 def timed_out(what: str, limit: int, expired: Expired) -> TickworkError:

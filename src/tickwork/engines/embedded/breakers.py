@@ -1,0 +1,232 @@
+"""Breakers of one engine: shared by all its runs, kept on its tape.
+
+Every change of a breaker's mode is a record (``breaker``), and published as an event; its counts are in its row, written
+with the record of the step or effect that changed them. After a restart an open breaker is still open. The probes that
+were under way are not: their process is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from tickwork.core.breaker import Breaker, BreakerClosed, BreakerOpened, BreakerState, Permit
+from tickwork.core.event import Event
+from tickwork.core.tape import Record
+from tickwork.engines.embedded.control import Verb
+from tickwork.engines.embedded.live import Pend
+from tickwork.engines.embedded.reader import Reader
+from tickwork.engines.embedded.runs import Runs
+from tickwork.errors import BreakerOpen, InvalidInput
+from tickwork.values import duration, from_ns
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerInfo:
+    """How a breaker stands."""
+
+    name: str
+    state: str
+    """``closed``, ``open`` or ``half-open``."""
+    failures: int
+    """Calls that failed within the window, while it is closed."""
+    threshold: int
+    """So many open it."""
+    opened_at: datetime | None
+    retry_at: datetime | None
+    """Open: when a call may be tried again."""
+    probes: int
+    """Half-open: calls under way."""
+    changed_at: datetime | None
+    why: str
+    """What the last change was for."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What a row of ``breakers`` holds: the declaration and what has become of it."""
+
+    settings: dict[str, Any]
+    state: BreakerState
+
+
+class Circuit:
+    """A breaker with its state."""
+
+    __slots__ = ("breaker", "declared", "state")
+
+    def __init__(self, breaker: Breaker, state: BreakerState, declared: bool) -> None:
+        self.breaker = breaker
+        self.state = state
+        self.declared = declared
+        """Is it the declaration of this process, and not one that an earlier process left on the tape?"""
+
+
+class Breakers:
+    """All breakers of one engine."""
+
+    def __init__(self, runs: Runs, publish: Callable[[Event], int], pump: Callable[[], None]) -> None:
+        self._runs = runs
+        self._publish = publish
+        self._pump = pump
+        self._log = runs.log
+        self._now = runs.clock.now
+        self._circuits = {circuit.breaker.name: circuit for circuit in circuits(runs.reader)}
+        self._permits: dict[Pend, tuple[Circuit, Permit]] = {}
+        """Calls under way that were let through."""
+        self.on_dropped: Callable[[Pend], None] = lambda pend: None
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def know(self, breaker: Breaker) -> None:
+        """A step or an effect names this breaker.
+
+        Raises:
+            InvalidInput: another one of its name is declared otherwise.
+        """
+        circuit = self._circuits.get(breaker.name)
+        if circuit is not None and circuit.declared:
+            if circuit.breaker is not breaker and circuit.breaker != breaker:
+                raise InvalidInput(f"breaker {breaker.name!r}", repr(breaker), f"one of a name: {circuit.breaker!r}")
+            return
+        state = BreakerState() if circuit is None else circuit.state
+        self._circuits[breaker.name] = circuit = Circuit(breaker, state, declared=True)
+        self._keep(circuit)
+
+    def enter(self, pend: Pend, breaker: Breaker) -> BreakerOpen | None:
+        """May the call of this ask be made? ``None``: yes; then say how it ended, by ``leave``."""
+        circuit, now = self._circuits[breaker.name], self._now()
+        state, permit = circuit.breaker.admit(circuit.state, now)
+        self._change(circuit, state, now)
+        if isinstance(permit, BreakerOpen):
+            return permit
+        self._permits[pend] = circuit, permit
+        return None
+
+    def leave(self, pend: Pend, error: BaseException | None) -> None:
+        """The call has ended."""
+        entered = self._permits.pop(pend, None)
+        if entered is not None:
+            (circuit, permit), now = entered, self._now()
+            self._change(circuit, circuit.breaker.ended(circuit.state, permit, now, error), now)
+
+    def dropped(self, pend: Pend) -> None:
+        """Nobody waits any more for what the ask began."""
+        self.on_dropped(pend)
+        entered = self._permits.pop(pend, None)
+        if entered is not None:
+            (circuit, permit), now = entered, self._now()
+            self._change(circuit, circuit.breaker.dropped(circuit.state, permit, now), now)
+
+    def _change(self, circuit: Circuit, state: BreakerState, now: int) -> None:
+        """Take over a state; a change of mode is told to the tape and to whoever listens."""
+        before = circuit.state
+        if state is before:
+            return
+        circuit.state = state
+        self._keep(circuit)
+        if state.epoch != before.epoch:
+            name = circuit.breaker.name
+            change = {"from": before.mode, "to": state.mode, "why": state.why}
+            self._log.outside(Record("breaker", now, name, value=Raw(msgspec.json.encode(change)), due=state.retry_at))
+            if state.mode == "open":
+                again = before.mode == "half-open"
+                opened = BreakerOpened(breaker=name, why=state.why, retry_at=from_ns(state.retry_at), again=again)
+                self._announce(opened)
+            elif state.mode == "closed" != before.mode:
+                self._announce(BreakerClosed(breaker=name, why=state.why))
+
+    def _keep(self, circuit: Circuit) -> None:
+        row = Row(circuit.breaker.settings, circuit.state)
+        self._log.batch.put("breakers", (circuit.breaker.name,), (msgspec.json.encode(row),))
+
+    def _announce(self, event: Event) -> None:
+        if self._runs.turning:
+            self._runs.outbox.append(lambda: self._publish(event))
+        else:
+            self._publish(event)
+
+    # -- people ---------------------------------------------------------------------------------------------------
+
+    async def list(self) -> Sequence[BreakerInfo]:
+        """All breakers that this process or one before it has used, by name."""
+        await self._log.durable()
+        return infos(self._circuits.values(), self._now())
+
+    async def reset(self, name: str, reason: str = "") -> BreakerInfo:
+        """Close a breaker and forget its failures; on return that is on disk.
+
+        Raises:
+            InvalidInput: no breaker has this name.
+        """
+        return await self._by_hand(name, lambda breaker, state, now: breaker.reset(state, now, _said("reset", reason)))
+
+    async def trip(self, name: str, reason: str = "", open_for: str | None = None) -> BreakerInfo:
+        """Open a breaker, for ``open_for`` if that is given; on return that is on disk. Calls under way go on.
+
+        Raises:
+            InvalidInput: no breaker has this name, or not a duration.
+        """
+        rest = None if open_for is None else duration(open_for, "trip(open_for=)")
+        return await self._by_hand(
+            name, lambda breaker, state, now: breaker.opened(state, now, _said("tripped", reason), rest)
+        )
+
+    async def _by_hand(self, name: str, act: Callable[[Breaker, BreakerState, int], BreakerState]) -> BreakerInfo:
+        circuit, now = self._circuits.get(name), self._now()
+        if circuit is None:
+            known = ", ".join(sorted(self._circuits)) or "none has been used yet"
+            raise InvalidInput("breaker", name, f"one that a step or an effect has used: {known}")
+        self._change(circuit, act(circuit.breaker, circuit.state, now), now)
+        self._pump()
+        await self._log.durable()
+        return infos([circuit], self._now())[0]
+
+    # -- as a part of the engine ----------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Of the calls that were under way none will come back."""
+        for circuit in self._circuits.values():
+            self._change(circuit, circuit.breaker.restarted(circuit.state), self._now())
+
+    def verbs(self) -> dict[str, Verb]:
+        """``breakers``, ``breakers.reset`` and ``breakers.trip``."""
+        return {"breakers": self.list, "breakers.reset": self.reset, "breakers.trip": self.trip}
+
+
+def circuits(reader: Reader) -> Iterable[Circuit]:
+    """The breakers that are on a tape."""
+    for name, state in reader.rows("SELECT name, state FROM breakers ORDER BY name"):
+        try:
+            row = msgspec.json.decode(state, type=Row)
+            yield Circuit(Breaker(name, **row.settings), row.state, declared=False)
+        except (msgspec.MsgspecError, InvalidInput, TypeError) as error:
+            raise reader._damaged(f"the row of breaker {name!r} is not what was written ({error})") from None
+
+
+def infos(found: Iterable[Circuit], now: int) -> list[BreakerInfo]:
+    """How breakers stand at a time (ns), by name."""
+    return [_info(circuit, now) for circuit in sorted(found, key=lambda circuit: circuit.breaker.name)]
+
+
+def _info(circuit: Circuit, now: int) -> BreakerInfo:
+    breaker, state = circuit.breaker, circuit.state
+    return BreakerInfo(
+        breaker.name,
+        state.mode,
+        len(breaker.recent(state, now)),
+        breaker.threshold,
+        from_ns(state.opened_at) if state.opened_at else None,
+        from_ns(state.retry_at) if state.retry_at else None,
+        len(state.probes),
+        from_ns(state.since) if state.since else None,
+        state.why,
+    )
+
+
+def _said(done: str, reason: str) -> str:
+    return f"{done} by hand: {reason}" if reason else f"{done} by hand"
