@@ -63,6 +63,8 @@ class Course:
         self._last: dict[str, int] = {}
         self._undone: set[Identity] = set()
         self._start = since
+        self.begun = False
+        """Said only of runs that may become stale before they begin."""
         self.new = True
         """No part of the run has been driven before: there is nothing to replay, not even where it waited."""
         for entry in entries:
@@ -113,6 +115,10 @@ class Course:
             self.dropped.add(place)
         elif record.kind == "tried":
             self.tried.setdefault(place, []).append(entry)
+        elif record.kind == "admitted":
+            self.admitted(record.at)
+        elif record.kind == "begun":
+            self.begun = True
 
     def _add_answer(self, entry: Entry) -> None:
         record = entry.record
@@ -132,6 +138,10 @@ class Course:
         self.forked = True
         for seq, copy in _decode_copied(record.value):
             self.kept[copy.branch, copy.kind, copy.name, copy.occ] = Entry(seq, copy)
+
+    def admitted(self, at: int) -> None:
+        """Flow control let it begin, or go on: its time begins then."""
+        self.at = max(self.at, at)
 
     def _reach(self, record: Record) -> None:
         if self._last.get(record.branch, -1) < record.no:
@@ -183,11 +193,6 @@ class Course:
         self.history, self.answers, self.open = [], {}, {}
         self.dropped, self.patches, self.tried = set(), {}, {}
         self._races, self._last = {}, {}
-
-    @property
-    def untouched(self) -> bool:
-        """Has the run not yet done anything, nor tried to?"""
-        return self.attempt == 1 and not (self.history or self.open or self.tried or self.patches)
 
     # -- questions of the drive -----------------------------------------------------------------------------------
 

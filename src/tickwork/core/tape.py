@@ -9,12 +9,14 @@ Kinds, with what ``value`` holds:
     answers to a run           step, effect (result) · sleep · wait (the event, or null) · emit (the event) · start,
                                call (child's id, child's result) · approval · claim, read · race (winner's index)
                                · patched · undone
-    a run's own course         started (input) · intent (arguments; ``key``) · tried (a failed attempt at a step)
-                               · cancel · expired · failed (an attempt; another follows) · copied (fork)
-                               · done (result) · dead (the last attempt failed) · cancelled · again (next run's id)
-                               · paused · resumed · redriven · stale (too old to begin)
+    a run's own course         started (input) · admitted (flow control had let it wait) · begun (while it was valid)
+                               · intent (arguments; ``key``) · tried (a failed attempt at a step) · cancel · expired
+                               · failed (an attempt; another follows) · copied (fork) · done (result) · dead (the last
+                               attempt failed) · cancelled · again (next run's id) · paused · resumed · redriven
+                               · stale (too old to begin)
     outside of runs            opened (``key``: the nonce) · event · claim · asked (an approval's question)
                                · declined (a start that flow control did not let happen; ``ref``: the event)
+                               · dead_letter (an event that cannot be read) · discarded, redriven (letters)
 """
 
 from __future__ import annotations

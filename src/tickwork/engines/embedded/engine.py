@@ -155,13 +155,13 @@ class Engine(Assembly):
             if found is not None:
                 same_input(self._runs, found, id, workflow, encoded)
                 return Handle(self, id, found, workflow)
-        instead = None if workflow.flow is None else self._flows.before(workflow, encoded)
+        instead = None if workflow.flow is None else self.flow.before(workflow, encoded)
         if instead is not None:
             return Handle(self, self._runs.id_of(instead), instead, workflow)
         with self._crank:
             run = self._runs.start(workflow, encoded, given_id=id, owner=owner)
             if workflow.flow is not None:
-                self._flows.remember(workflow, workflow.decode_input(encoded), run.seq)
+                self.flow.remember(workflow, workflow.decode_input(encoded), run.seq)
         return Handle(self, run.id, run.seq, workflow, run)
 
     async def emit(self, event: Event, *, delay: str | None = None, at: datetime | None = None) -> int:
@@ -407,15 +407,30 @@ class Engine(Assembly):
     # -- time -----------------------------------------------------------------------------------------------------
 
     async def settled(self) -> None:
-        """Return when nothing is left to do and no timer is set. In virtual time this lets all of it pass."""
+        """Return when nothing is left to do and no timer is set. In virtual time this lets all of it pass.
+
+        A schedule never ends: its next time is not waited for, though it fires if it comes meanwhile. See ``until``.
+        """
         while True:
             await self.idle()
-            if self._timers.next_due() is None:
+            if self._timers.next_due(recurring=False) is None:
                 return
             if self.clock.virtual:
                 await self._crank.push()
             else:
                 await asyncio.sleep(0.001)
+
+    async def until(self, time: datetime) -> None:
+        """Return at a time, when everything that was due until then is done that can be. Virtual time jumps there."""
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.at(timestamp_ns(time), reached)
+        while not reached.done():
+            await self.idle()
+            if self.clock.virtual:
+                await self._crank.push()
+            else:
+                await asyncio.wait([reached], timeout=1)  # then see whether the disk is still there
+        await self.idle()
 
     async def idle(self) -> None:
         """Return when nothing is under way; timers may still be set. No virtual time passes."""

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from tickwork.core.event import Event, event_tag, read_event
+from tickwork.core.event import event_tag, read_event
 from tickwork.core.flow import Flow, Place, Turnstile, Window
 from tickwork.core.tape import Record
 from tickwork.core.workflow import Workflow
@@ -86,23 +86,25 @@ class Flows:
 
     # -- what comes in --------------------------------------------------------------------------------------------
 
-    def arrive(self, workflow: Workflow, event: Event, seq: int, raw: Raw) -> None:
-        """An event that starts runs of a workflow with flow control."""
-        flow, tag = self._flows[workflow.name], event_tag(type(event))
+    def arrive(self, workflow: Workflow, event: Any, seq: int, raw: Raw, tag: str) -> LiveRun | None:
+        """An event (or a schedule's plain input) that starts a run of a workflow with flow control; the run, if any."""
+        flow = self._flows[workflow.name]
         key = self._runs.about(workflow, event)[0]
         try:
             instead = self.instead(workflow, event, key)
         except Refused as refused:
             self._decline(workflow, key, refused.rule, seq)
-            return
+            return None
         if instead is not None:
             self._decline(workflow, key, f"{instead[0]}: r{instead[1]}", seq)
         elif flow.debounce is None and flow.batch is None:
             run = self._runs.start(workflow, raw, ref=seq, event=tag)
             self.remember(workflow, event, run.seq)
+            return run
         else:
             self.remember(workflow, event, 0)
             self._gather(workflow, flow, key, seq, raw, tag)
+        return None
 
     def before(self, workflow: Workflow, input: Raw, *, new: bool = False) -> int | None:
         """A run is to be started by hand or by another run: the one that stands for it, if there is one.

@@ -81,6 +81,8 @@ class LiveRun:
     wake_at: int | None = 0
     tail: int = 0
     attempt: int = 1
+    began_at: int = 0
+    """When flow control let it begin, if it had to wait (ns)."""
     course: Any = None
     drive: Drive | None = None
     queued: int = 0

@@ -154,6 +154,11 @@ class Runs:
         """Flow control lets a run begin that waited."""
         run = self.hot.get(seq) or self.load(seq)  # what is not in memory is on disk
         if run is not None and run.ending is None:
+            now = self.clock.now()
+            self.log.record(run, Record("admitted", now))
+            run.began_at = now
+            if run.course is not None:
+                run.course.admitted(now)
             run.status, run.wake_at = Status.RUNNING, 0
             self.log.row(run)
             self.enqueue(run, None)
@@ -216,6 +221,7 @@ class Runs:
         """Take turns for a slice of time. True if some are left."""
         if self.turning:
             return True
+        self._post()
         ready = self.ready
         virtual = self.clock.virtual
         stop, left = time.perf_counter() + SLICE, TURNS
@@ -243,15 +249,21 @@ class Runs:
         workflow = run.workflow
         if workflow.flow is not None and not self.flows.enter(run):
             self._queue(run)
-        elif workflow.valid_for and self._too_old(run):
-            self.endings.stale(run, self.age(run))
+        elif workflow.valid_for and (run.course is None or not run.course.begun) and self._stale(run):
+            return
         else:
             self._turn(run, None)
 
-    def _too_old(self, run: LiveRun) -> bool:
-        return (run.course is None or run.course.untouched) and self.age(run) > run.workflow.valid_for
+    def _stale(self, run: LiveRun) -> bool:
+        """A run is about to begin: is it too late? If not it is recorded as begun, for it may sleep long at once."""
+        age = self._age(run)
+        if age > run.workflow.valid_for:
+            self.endings.stale(run, age)
+            return True
+        self.log.record(run, Record("begun", self.clock.now()))
+        return False
 
-    def age(self, run: LiveRun) -> int:
+    def _age(self, run: LiveRun) -> int:
         """How long ago became known what a run is about (ns): its event says so, or it is when the run was started."""
         given = run.workflow.decode_input(run.input, run.event) if run.workflow.takes_input else None
         last = given[-1] if isinstance(given, list) and given else given
@@ -340,7 +352,7 @@ class Runs:
     def _drive(self, run: LiveRun) -> Drive:
         course: Course | None = run.course
         if course is None:
-            course = Course.fresh(run.seq, run.started_at, run.since or run.seq)
+            course = Course.fresh(run.seq, run.began_at or run.started_at, run.since or run.seq)
         run.attempt = course.attempt
         run.active = sum(entry.record.took for entry in course.history) if course.history else 0
         run.active_since = 0
