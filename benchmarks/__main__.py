@@ -13,7 +13,22 @@ from rich.table import Table
 from benchmarks.figures import Figure, machine, save
 from benchmarks.setting import Setting, Subject
 
-SUBJECTS = ("steps", "latency", "events", "decision", "sleeping", "waiting", "recovery", "bars", "replay", "micro")
+SUBJECTS = (
+    "steps",
+    "latency",
+    "events",
+    "decision",
+    "sleeping",
+    "delayed",
+    "waiting",
+    "flow",
+    "schedules",
+    "alerts",
+    "recovery",
+    "bars",
+    "replay",
+    "micro",
+)
 
 
 def main() -> int:

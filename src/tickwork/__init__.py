@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tickwork.core.clock import Clock, VirtualClock
     from tickwork.core.event import Alert, Event
+    from tickwork.core.flow import Batch, Concurrency, Debounce, Idempotency, RateLimit, Throttle
+    from tickwork.core.letters import DeadLetterPolicy, Rule
     from tickwork.core.retry import Retry
     from tickwork.core.run import Run, Won
     from tickwork.core.saga import Saga
+    from tickwork.core.trigger import Manual, Trigger, When
     from tickwork.core.view import View, view
     from tickwork.core.workflow import Workflow, workflow
     from tickwork.engines.embedded import Engine, Handle, Memory
@@ -22,12 +25,14 @@ if TYPE_CHECKING:
         Fatal,
         ForeignAwait,
         InvalidInput,
+        NewerEvent,
         NonDeterministic,
         NotSent,
         Refused,
         Rejected,
         Retryable,
         RunCancelled,
+        Stale,
         StepFailed,
         TapeError,
         TickworkError,
@@ -38,33 +43,46 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alert",
+    "Batch",
     "Cancelled",
     "Clock",
+    "Concurrency",
+    "DeadLetterPolicy",
+    "Debounce",
     "Engine",
     "Event",
     "Fatal",
     "ForeignAwait",
     "Found",
     "Handle",
+    "Idempotency",
     "InvalidInput",
+    "Manual",
     "Memory",
+    "NewerEvent",
     "NonDeterministic",
     "NotFound",
     "NotSent",
+    "RateLimit",
     "Refused",
     "Rejected",
     "Retry",
     "Retryable",
+    "Rule",
     "Run",
     "RunCancelled",
     "Saga",
+    "Stale",
     "StepFailed",
     "TapeError",
+    "Throttle",
     "TickworkError",
     "TimedOut",
+    "Trigger",
     "Unknown",
     "View",
     "VirtualClock",
+    "When",
     "Won",
     "Workflow",
     "view",
@@ -75,9 +93,12 @@ __all__ = [
 _ROOMS = {
     "tickwork.core.clock": ("Clock", "VirtualClock"),
     "tickwork.core.event": ("Alert", "Event"),
+    "tickwork.core.flow": ("Batch", "Concurrency", "Debounce", "Idempotency", "RateLimit", "Throttle"),
+    "tickwork.core.letters": ("DeadLetterPolicy", "Rule"),
     "tickwork.core.retry": ("Retry",),
     "tickwork.core.run": ("Run", "Won"),
     "tickwork.core.saga": ("Saga",),
+    "tickwork.core.trigger": ("Manual", "Trigger", "When"),
     "tickwork.core.view": ("View", "view"),
     "tickwork.core.workflow": ("Workflow", "workflow"),
     "tickwork.engines.embedded": ("Engine", "Handle", "Memory"),
@@ -86,12 +107,14 @@ _ROOMS = {
         "Fatal",
         "ForeignAwait",
         "InvalidInput",
+        "NewerEvent",
         "NonDeterministic",
         "NotSent",
         "Refused",
         "Rejected",
         "Retryable",
         "RunCancelled",
+        "Stale",
         "StepFailed",
         "TapeError",
         "TickworkError",

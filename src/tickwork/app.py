@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from decimal import Decimal
     from pathlib import Path
 
     from tickwork.market.bars import Quote
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.demo_tape import DemoFiles
+    from tickwork.service.notifications import Notifications
     from tickwork.trading.desk import Desk, VenuePort
     from tickwork.trading.matching import TradingRules
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """The command ``tickwork``."""
     from tickwork.faces.cli import run
+    from tickwork.faces.doors import Doors
 
-    sys.exit(run(open_demo))
+    sys.exit(run(Doors(open_demo=open_demo, open_notifications=open_notifications)))
 
 
 def open_demo(options: DemoOptions) -> DemoSession:
@@ -84,6 +86,24 @@ def open_demo(options: DemoOptions) -> DemoSession:
         speed=options.speed,
         release=release,
     )
+
+
+def open_notifications(config: Path | None) -> Notifications:
+    """What a configuration says of notifications; secrets are looked up when something is to be sent.
+
+    Raises:
+        InvalidInput: there is no such file, or it is wrong.
+    """
+    from tickwork.service.notifications import Notifications
+    from tickwork.settings import load
+    from tickwork.venues.notifications import Sender
+
+    notify = load(config).notify
+
+    def open_send(channels: Sequence[str]) -> Callable[..., None]:
+        return Sender(notify.urls(channels)).send
+
+    return Notifications(notify.rules(), open_send)
 
 
 def _lock(files: DemoFiles) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
     TickworkError
     ├── Retryable              try again later
+    │   ├── QueueFull          a queue has no room (queue, capacity)
     │   └── NotSent            certain: nothing left this process
     │       └── BreakerOpen    the dependency is resting; nothing was asked of it (breaker, retry_at, why)
     ├── StepFailed             a step's exception that cannot be rebuilt (type, message)
@@ -14,6 +15,8 @@
     │   ├── ForeignAwait       a workflow body awaited something that is not a verb of its run
     │   ├── Stale              too old to be acted on (what, age, limit)
     │   ├── NewerEvent         an event of a newer version than this code knows
+    │   ├── LeaseExpired       the right to work on a message is gone (lease)
+    │   ├── Expired            a message that was not done in time (what, limit)
     │   ├── RunCancelled       the run whose result was asked for was cancelled
     │   └── NonDeterministic   code and tape disagree; the run is recoverable under the old code
     └── TapeError              stop: the disk or the file cannot be trusted
@@ -76,6 +79,28 @@ class BreakerOpen(NotSent):
         time = datetime.fromtimestamp(-(-self.retry_at // 1_000_000_000), UTC)  # not a moment too early
         because = f": {self.why}" if self.why else ""
         return f"breaker {self.breaker!r} lets nothing through before {time:%Y-%m-%dT%H:%M:%SZ}{because}"
+
+
+class QueueFull(Retryable):
+    """A queue holds as many messages as it may; the message was not taken."""
+
+    code = "QUEUE_FULL"
+
+    def __init__(self, queue: str, capacity: int) -> None:
+        super().__init__(queue, capacity)
+
+    @property
+    def queue(self) -> str:
+        """The queue's name."""
+        return str(self.args[0])
+
+    @property
+    def capacity(self) -> int:
+        """How many messages it holds at most."""
+        return int(self.args[1])
+
+    def __str__(self) -> str:
+        return f"queue {self.queue!r} is full: {self.capacity:,} messages are not done; nothing was sent, try later"
 
 
 class Unknown(TickworkError):
@@ -218,6 +243,32 @@ class NewerEvent(Fatal):
     def __str__(self) -> str:
         event, version, known = self.args
         return f"event {event!r} has version {version}, this code knows it up to version {known}: upgrade, then redrive"
+
+
+class LeaseExpired(Fatal):
+    """A lease that ran out, was given up or never was: the message is, or will be, somebody else's. It is not lost."""
+
+    def __init__(self, lease: str) -> None:
+        super().__init__(lease)
+
+    @property
+    def lease(self) -> str:
+        """The lease, as it was given."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"lease {self.lease!r} is over: the message waits for another delivery, or has had it; lease anew"
+
+
+class Expired(Fatal):
+    """``what`` was not done within its retention, ``limit`` (a text such as ``24h``)."""
+
+    def __init__(self, what: str, limit: str) -> None:
+        super().__init__(what, limit)
+
+    def __str__(self) -> str:
+        what, limit = self.args
+        return f"{what} was not done within {limit}"
 
 
 class NonDeterministic(Fatal):

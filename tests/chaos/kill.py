@@ -204,9 +204,8 @@ class Lane:
                 shape = SHAPES[n % len(SHAPES)]
                 self._fed.shapes[n] = shape
             try:
-                self._fed.acknowledged[n] = ask_owner(
-                    self._tape, "emit", name="chaos/tick", payload={"n": n, "shape": shape}, timeout=10
-                )
+                told = ask_owner(self._tape, "emit", name="chaos/tick", payload={"n": n, "shape": shape}, timeout=10)
+                self._fed.acknowledged[n] = told["seq"]
                 if shape == "waiter":
                     self._answers.append(n)
                 self._answer_some()

@@ -186,6 +186,7 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
     "InvalidInput": ("retry.delay", 5, "a duration"),
     "Refused": ("max_loss", Decimal(10), Decimal(11)),
     "Rejected": ("paper", "no money"),
+    "BreakerOpen": ("mexc", 1_600_000_000_000_000_000, "5 failures"),
     "StepFailed": ("x:Y", "message"),
     "ForeignAwait": ("a Future", "file:1"),
     "TimedOut": ("step 'a'", "5s", "advice"),

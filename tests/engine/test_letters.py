@@ -9,6 +9,7 @@ import pytest
 from tests.engine.support import crash, live, records
 from tickwork.core.event import Alert, Event
 from tickwork.core.letters import DeadLetterPolicy, Rule, error_code
+from tickwork.core.queue import Queue
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded import Engine
@@ -223,3 +224,29 @@ def test_rates(rate: str, gap: int) -> None:
 def test_wrong_rules(make: Any) -> None:
     with pytest.raises(InvalidInput):
         make()
+
+
+@live
+async def test_messages_are_letters_too() -> None:
+    queue = Queue("trades", max_retries=0)
+    flow = failing([ValueError("no")])
+    async with Engine("memory:", workflows=[flow], queues=[queue]) as engine:
+        await _dead(engine, flow, 1)
+        for n in range(3):
+            await engine.queues.send(queue, {"n": n}, group=str(n))
+        for message in await engine.queues.lease(queue, 3):
+            await engine.queues.reject(message.lease, error="rate_limit" if message.body["n"] else "invalid_symbol")
+        found = await engine.dead_letters()
+        assert {(letter.kind, letter.source, letter.code) for letter in found} == {
+            ("run", "trade", "value_error"),
+            ("message", "trades", "rate_limit"),
+            ("message", "trades", "invalid_symbol"),
+        }
+        assert [letter.body for letter in engine.queries.dead_letters(code="invalid_symbol")] == [{"n": 0}]
+        assert engine.queries.dead_letters(source="nobody") == []
+        (bad,) = engine.queries.dead_letters(code="invalid_symbol")
+        assert await engine.letters.redrive([bad.id], payload={"n": 9}) == [bad.id]
+        assert len(await engine.letters.redrive(code="rate_limit")) == 2
+        assert [m.body for m in await engine.queues.lease(queue, 5)] == [{"n": 9}, {"n": 1}, {"n": 2}]
+        assert [letter.kind for letter in await engine.dead_letters()] == ["run"]
+        assert await engine.letters.redrive(every=True) == ["t0"]

@@ -193,7 +193,7 @@ async def test_the_owner_does_what_others_ask(tmp_path: Path) -> None:
         await ask("status")
     async with Engine(f"sqlite:///{tape}", workflows=[waits]) as engine:
         assert socket_path(tape).stat().st_mode & 0o777 == 0o600
-        assert await ask("emit", name="engine/ping", payload={"name": "x", "n": 1}) > 0
+        assert (await ask("emit", name="engine/ping", payload={"name": "x", "n": 1}))["seq"] > 0
         assert await ask("start", workflow="waits", input={"n": 2}, id="mine") == "mine"
         status = await ask("status")
         assert status["runs"] == {"waiting": 2}

@@ -526,3 +526,15 @@ async def test_a_body_that_never_waits_leaves_everybody_else_a_turn(verb: str) -
         assert 0 < sum(record.get("late", False) for record in records) < 10
         ended = {info.id: info.seq for info in await engine.runs()}
         assert len(ended) == 2
+
+
+@live
+async def test_an_engine_on_a_file_settles(tmp_path: Path) -> None:
+    @workflow("nap")
+    async def nap(run: Run) -> None:
+        await run.sleep("20 ms")
+
+    async with Engine(f"sqlite:///{tmp_path}/t.db", workflows=[nap]) as engine:
+        await engine.start(nap)
+        await asyncio.wait_for(engine.settled(), 5)
+        assert engine.queries.counts() == {"done": 1}

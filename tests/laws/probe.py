@@ -10,6 +10,7 @@ import msgspec
 
 from tickwork.core.clock import VirtualClock
 from tickwork.core.drive import PENDING, Drive, Waiting
+from tickwork.core.queue import Queue
 from tickwork.core.replay import Course
 from tickwork.core.run import Run
 from tickwork.core.tape import Entry, Record
@@ -57,8 +58,9 @@ class Probe(Engine):
         finely: bool = False,
         park: bool = False,
         dies_after: int | None = None,
+        queues: Sequence[Queue] = (),
     ) -> None:
-        super().__init__(memory, workflows=workflows, clock=clock, seed=seed)
+        super().__init__(memory, workflows=workflows, queues=queues, clock=clock, seed=seed)
         self.died = asyncio.Event()
         self.parked = 0
         self._finely = finely or park
@@ -85,9 +87,13 @@ class Probe(Engine):
 
         crank.pump = pump_once  # type: ignore[method-assign]
         if self._dies_after is not None:
-            log = self._log
-            assert log.writer is not None
-            log.writer = _DyingWriter(log.writer, self._dies_after, self.died)
+            self.die_after(self._dies_after)
+
+    def die_after(self, batches: int) -> None:
+        """From now on so many batches more reach the disk."""
+        log = self._log
+        assert log.writer is not None
+        log.writer = _DyingWriter(log.writer, batches, self.died)
 
 
 def tape_of(memory: Memory) -> list[tuple[Any, ...]]:

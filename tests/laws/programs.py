@@ -16,6 +16,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tickwork.core.breaker import Breaker
 from tickwork.core.event import Event
 from tickwork.core.retry import Retry
 from tickwork.core.run import Run
@@ -213,6 +214,25 @@ class _Body:
     async def do_emit(self, tag: str, delay: float) -> None:
         await self.run.emit(Note(tag=tag), delay=timedelta(seconds=delay) if delay else None)
 
+    async def do_emits(self, tag: str, number: int, batch: int) -> int:
+        events = [Note(tag=f"{tag}.{index}", number=index) for index in range(number)]
+        return len(set(await self.run.emit_all(events, batch, pause="1 s")))
+
+    def guard(self) -> Breaker:
+        """One for each run: what several share depends on who comes first."""
+        return Breaker(f"laws {self.run.id}", threshold=2, open_for="3 s", successes=1)
+
+    async def do_guarded(self, label: str, mode: str) -> Any:
+        fns: dict[str, Any] = {"ok": calm, "async": calm_async, "broken": broken}
+        try:
+            return await self.run.step(label, fns[mode], label, breaker=self.guard())
+        except ValueError as error:
+            return str(error)
+
+    async def do_insured(self, label: str, patient: bool) -> Any:
+        retry = QUICK if patient else None
+        return await self.run.effect(label, touch, label, "ok", breaker=self.guard(), retry=retry)
+
     async def do_wait(self, tag: str, seconds: float, how: str) -> Any:
         where: Any = {"tag": tag} if how == "mapping" else f"tag == '{tag}' and number >= 0"
         found = await self.run.wait_for(
@@ -323,6 +343,7 @@ _safe = st.one_of(
     st.builds(lambda s: ["sleep", s], st.integers(0, 5)),
     st.builds(lambda s: ["until", s], st.integers(-2, 5)),
     st.builds(lambda s: ["emit", "?", s], st.sampled_from([0, 0, 3])),
+    st.builds(lambda n, batch: ["emits", "?", n, batch], st.integers(0, 5), st.integers(1, 3)),
     st.builds(lambda how, s: ["wait", "*", s, how], st.sampled_from(["mapping", "text"]), st.just(7.25)),
     st.builds(lambda: ["approval", "?", 11]),
     st.builds(lambda: ["patched", "?"]),
@@ -332,6 +353,8 @@ _safe = st.one_of(
 _risky = st.one_of(
     st.just(["step", "?", "broken"]),
     st.just(["effect", "?", "rejected"]),
+    st.builds(lambda mode: ["guarded", "?", mode], st.sampled_from(["ok", "async", "broken", "broken"])),
+    st.builds(lambda patient: ["insured", "?", patient], st.booleans()),
     st.builds(lambda n: ["fail", "?", n], st.integers(1, 3)),
 )
 

@@ -213,6 +213,7 @@ def test_a_price_event_says_where_it_comes_from() -> None:
         "window": "1h",
         "recording": "made",
         "offset": 71,
+        "trigger": "price_change BTC/USD 0.02 any 1h",
     }
     assert PriceChanged.from_wire(wire) == event
     assert (PriceChanged.event_name, PriceChanged.event_version) == ("market/price.changed", 1)

@@ -13,6 +13,7 @@ import msgspec
 
 from tickwork.core.conditions import Where
 from tickwork.core.event import Event
+from tickwork.core.queue import Sent
 from tickwork.core.retry import Retry
 
 
@@ -71,7 +72,7 @@ class GuardedEffect(Effect, frozen=True, eq=False):
 class Composed(Ask, frozen=True, eq=False):
     """A verb made of other verbs; a driver sees only those. ``verbs(ask)`` makes the coroutine that awaits them."""
 
-    kind: ClassVar[str] = "composed"
+    kind: ClassVar[str] = "verb"
     name: str
     verbs: Callable[[Ask], Coroutine[Any, Any, Any]]
 
@@ -106,6 +107,15 @@ class Emit(Ask, frozen=True, eq=False):
     kind: ClassVar[str] = "emit"
     name: str
     event: Event
+    due: int = 0
+
+
+class Send(Ask, frozen=True, eq=False):
+    """Put a message into a queue, now or when ``due``."""
+
+    kind: ClassVar[str] = "send"
+    name: str
+    sent: Sent
     due: int = 0
 
 

@@ -176,6 +176,11 @@ class Flow:
         return self != _NOTHING
 
     @property
+    def declines(self) -> bool:
+        """May it be that a start does not happen?"""
+        return self.rate_limit is not None or self.singleton is not None or self.idempotency is not None
+
+    @property
     def total(self) -> int | None:
         """Runs at once, in all."""
         if self.singleton is not None and not self.keyed:

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from tickwork.core.asks import Ask, Call, Claim, Effect, Emit, Read, Step, WaitFor
+from tickwork.core.asks import Ask, Call, Claim, Effect, Emit, Read, Send, Step, WaitFor
 from tickwork.core.codec import ANY, decode_error
 from tickwork.core.functions import function_of
 from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.errors import Cancelled, Fatal, InvalidInput, NotSent, TimedOut
 
 ANSWERS = frozenset(
-    {"step", "effect", "sleep", "wait", "emit", "start", "call", "approval", "claim", "read", "dead_letter"}
+    {"step", "effect", "sleep", "wait", "emit", "send", "start", "call", "approval", "claim", "read", "dead_letter"}
 )
 """Kinds of records that answer an ask."""
 
@@ -256,6 +256,8 @@ def answer_of(ask: Ask, entry: Entry) -> tuple[Any, BaseException | None]:
         return function_of(ask.fn).codec.decode(record.value, f"{ask.kind} {ask.name!r}"), None
     if isinstance(ask, Emit):
         return entry.seq, None
+    if isinstance(ask, Send):
+        return record.ref or entry.seq, None
     if isinstance(ask, Claim):
         return bytes(record.value).startswith(b"[true"), None
     if not bytes(record.value):

@@ -19,6 +19,7 @@ from tickwork.core.asks import (
     Effect,
     Emit,
     Race,
+    Send,
     Sleep,
     Start,
     Step,
@@ -28,6 +29,7 @@ from tickwork.core.asks import (
 from tickwork.core.breaker import GUARDED, Breaker, guarded
 from tickwork.core.conditions import Where
 from tickwork.core.event import Event
+from tickwork.core.queue import Queue, pack, queue_name
 from tickwork.core.retry import Retry
 from tickwork.core.saga import Saga
 from tickwork.errors import InvalidInput
@@ -259,6 +261,31 @@ class Run:
                 await self.sleep(pause)
             positions.append(await self.emit(event))
         return positions
+
+    def send(
+        self,
+        queue: Queue | str,
+        body: Any,
+        group: str = "",
+        id: str | None = None,
+        delay: Span | None = None,
+        priority: int = 0,
+    ) -> Awaitable[int]:
+        """Put a message into a queue exactly once, now or after ``delay``. Returns its ``seq``.
+
+        Args:
+            body: an event, or any JSON value.
+            group: messages of one group stay in order.
+            id: a second message with the same id, within the queue's window, is the first one.
+            priority: between groups, the higher goes first.
+
+        Raises:
+            QueueFull: there is no room. InvalidInput: an unknown queue, or a body it does not take.
+        """
+        self._ready()
+        name = queue.name if isinstance(queue, Queue) else queue_name("send(queue)", queue)
+        due = 0 if delay is None else self._drive.clock + _span("send(delay=)", delay)
+        return self._made(Send(name, pack(body, group, id, priority), due))
 
     def call(self, workflow: Any, input: Any = None, id: str | None = None) -> Awaitable[Any]:
         """Start a child run and wait for its result; its failure is raised here."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tickwork.core.asks import Ask, Effect, Mishap, Step
+from tickwork.core.breaker import guarded
 from tickwork.core.retry import Retry
 from tickwork.errors import Cancelled, InvalidInput
 
@@ -62,8 +63,8 @@ class Saga:
         for ask, identity, result, undo in reversed(self._done):
             name = f"undo {ask.name}"
             kind_of_undo = Effect if isinstance(ask, Effect) else Step
-            undoing: Ask | None = kind_of_undo(
-                name=name, fn=undo, args=(result, *ask.args), retry=UNDO_RETRY, undoes=identity
+            undoing: Ask | None = guarded(
+                kind_of_undo(name=name, fn=undo, args=(result, *ask.args), retry=UNDO_RETRY, undoes=identity)
             )
             while undoing is not None:
                 try:

@@ -6,17 +6,25 @@ their default are not written.
 
 Kinds, with what ``value`` holds:
 
-    answers to a run           step, effect (result) · sleep · wait (the event, or null) · emit (the event) · start,
+    answers to a run           step, effect (result) · sleep · wait (the event, or null) · emit (the event) · send
+                               (the message; ``ref``: the one with this id that was there already) · start,
                                call (child's id, child's result) · approval · claim, read · race (winner's index)
                                · patched · undone
-    a run's own course         started (input) · admitted (flow control had let it wait) · begun (while it was valid)
+    a run's own course         started (input) · delivered (messages it works on) · admitted (flow control had let it wait) · begun (while it was valid)
                                · intent (arguments; ``key``) · tried (a failed attempt at a step) · cancel · expired
                                · failed (an attempt; another follows) · copied (fork) · done (result) · dead (the last
                                attempt failed) · cancelled · again (next run's id) · paused · resumed · redriven
                                · stale (too old to begin)
     outside of runs            opened (``key``: the nonce) · event · claim · asked (an approval's question)
                                · declined (a start that flow control did not let happen; ``ref``: the event)
+                               · breaker (from, to and why; ``key``: by whom; ``due``: when it may be tried again)
                                · dead_letter (an event that cannot be read) · discarded, redriven (letters)
+    of schedules (``name``)    skipped (due times that start no run, and why; ``due``: the first of them) · schedule
+                               (``key``: declared, changed, stranded, queued, run-now, skip-next, paused or resumed).
+                               What starts a run is an event, ``ScheduleFired``
+    of queues (``name``)       message (sent from outside) · leased, extended, acked (messages; ``key``: the consumer,
+                               ``due``: until when) · returned (a delivery failed) · redriven, discarded (``ref``: the
+                               message). A run that ends well needs no record here: its ``done`` completes its messages
 """
 
 from __future__ import annotations

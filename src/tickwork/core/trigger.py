@@ -23,6 +23,8 @@ class Trigger:
 
     kind: ClassVar[str] = ""
     """What documents and faces call it, e.g. ``price_change``."""
+    routed: ClassVar[bool] = True
+    """Does publishing the event start the run? ``False``: a part of the engine does, for the very trigger."""
 
     @property
     def event(self) -> type[Event] | None:

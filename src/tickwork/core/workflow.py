@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, get_origin
 
@@ -10,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from tickwork.core.codec import Codec, annotations_of, codec_for
-from tickwork.core.event import Event, tagged
+from tickwork.core.event import Event, read_event, tagged
 from tickwork.core.flow import Batch, Concurrency, Debounce, Flow, Idempotency, RateLimit, Throttle
 from tickwork.core.letters import DeadLetterPolicy
 from tickwork.core.retry import Retry
@@ -116,6 +117,9 @@ class Workflow:
                     if self.flow is not None and self.flow.batch is not None:
                         return [listening.read(version, bytes(item)) for item in _items(bytes(data))]
                     return listening.read(version, bytes(data))
+            found = _messages(name, version, bytes(data))
+            if found is not None:
+                return found
         return self.input.decode(data, f"input of {self.name!r}")
 
     def decode_result(self, data: Raw | bytes) -> Any:
@@ -127,6 +131,14 @@ class Workflow:
 
 
 _items = msgspec.json.Decoder(list[Raw]).decode
+
+
+def _messages(name: str, version: int, data: bytes) -> Any:
+    """A queue's message, or a list of them, by the event that they are; ``None`` where nobody declares it any more."""
+    if data[:1] != b"[":
+        return read_event(name, version, data)
+    events = [read_event(name, version, bytes(item)) for item in _items(data)]
+    return None if None in events else events
 
 
 def _is_function(value: object) -> bool:
@@ -143,8 +155,8 @@ def _triggers(path: str, on: Any) -> tuple[Trigger, ...]:
             found.append(When(source))
         else:
             raise InvalidInput(path, source, "a class of events or a trigger, or several")
-    texts = [str(trigger) for trigger in found]
-    twice = next((text for text in texts if texts.count(text) > 1), None)
+    texts = Counter(str(trigger) for trigger in found)
+    twice = next((text for text, number in texts.items() if number > 1), None)
     if twice is not None:
         raise InvalidInput(path, f"{twice} twice", "each trigger once")
     return tuple(found)

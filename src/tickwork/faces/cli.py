@@ -10,15 +10,18 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-if TYPE_CHECKING:
-    from tickwork.engines.embedded.queries import Queries
-    from tickwork.service.demo import DemoOptions, DemoSession
+from tickwork.faces.breakers import breakers
+from tickwork.faces.doors import Doors
+from tickwork.faces.events import emit
+from tickwork.faces.letters import discard, letters, redrive
+from tickwork.faces.notify import notify
+from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, queries_of, tape_of
+from tickwork.faces.schedules import schedules
 
 DONE, FAILED, WRONG_USE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -30,14 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Home = Annotated[Path, typer.Option(help="Folder of the demo's tape.", envvar="TICKWORK_HOME", show_envvar=False)]
-Tape = Annotated[Path | None, typer.Option(help="A tape; by default the demo's in the home folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
-Limit = Annotated[int, typer.Option(help="How many, newest first.")]
-RunId = Annotated[str, typer.Argument(help="A run's id, as `tickwork runs` shows it.", metavar="RUN")]
-
-HOME = Path(".tickwork")
 
 
 def _version(asked: bool) -> None:
@@ -90,9 +85,9 @@ def demo(
     from tickwork.faces.demo import play
     from tickwork.service.demo import DemoOptions
 
-    open_demo: Callable[[DemoOptions], DemoSession] = context.obj
+    doors: Doors = context.obj
     options = DemoOptions(home=home, data=tuple(data or ()), seed=seed, speed=speed)
-    return play(open_demo, options, as_json=json, wait=not once)
+    return play(doors.open_demo, options, as_json=json, wait=not once)
 
 
 @app.command()
@@ -108,7 +103,7 @@ def runs(
     from tickwork.faces import tables
     from tickwork.service.runs import run_lines, workflows
 
-    queries = _queries(tape, home)
+    queries = queries_of(tape, home)
     found = run_lines(queries, status, workflow, limit)
     if not found and workflow is not None and workflow not in (known := workflows(queries)):
         print(f"tickwork: no run of a workflow {workflow!r} is on this tape; it has {known}", file=sys.stderr)
@@ -122,7 +117,7 @@ def show(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME) -
     """One run with its steps: what it read, decided and did."""
     from tickwork.faces import tables
 
-    return tables.show_run(_queries(tape, home).show(run), as_json=json)
+    return tables.show_run(queries_of(tape, home).show(run), as_json=json)
 
 
 @app.command()
@@ -139,7 +134,7 @@ def orders(
     from tickwork.faces import tables
     from tickwork.service import trading
 
-    return tables.show_orders(trading.orders(_queries(tape, home), status, limit), as_json=json)
+    return tables.show_orders(trading.orders(queries_of(tape, home), status, limit), as_json=json)
 
 
 @app.command()
@@ -149,7 +144,7 @@ def positions(json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
     from tickwork.service import trading
     from tickwork.service.demo_tape import last_marks
 
-    queries = _queries(tape, home)
+    queries = queries_of(tape, home)
     return tables.show_positions(trading.positions(queries, last_marks(queries)), as_json=json)
 
 
@@ -171,37 +166,28 @@ def resume(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME)
     return _ask("resume", "resumed", run, tape, home, json)
 
 
-def _tape(tape: Path | None, home: Path) -> Path:
-    from tickwork.service.demo_tape import DemoFiles
-
-    return tape or DemoFiles(home).tape
-
-
-def _queries(tape: Path | None, home: Path) -> Queries:
-    from tickwork.engines.embedded.queries import Queries
-    from tickwork.errors import TapeError
-
-    path = _tape(tape, home)
-    if not path.is_file():
-        raise TapeError(f"there is no tape at {path}: run `tickwork demo` first, or give --tape or --home")
-    return Queries.open(str(path))
-
-
 def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json: bool) -> int:
     from tickwork.engines.embedded.control import ask_owner
     from tickwork.errors import InvalidInput, TapeError
     from tickwork.faces import tables
 
-    path = _tape(tape, home)
+    path = tape_of(tape, home)
     try:
         ask_owner(str(path), verb, run=run)
     except ConnectionError:
         raise TapeError(f"nobody plays {path}: only the process that owns a tape can {verb} its runs") from None
     except InvalidInput as error:
         # it knows of no unfinished run like that; where it is on the tape, the tape says what became of it
-        status = _queries(tape, home).show(run).info.status
+        status = queries_of(tape, home).show(run).info.status
         raise InvalidInput("run", f"{run}, which is {status}", error.expected) from None
     return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
+
+
+for verb in (emit, letters, redrive, discard):
+    app.command()(verb)
+app.add_typer(notify, name="notify")
+app.add_typer(breakers, name="breakers")
+app.add_typer(schedules, name="schedules")
 
 
 # -------------------------------------------------------------------------------------------------------- the way in
@@ -259,13 +245,13 @@ class _Told(logging.Handler):
             print(f"tickwork: {text if 'Traceback' in text else ' '.join(text.split())}", file=sys.stderr)
 
 
-def run(open_demo: Callable[[DemoOptions], DemoSession]) -> int:
+def run(doors: Doors) -> int:
     """Run the command line's verb; returns the exit code."""
     told = _Told()
     logging.getLogger("tickwork").addHandler(told)
     try:
         _named_stdout()
-        code: Any = app(obj=open_demo, standalone_mode=False)
+        code: Any = app(obj=doors, standalone_mode=False)
         print(end="", flush=True)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -23,15 +23,18 @@ from tickwork.core.asks import (
     GuardedStep,
     Mishap,
     Read,
+    Send,
     Sleep,
     Start,
     Step,
     WaitFor,
 )
 from tickwork.core.clock import Clock, VirtualClock
+from tickwork.core.queue import Queue
 from tickwork.core.tape import Record
 from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.arrivals import Arrivals
 from tickwork.engines.embedded.breakers import Breakers
 from tickwork.engines.embedded.calls import Calls
 from tickwork.engines.embedded.control import Verb
@@ -45,9 +48,12 @@ from tickwork.engines.embedded.letters import Letters
 from tickwork.engines.embedded.live import Pend
 from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.log import Log
+from tickwork.engines.embedded.making import unregistered
 from tickwork.engines.embedded.queries import Queries
+from tickwork.engines.embedded.queues import Queues
 from tickwork.engines.embedded.reader import Reader
-from tickwork.engines.embedded.runs import Runs, unregistered
+from tickwork.engines.embedded.runs import Runs
+from tickwork.engines.embedded.schedules import Schedules
 from tickwork.engines.embedded.schema import connect, parse_url
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.steps import Steps
@@ -96,6 +102,7 @@ class Assembly:
         url: str | Memory,
         workflows: Sequence[Workflow],
         views: Sequence[View],
+        queues: Sequence[Queue],
         clock: Clock | None,
         seed: int | str | None,
         hot_max: int,
@@ -107,6 +114,7 @@ class Assembly:
         self.clock: Clock = clock or (VirtualClock() if self._memory is not None else SystemClock())
         self._workflows = _registry(workflows)
         self._view_list = list(views)
+        self._queue_list = list(queues)
         self._seed = seed
         self._hot_max = hot_max
         self._park_after = park_after
@@ -140,10 +148,13 @@ class Assembly:
         self._calls = Calls(self.clock.virtual)
         self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
         self._family = Family(runs)
-        self._flows = Flows(runs)
+        self.flow = Flows(runs)
         self.letters = Letters(runs, self._events.post, self._crank.pump)
         self.breakers = Breakers(runs, self._events.publish, self._crank.pump)
-        self._parts = [self._flows, self.letters, self.breakers]
+        self.arrivals = Arrivals(runs, self._events.publish, self._crank)
+        self.schedules = Schedules(runs, self._events.publish)
+        self.letters.queues = self.queues = Queues(runs, self._events.post, self._crank.pump, self._queue_list)
+        self._parts = [self.flow, self.letters, self.breakers, self.schedules, self.queues]
         self._wire()
         TUNING.engine_opened()
         self._tuned = True
@@ -166,6 +177,7 @@ class Assembly:
             Sleep: events.sleep,
             WaitFor: events.wait,
             Emit: events.emit,
+            Send: self.queues.answer,
             Start: family.start,
             Call: family.call,
             Approval: family.approval,
@@ -178,12 +190,12 @@ class Assembly:
     def _recover(self) -> None:
         """Record the opening, and queue every run that has something to do."""
         runs, log = self._runs, self._log
-        runs.openings = [
+        runs.names.openings = [
             (seq, nonce) for seq, nonce in self._reader.rows("SELECT seq, nonce FROM openings ORDER BY seq")
         ]
-        nonce = self._nonce(len(runs.openings))
+        nonce = self._nonce(len(runs.names.openings))
         seq = log.outside(Record("opened", self.clock.now(), key=nonce))
-        runs.openings.append((seq, nonce))
+        runs.names.openings.append((seq, nonce))
         log.batch.openings.append((seq, nonce))
         stuck = self._reader.rows(
             "SELECT seq FROM runs WHERE status IN (?,?) ORDER BY seq", (int(Status.STRANDED), int(Status.DIVERGED))

@@ -1,8 +1,8 @@
 """Breakers of one engine: shared by all its runs, kept on its tape.
 
-Every change of a breaker's mode is a record (``breaker``), and published as an event; its counts are in its row, written
-with the record of the step or effect that changed them. After a restart an open breaker is still open. The probes that
-were under way are not: their process is gone.
+Every change of a breaker's mode is a record (``breaker``), and published as an event. Its counts are in its row, which
+is written with the record of the step or effect that changed them. After a restart an open breaker is still open; its
+probes are not under way any more, because their process is gone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from tickwork.core.asks import GuardedEffect, GuardedStep
 from tickwork.core.breaker import Breaker, BreakerClosed, BreakerOpened, BreakerState, Permit
 from tickwork.core.event import Event
 from tickwork.core.tape import Record
@@ -23,7 +24,7 @@ from tickwork.engines.embedded.live import Pend
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.runs import Runs
 from tickwork.errors import BreakerOpen, InvalidInput
-from tickwork.values import duration, from_ns
+from tickwork.values import DurationLike, duration, from_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,23 @@ class Breakers:
         self._circuits[breaker.name] = circuit = Circuit(breaker, state, declared=True)
         self._keep(circuit)
 
-    def enter(self, pend: Pend, breaker: Breaker) -> BreakerOpen | None:
+    def _of(self, pend: Pend) -> Circuit:
+        ask: GuardedStep | GuardedEffect = pend.waiting.ask  # type: ignore[assignment]
+        return self._circuits[ask.breaker.name]
+
+    def refuses(self, pend: Pend) -> BreakerOpen | None:
+        """Would the call of this ask be refused now? To be let through it must still ``enter``."""
+        circuit = self._of(pend)
+        answer = circuit.breaker.admit(circuit.state, self._now())[1]
+        return answer if isinstance(answer, BreakerOpen) else None
+
+    def rests_until(self, pend: Pend) -> int:
+        """Until when the breaker of this ask lets nothing through, in ns; 0 when it is not open."""
+        return self._of(pend).state.retry_at
+
+    def enter(self, pend: Pend) -> BreakerOpen | None:
         """May the call of this ask be made? ``None``: yes; then say how it ended, by ``leave``."""
-        circuit, now = self._circuits[breaker.name], self._now()
+        circuit, now = self._of(pend), self._now()
         state, permit = circuit.breaker.admit(circuit.state, now)
         self._change(circuit, state, now)
         if isinstance(permit, BreakerOpen):
@@ -122,7 +137,7 @@ class Breakers:
             (circuit, permit), now = entered, self._now()
             self._change(circuit, circuit.breaker.dropped(circuit.state, permit, now), now)
 
-    def _change(self, circuit: Circuit, state: BreakerState, now: int) -> None:
+    def _change(self, circuit: Circuit, state: BreakerState, now: int, by: str = "") -> None:
         """Take over a state; a change of mode is told to the tape and to whoever listens."""
         before = circuit.state
         if state is before:
@@ -132,7 +147,8 @@ class Breakers:
         if state.epoch != before.epoch:
             name = circuit.breaker.name
             change = {"from": before.mode, "to": state.mode, "why": state.why}
-            self._log.outside(Record("breaker", now, name, value=Raw(msgspec.json.encode(change)), due=state.retry_at))
+            value = Raw(msgspec.json.encode(change))
+            self._log.outside(Record("breaker", now, name, value=value, key=by, due=state.retry_at))
             if state.mode == "open":
                 again = before.mode == "half-open"
                 opened = BreakerOpened(breaker=name, why=state.why, retry_at=from_ns(state.retry_at), again=again)
@@ -157,15 +173,19 @@ class Breakers:
         await self._log.durable()
         return infos(self._circuits.values(), self._now())
 
-    async def reset(self, name: str, reason: str = "") -> BreakerInfo:
+    async def reset(self, name: str, reason: str = "", by: str = "") -> BreakerInfo:
         """Close a breaker and forget its failures; on return that is on disk.
 
         Raises:
             InvalidInput: no breaker has this name.
         """
-        return await self._by_hand(name, lambda breaker, state, now: breaker.reset(state, now, _said("reset", reason)))
+        return await self._by_hand(
+            name, by, lambda breaker, state, now: breaker.reset(state, now, _said("reset", reason))
+        )
 
-    async def trip(self, name: str, reason: str = "", open_for: str | None = None) -> BreakerInfo:
+    async def trip(
+        self, name: str, reason: str = "", open_for: DurationLike | None = None, by: str = ""
+    ) -> BreakerInfo:
         """Open a breaker, for ``open_for`` if that is given; on return that is on disk. Calls under way go on.
 
         Raises:
@@ -173,15 +193,17 @@ class Breakers:
         """
         rest = None if open_for is None else duration(open_for, "trip(open_for=)")
         return await self._by_hand(
-            name, lambda breaker, state, now: breaker.opened(state, now, _said("tripped", reason), rest)
+            name, by, lambda breaker, state, now: breaker.opened(state, now, _said("tripped", reason), rest)
         )
 
-    async def _by_hand(self, name: str, act: Callable[[Breaker, BreakerState, int], BreakerState]) -> BreakerInfo:
+    async def _by_hand(
+        self, name: str, by: str, act: Callable[[Breaker, BreakerState, int], BreakerState]
+    ) -> BreakerInfo:
         circuit, now = self._circuits.get(name), self._now()
         if circuit is None:
             known = ", ".join(sorted(self._circuits)) or "none has been used yet"
             raise InvalidInput("breaker", name, f"one that a step or an effect has used: {known}")
-        self._change(circuit, act(circuit.breaker, circuit.state, now), now)
+        self._change(circuit, act(circuit.breaker, circuit.state, now), now, by)
         self._pump()
         await self._log.durable()
         return infos([circuit], self._now())[0]

@@ -8,8 +8,9 @@ from tickwork.core.drive import PENDING, Drive, Waiting
 from tickwork.core.replay import Course
 from tickwork.core.tape import Entry, Record
 from tickwork.engines.embedded.batch import RunRow
+from tickwork.engines.embedded.making import body_of, unregistered
 from tickwork.engines.embedded.reader import started
-from tickwork.engines.embedded.runs import Runs, body_of, unregistered
+from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.status import UNFINISHED
 from tickwork.errors import InvalidInput, NonDeterministic
 
@@ -56,7 +57,7 @@ def _problem(runs: Runs, row: RunRow) -> str | None:
     drive: Drive | None = None
     try:
         body = body_of(workflow, who.input, who.event, course)
-        drive = Drive(body, id, row.owner, runs.seed(row.seq, id), _Onlooker(), course)
+        drive = Drive(body, id, row.owner, runs.names.seed(row.seq, id), _Onlooker(), course)
         drive.start()
     except (NonDeterministic, InvalidInput) as error:
         return str(error)

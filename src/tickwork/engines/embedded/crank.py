@@ -14,7 +14,8 @@ from tickwork.engines.embedded.calls import Calls
 from tickwork.engines.embedded.family import ending_of
 from tickwork.engines.embedded.live import Ending, LiveRun
 from tickwork.engines.embedded.log import Log
-from tickwork.engines.embedded.runs import Runs, unregistered
+from tickwork.engines.embedded.making import unregistered
+from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.timers import Timers
 from tickwork.errors import InvalidInput, TapeError
@@ -67,7 +68,7 @@ class Crank:
     def _park_idle(self) -> None:
         now = self._clock.now()
         self._runs.park_idle(now - self._park_after)
-        self._timers.call(now + max(self._park_after // 4, PARK_CHECK_MIN), self._park_idle)
+        self._timers.recurring(now + max(self._park_after // 4, PARK_CHECK_MIN), self._park_idle)
 
     # -- turns ----------------------------------------------------------------------------------------------------
 

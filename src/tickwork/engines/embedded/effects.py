@@ -25,7 +25,7 @@ from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.engines.embedded.calls import Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
-from tickwork.engines.embedded.steps import not_before, outcome, timed_out, tried
+from tickwork.engines.embedded.steps import outcome, timed_out, tried
 from tickwork.errors import Fatal, InvalidInput, NotSent, Stale, TimedOut, Unknown
 from tickwork.outcome import Found, NotFound
 from tickwork.values import duration_text
@@ -58,8 +58,8 @@ class Effects:
             pend.failures = len(run.course.tried.get(pend.place, ()))
             self._unknown(pend, None)
             return PENDING
-        doubt = None if run.course is None else run.course.doubtful.get(_identity(waiting))
-        pend.key = doubt or self._runs.effect_key(run, waiting)
+        doubt = None if run.course is None else run.course.doubtful.get(identity(waiting))
+        pend.key = doubt or self._runs.names.effect_key(run, waiting)
         self._runs.log.record(run, self._intent(pend, ask))
         # an attempt before this one gave up without knowing what became of it: it may have happened
         self._runs.log.after(lambda: self._unknown(pend, None) if doubt else self._launch(pend))
@@ -225,9 +225,15 @@ class Effects:
         """Record the failed attempt; go on after the policy's wait, or at once to look."""
         pend.failures += 1
         now = self._now()
-        due = max(now + (retry.wait(pend.failures, 0.5) if retry is not None else 0), not_before(error))
+        due = now
+        if retry is not None:
+            due = max(now + retry.wait(pend.failures, 0.5), self._not_before(pend))
         self._runs.log.record(pend.run, tried(pend, error, now, due))
         self._later(pend, due, then)
+
+    def _not_before(self, pend: Pend) -> int:
+        """When trying again may first make sense (ns)."""
+        return 0
 
     def _later(self, pend: Pend, due: int, then: Any) -> None:
         pend.busy = True  # an effect under way: the run is not parked
@@ -248,6 +254,7 @@ class Effects:
         return pend.run.pends.get(pend.place) is pend and self._runs.log.fault is None
 
 
-def _identity(waiting: Waiting) -> tuple[str, str, str, int]:
+def identity(waiting: Waiting) -> tuple[str, str, str, int]:
+    """By what an ask is known across attempts: branch, kind, name, occurrence."""
     ask: Any = waiting.ask
     return waiting.branch.path, ask.kind, ask.name, waiting.occ

@@ -74,6 +74,9 @@ class Endings:
         raw, _ = encode_error(error)
         name = "" if also is None else f"on_failure failed too: {also}"
         self._log.record(run, Record("dead", now, name, error=raw, attempt=run.attempt))
+        if self._runs.delivered(run.seq):
+            self.end(run, Ending(Status.FAILED, NOTHING, raw))
+            return
         self.end(run, Ending(Status.DEAD, NOTHING, raw))
         self._runs.letters.died(run, error)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from tickwork.core.clock import Clock
 from tickwork.core.event import Event
+from tickwork.core.queue import Queue
 from tickwork.core.tape import Record
 from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
@@ -36,6 +38,7 @@ class Engine(Assembly):
         url: ``sqlite:///path``, or ``memory:`` (no file, virtual time), or a ``Memory`` to open again.
         workflows: unique by name and version.
         views: unique by name.
+        queues: besides those that workflows name in ``on=``; unique by name.
         clock: the system's; for ``memory:`` a ``VirtualClock``, which jumps to the next timer when all is idle and
             somebody waits (``handle.result()``, ``engine.settled()``).
         seed: makes ids and randomness of a ``memory:`` engine repeatable; drawn by the system when not given.
@@ -50,13 +53,14 @@ class Engine(Assembly):
         *,
         workflows: Sequence[Workflow] = (),
         views: Sequence[View] = (),
+        queues: Sequence[Queue] = (),
         clock: Clock | None = None,
         seed: int | str | None = None,
         hot_max: int = HOT_MAX,
         park_after: str = PARK_AFTER,
         vfs: str | None = None,
     ) -> None:
-        super().__init__(url, workflows, views, clock, seed, hot_max, duration(park_after), vfs)
+        super().__init__(url, workflows, views, queues, clock, seed, hot_max, duration(park_after), vfs)
         self._control: Control | None = None
         self._opened = False
 
@@ -155,12 +159,13 @@ class Engine(Assembly):
             if found is not None:
                 same_input(self._runs, found, id, workflow, encoded)
                 return Handle(self, id, found, workflow)
-        instead = None if workflow.flow is None else self.flow.before(workflow, encoded)
+        choosy = workflow.flow is not None and workflow.flow.declines
+        instead = self.flow.before(workflow, encoded) if choosy else None
         if instead is not None:
             return Handle(self, self._runs.id_of(instead), instead, workflow)
         with self._crank:
             run = self._runs.start(workflow, encoded, given_id=id, owner=owner)
-            if workflow.flow is not None:
+            if choosy:
                 self.flow.remember(workflow, workflow.decode_input(encoded), run.seq)
         return Handle(self, run.id, run.seq, workflow, run)
 
@@ -441,6 +446,26 @@ class Engine(Assembly):
             if self._crank.idle():
                 return
             await asyncio.sleep(0)
+
+    async def serve(self) -> None:
+        """Run until the process is told to stop (SIGINT, SIGTERM).
+
+        Raises:
+            TapeError: the disk failed.
+        """
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, told.set)
+        waiting = [asyncio.ensure_future(told.wait()), asyncio.ensure_future(self.failed())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in waiting:
+                future.cancel()
+            for number in signals:
+                loop.remove_signal_handler(number)
+        self._check_open()
 
     async def failed(self) -> None:
         """Return when the engine has stopped because of its disk."""

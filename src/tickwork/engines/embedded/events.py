@@ -24,8 +24,9 @@ from tickwork.core.tape import NOTHING, NULL, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.listeners import Listeners, key_of, newest
 from tickwork.engines.embedded.live import LiveRun, Pend
+from tickwork.engines.embedded.making import event_record
 from tickwork.engines.embedded.reader import Reader
-from tickwork.engines.embedded.runs import Runs, event_record
+from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.views import Views
 from tickwork.errors import InvalidInput, NewerEvent
 
@@ -110,6 +111,8 @@ class Events:
                 if event is None:
                     continue
                 self._know(event)
+                if not trigger.routed:
+                    continue
                 self._starts.setdefault((event.event_name, event.event_version), Listeners()).add(trigger, workflow)
         self._waiting: dict[int, list[Pend]] = {}
         self._hot_shapes: dict[str, dict[tuple[str, ...], int]] = {}
@@ -210,7 +213,7 @@ class Events:
                 if workflow.flow is None:
                     self._runs.start(workflow, raw, ref=seq, event=tag)
                 else:
-                    self._runs.flows.arrive(workflow, event, seq, raw)
+                    self._runs.flows.arrive(workflow, event, seq, raw, tag)
         if name in self._hot_shapes or name in self._cold_shapes:
             self._route_waits(seq, event, raw, keys)
 

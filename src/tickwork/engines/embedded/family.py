@@ -13,8 +13,9 @@ from tickwork.core.drive import PENDING, Failure, Waiting
 from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.live import Ending, LiveRun, Pend
+from tickwork.engines.embedded.making import approval_id
 from tickwork.engines.embedded.reader import started
-from tickwork.engines.embedded.runs import Runs, approval_id
+from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput, RunCancelled
 
@@ -70,14 +71,15 @@ class Family:
         if found is not None:
             same_input(self._runs, found, id, workflow, input)
             return id, found
-        if workflow.flow is not None:
+        choosy = workflow.flow is not None and workflow.flow.declines
+        if choosy:
             # an awaited child is asked for again after a crash, when the run that stood for it may be over: it is new
             instead = self._runs.flows.before(workflow, input, new=awaited)
             if instead is not None:
                 return self._runs.id_of(instead), instead
         parent_ask = f"{waiting.branch.path}|{waiting.no}" if awaited else ""
         child = self._runs.start(workflow, input, given_id=id, owner=run.owner, parent=run.seq, parent_ask=parent_ask)
-        if workflow.flow is not None and not awaited:
+        if choosy and not awaited:
             self._runs.flows.remember(workflow, workflow.decode_input(input), child.seq)
         return id, child.seq
 

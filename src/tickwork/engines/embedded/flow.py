@@ -19,6 +19,7 @@ from tickwork.core.event import event_tag, read_event
 from tickwork.core.flow import Flow, Place, Turnstile, Window
 from tickwork.core.tape import Record
 from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.about import about, about_input
 from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.listeners import newest
 from tickwork.engines.embedded.live import LiveRun
@@ -89,16 +90,16 @@ class Flows:
     def arrive(self, workflow: Workflow, event: Any, seq: int, raw: Raw, tag: str) -> LiveRun | None:
         """An event (or a schedule's plain input) that starts a run of a workflow with flow control; the run, if any."""
         flow = self._flows[workflow.name]
-        key = self._runs.about(workflow, event)[0]
+        key, priority = about(workflow, event)
         try:
-            instead = self.instead(workflow, event, key)
+            instead = self.instead(workflow, event, key) if flow.declines else None
         except Refused as refused:
             self._decline(workflow, key, refused.rule, seq)
             return None
         if instead is not None:
             self._decline(workflow, key, f"{instead[0]}: r{instead[1]}", seq)
         elif flow.debounce is None and flow.batch is None:
-            run = self._runs.start(workflow, raw, ref=seq, event=tag)
+            run = self._runs.start(workflow, raw, ref=seq, event=tag, about=(key, priority))
             self.remember(workflow, event, run.seq)
             return run
         else:
@@ -115,7 +116,7 @@ class Flows:
             Refused: the rate limit.
         """
         given = workflow.decode_input(input)
-        found = self.instead(workflow, given, self._runs.about(workflow, given)[0], new=new)
+        found = self.instead(workflow, given, about(workflow, given)[0], new=new)
         return None if found is None else found[1]
 
     def instead(self, workflow: Workflow, given: Any, key: str, *, new: bool = False) -> tuple[str, int] | None:
@@ -302,7 +303,7 @@ class Flows:
         stile = self._stiles.get(run.workflow.name)
         if stile is None or stile.holds(run.seq) or run.seq in self._places or self._rides(run):
             return run.seq not in self._places
-        priority = self._runs.about_run(run)[1]
+        priority = about_input(run.workflow, run.input, run.event)[1]
         return self._wait(run, stile, Place(run.seq, run.key, priority, self._log.next_seq))
 
     def _rides(self, run: LiveRun) -> bool:

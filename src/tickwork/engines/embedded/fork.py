@@ -39,5 +39,5 @@ def _is(record: object, name: str, occ: int) -> bool:
     return (
         getattr(record, "name", None) == name
         and getattr(record, "occ", 0) == occ
-        and getattr(record, "kind", "") in ("step", "effect", "intent", "call", "wait", "emit", "start", "tried")
+        and getattr(record, "kind", "") in ("step", "effect", "intent", "call", "wait", "emit", "send", "start", "tried")
     )

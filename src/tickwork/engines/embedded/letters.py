@@ -27,6 +27,7 @@ from tickwork.errors import InvalidInput
 from tickwork.values import duration
 
 if TYPE_CHECKING:
+    from tickwork.engines.embedded.queues import Queues
     from tickwork.engines.embedded.runs import Runs
 
 _log = logging.getLogger("tickwork.engine")
@@ -101,6 +102,8 @@ class Letters:
         self._pump = pump
         self._log = runs.log
         self._now = runs.clock.now
+        self.queues: Queues
+        """Whose messages may be dead letters too."""
         self._planned: dict[int, Letter] = {}
         """Letters that a rule will redrive."""
         runs.letters = self
@@ -148,7 +151,7 @@ class Letters:
         self._keep(Letter(seq, "undo", name, run.seq, error_code(error), run.attempt, now, now))
         self.alert(run.id, name, error)
 
-    def unread(self, event: Record, error: InvalidInput | Exception, ref: int = 0) -> int:
+    def unread(self, event: Record, error: Exception, ref: int = 0) -> int:
         """An event that this code cannot read is kept until one can."""
         now = self._now()
         failed, _ = encode_error(error)
@@ -158,6 +161,12 @@ class Letters:
         seq = self._log.outside(record)
         self._keep(Letter(seq, "event", event.name, 0, error_code(error), 1, now, now))
         self.alert("", f"event {event.name!r} cannot be read", error)
+        return seq
+
+    async def keep(self, name: str, version: int, payload: bytes, error: Exception) -> int:
+        """Keep an event from outside that this code cannot read; on return it is on disk."""
+        seq = self.unread(Record("event", self._now(), name, value=Raw(payload), version=version), error)
+        await self._log.durable()
         return seq
 
     def alert(self, run: str, what: str, error: BaseException) -> None:
@@ -214,12 +223,18 @@ class Letters:
             InvalidInput: no such open letter, none said, or a payload for several. Nothing has been redriven then.
         """
         gap = spacing(rate)
-        letters = await self._chosen(ids, source, code, every)
-        if payload is not None and len(letters) != 1:
-            raise InvalidInput("payload", f"{len(letters)} letters", "one letter whose payload is to be replaced")
+        letters, messages = await self._chosen(ids, source, code, every)
+        count = len(letters) + len(messages)
+        if payload is not None and count != 1:
+            raise InvalidInput("payload", f"{count} letters", "one letter whose payload is to be replaced")
         acts = [self._act(letter, payload) for letter in letters]
+        # the one thing that may still be refused: nothing else has been done by then
+        done = [
+            str(seq)
+            for seq in await self.queues.redrive(messages, body=payload if messages else None, rate=rate, by=by)
+        ]
         now = self._now()
-        done = [act(now + index * gap, by) for index, act in enumerate(acts)]
+        done += [act(now + index * gap, by) for index, act in enumerate(acts)]
         self._pump()
         await self._log.durable()
         return done
@@ -231,23 +246,29 @@ class Letters:
         Raises:
             InvalidInput: no such open letter, or none said.
         """
-        letters = await self._chosen(ids, source, code, every)
+        letters, messages = await self._chosen(ids, source, code, every)
+        await self.queues.discard(messages, by=by)
         for letter in letters:
             letter.status, letter.due = LetterStatus.DISCARDED, 0
             self._log.outside(Record("discarded", self._now(), letter.source, ref=letter.seq, key=by))
             self._keep(letter)
         await self._log.durable()
-        return len(letters)
+        return len(letters) + len(messages)
 
-    async def _chosen(self, ids: Sequence[str], source: str | None, code: str | None, every: bool) -> list[Letter]:
+    async def _chosen(
+        self, ids: Sequence[str], source: str | None, code: str | None, every: bool
+    ) -> tuple[list[Letter], list[int]]:
+        """The letters that are meant, and the messages."""
         await self._log.durable()
         if not (ids or source or code or every):
             raise InvalidInput("letters", "none", "ids, a source, a code, or every=True")
         if ids:
-            return [self._open(id) for id in ids]
+            messages = [int(id) for id in ids if id.isdigit() and self.queues.is_dead(int(id))]
+            return [self._open(id) for id in ids if not (id.isdigit() and int(id) in messages)], messages
         rows = self._runs.reader.rows("SELECT * FROM letters WHERE status=0 ORDER BY seq")
         letters = [self._load(row[0]) or Letter(*row) for row in rows]
-        return [a for a in letters if source in (None, a.source) and code in (None, a.code)]
+        chosen = [a for a in letters if source in (None, a.source) and code in (None, a.code)]
+        return chosen, self.queues.dead(source, code)
 
     def _open(self, id: str) -> Letter:
         seq = int(id) if id.isdigit() else self._runs.find(id)

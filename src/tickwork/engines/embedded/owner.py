@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tickwork.core.event import newest_event
-from tickwork.errors import InvalidInput
+import msgspec
+
+from tickwork.core.event import newest_event, read_event
+from tickwork.errors import InvalidInput, NewerEvent
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.engine import Engine
@@ -50,12 +52,24 @@ class Owner:
         newest = max(known, key=lambda w: w.version)
         return (await self._engine.start(newest, input, id=id, owner=owner)).id
 
-    async def emit(self, name: str, payload: Any = None) -> int:
-        """Publish an event by name; returns its position."""
+    async def emit(
+        self, name: str, payload: Any = None, delay: str | None = None, version: int | None = None
+    ) -> dict[str, Any]:
+        """Publish an event by name; returns its position, and whether it was kept as a dead letter instead."""
+        fields = {} if payload is None else payload
+        if not isinstance(fields, dict):
+            raise InvalidInput("payload", payload, "a JSON object of the event's fields")
         classes = [cls for (known, _), cls in self._engine.event_classes.items() if known == name]
         # an event that no workflow starts on may still be what a run waits for or a view folds
         newest = max(classes, key=lambda cls: cls.event_version, default=None) or newest_event(name)
         if newest is None:
             names = ", ".join(sorted({known for known, _ in self._engine.event_classes}))
             raise InvalidInput("event", name, f"one of {names}")
-        return await self._engine.emit(newest(**(payload or {})))
+        if version is None:
+            return {"seq": await self._engine.emit(newest(**fields), delay=delay), "letter": False}
+        data = msgspec.json.encode(fields)
+        try:
+            event = read_event(name, version, data) or newest.read(version, data)
+        except NewerEvent as error:
+            return {"seq": await self._engine.letters.keep(name, version, data, error), "letter": True}
+        return {"seq": await self._engine.emit(event, delay=delay), "letter": False}

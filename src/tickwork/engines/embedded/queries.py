@@ -12,6 +12,7 @@ from tickwork.core.codec import ANY, decode_error
 from tickwork.core.replay import Course
 from tickwork.core.tape import Entry, readable
 from tickwork.engines.embedded.batch import RunRow
+from tickwork.engines.embedded.queue_tables import QueueTables
 from tickwork.engines.embedded.reader import Reader, started
 from tickwork.engines.embedded.schema import connect, parse_url
 from tickwork.engines.embedded.status import Status
@@ -215,11 +216,31 @@ class Queries:
         """Runs whose workflow, or version of it, was not registered when they were last looked at."""
         return self.runs("stranded", limit=1_000)
 
-    def dead_letters(self, *, open_only: bool = True, limit: int = 100) -> list[DeadLetter]:
+    def dead_letters(
+        self, *, source: str | None = None, code: str | None = None, open_only: bool = True, limit: int = 100
+    ) -> list[DeadLetter]:
         """What gave up, newest first."""
-        where = "WHERE status=0 " if open_only else ""
-        rows = self.reader.rows(f"SELECT * FROM letters {where}ORDER BY at DESC, seq DESC LIMIT ?", (limit,))
-        return [self._letter(*row) for row in rows]
+        wanted: list[tuple[str, Any]] = [("status=?", 0)] if open_only else []
+        wanted += [(f"{column}=?", value) for column, value in (("source", source), ("code", code)) if value]
+        where = "WHERE " + " AND ".join(clause for clause, _ in wanted) if wanted else ""
+        rows = self.reader.rows(
+            f"SELECT * FROM letters {where} ORDER BY at DESC, seq DESC LIMIT ?", (*(v for _, v in wanted), limit)
+        )
+        found = [self._letter(*row) for row in rows] + self._messages(source, code, limit)
+        return sorted(found, key=lambda letter: letter.at, reverse=True)[:limit]
+
+    def _messages(self, queue: str | None, code: str | None, limit: int) -> list[DeadLetter]:
+        """The messages among them; they show what became of them in their queue."""
+        tables = QueueTables(self.reader)
+        if queue is not None and queue not in tables.names():
+            return []
+        return [
+            DeadLetter(
+                str(m.seq), "message", m.queue, m.run, m.error, m.code, m.attempts, m.first_seen, m.at, "open", None,
+                m.body,
+            )
+            for m in tables.letters(queue, limit, code)
+        ]  # fmt: skip
 
     def _letter(
         self, seq: int, kind: str, source: str, run: int, code: str, attempts: int, first_seen: int, at: int,

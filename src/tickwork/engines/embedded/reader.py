@@ -136,12 +136,14 @@ class Reader:
 
     def record(self, seq: int) -> Entry | None:
         """The record at a position."""
-        rows = self.rows(f"{_CHUNK} WHERE seq<=? ORDER BY seq DESC LIMIT 1", (seq,))
-        if not rows:
-            return None
-        found = self._entries(rows[0])
-        index = seq - rows[0][0]
+        found = self.chunk(seq)
+        index = seq - found[0].seq if found else 0
         return found[index] if index < len(found) else None
+
+    def chunk(self, seq: int) -> list[Entry]:
+        """The records that were written with the one at a position."""
+        rows = self.rows(f"{_CHUNK} WHERE seq<=? ORDER BY seq DESC LIMIT 1", (seq,))
+        return self._entries(rows[0]) if rows else []
 
     def events(self, name: str, after: int, until: int, limit: int = 500) -> list[Entry]:
         """Up to ``limit`` events of a name between two positions, in order."""

@@ -7,13 +7,11 @@ down before the turn's callback ends and driven later from the ready queue.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 import time
-from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,19 +21,19 @@ from tickwork.core.asks import Approval, Call, Effect, WaitFor
 from tickwork.core.clock import Clock
 from tickwork.core.codec import encode_error
 from tickwork.core.drive import Drive, Failure, Waiting
-from tickwork.core.event import Event
 from tickwork.core.replay import Course
-from tickwork.core.run import Run
 from tickwork.core.tape import Entry, Record, Started
 from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.about import about_input, age_of
 from tickwork.engines.embedded.endings import Endings
 from tickwork.engines.embedded.live import Ending, LiveRun, Pend
 from tickwork.engines.embedded.log import Log
-from tickwork.engines.embedded.reader import Reader, started
+from tickwork.engines.embedded.making import approval_id, body_of, revived, unregistered
+from tickwork.engines.embedded.names import Names
+from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.status import Status
 from tickwork.engines.embedded.timers import Timers
 from tickwork.errors import Cancelled, ForeignAwait, InvalidInput, NonDeterministic, TapeCorrupt, TapeError
-from tickwork.values import timestamp_ns
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.flow import Flows
@@ -72,8 +70,7 @@ class Runs:
         """Given ids of runs in memory."""
         self.stuck: dict[int, Ending] = {}
         """Runs whose code and tape were found to disagree by this process."""
-        self.openings: list[tuple[int, str]] = []
-        """Where the tape was opened, with the nonce of each opening."""
+        self.names = Names()
         self.ready: deque[tuple[LiveRun | int, Callable[[], Any] | None]] = deque()
         self.outbox: deque[Callable[[], object]] = deque()
         self.turning = False
@@ -83,6 +80,8 @@ class Runs:
         self.endings = Endings(self)
         self.on_ended: list[Callable[[LiveRun], None]] = []
         """Told of every run that is over, in the turn that ends it; what they change commits with the end."""
+        self.delivered: Callable[[int], bool] = lambda seq: False
+        """Does this run work on messages of a queue? Then the queue decides what its failure means."""
         self.on_ready: Callable[[], None] = lambda: None
         self.stop_work: Callable[[Pend], None] = lambda pend: None
         self._forget_wait: Callable[[LiveRun, Pend], None] = lambda run, pend: None
@@ -105,12 +104,15 @@ class Runs:
         event: str = "",
         copied: Record | None = None,
         heir_of: int = 0,
+        about: tuple[str, int] | None = None,
     ) -> LiveRun:
         """Record a new run and put it in the ready queue, or where flow control lets it wait.
 
-        ``heir_of``: the run it continues, whose turn it takes over.
+        ``heir_of``: the run it continues, whose turn it takes over. ``about``: its key and priority, where known.
         """
-        key, priority = ("", 0) if workflow.flow is None else self._about_input(workflow, input, event)
+        if about is None:
+            about = ("", 0) if workflow.flow is None else about_input(workflow, input, event)
+        key, priority = about
         now = self.clock.now()
         run = LiveRun(
             self,
@@ -162,30 +164,6 @@ class Runs:
             run.status, run.wake_at = Status.RUNNING, 0
             self.log.row(run)
             self.enqueue(run, None)
-
-    @staticmethod
-    def about(workflow: Workflow, given: Any) -> tuple[str, int]:
-        """What a run is about and how urgent it is, as its workflow says."""
-        flow = workflow.flow
-        key, priority = "", 0
-        try:
-            if workflow.key is not None:
-                key = str(workflow.key(given))
-            if flow is not None:
-                priority = int(flow.priority(given)) if callable(flow.priority) else flow.priority
-        except Exception as error:  # noqa: BLE001 - the user's functions; what starts the run has happened all the same
-            _log.error("key or priority of workflow %r failed: %r; its run is started without", workflow.name, error)
-        return key, priority
-
-    def _about_input(self, workflow: Workflow, input: Raw, event: str) -> tuple[str, int]:
-        if workflow.key is None and not callable(workflow.flow.priority):  # type: ignore[union-attr]
-            return "", workflow.flow.priority  # type: ignore[union-attr]
-        given = workflow.decode_input(input, event)
-        return self.about(workflow, given[-1] if isinstance(given, list) and given and workflow.flow.batch else given)  # type: ignore[union-attr]
-
-    def about_run(self, run: LiveRun) -> tuple[str, int]:
-        """The same of a run that exists."""
-        return self._about_input(run.workflow, run.input, run.event)
 
     def find(self, id: str) -> int | None:
         """The position of the run with this id, in memory or on disk."""
@@ -256,19 +234,12 @@ class Runs:
 
     def _stale(self, run: LiveRun) -> bool:
         """A run is about to begin: is it too late? If not it is recorded as begun, for it may sleep long at once."""
-        age = self._age(run)
+        age = age_of(run, self.clock.now())
         if age > run.workflow.valid_for:
             self.endings.stale(run, age)
             return True
         self.log.record(run, Record("begun", self.clock.now()))
         return False
-
-    def _age(self, run: LiveRun) -> int:
-        """How long ago became known what a run is about (ns): its event says so, or it is when the run was started."""
-        given = run.workflow.decode_input(run.input, run.event) if run.workflow.takes_input else None
-        last = given[-1] if isinstance(given, list) and given else given
-        known = last.happened_at if isinstance(last, Event) else None
-        return self.clock.now() - (run.started_at if known is None else timestamp_ns(known))
 
     # -- turns ----------------------------------------------------------------------------------------------------
 
@@ -357,29 +328,8 @@ class Runs:
         run.active = sum(entry.record.took for entry in course.history) if course.history else 0
         run.active_since = 0
         body = body_of(run.workflow, run.input, run.event, course)
-        run.drive = Drive(body, run.id, run.owner, self.seed(run.seq, run.id), run, course)
+        run.drive = Drive(body, run.id, run.owner, self.names.seed(run.seq, run.id), run, course)
         return run.drive
-
-    def seed(self, seq: int, id: str) -> bytes:
-        """What a run's own randomness grows from."""
-        return f"{self.nonce(seq)}/{id}".encode()
-
-    def nonce(self, seq: int) -> str:
-        """The nonce of the opening under which a position was written."""
-        if self.openings and seq >= self.openings[-1][0]:
-            return self.openings[-1][1]
-        index = bisect_right(self.openings, (seq, "\U0010ffff")) - 1
-        return self.openings[max(index, 0)][1] if self.openings else ""
-
-    def effect_key(self, run: LiveRun, waiting: Waiting) -> str:
-        """32 hexadecimal digits (128 bits): fits the client order ids of every venue we know."""
-        ask: Any = waiting.ask
-        identity = (waiting.branch.path, ask.kind, ask.name, waiting.occ)
-        generation = 0 if run.course is None else run.course.generations.get(identity, 0)
-        # the nonce in force now: a restored tape may give a run's position, and so its id, to another run
-        nonce = self.openings[-1][1] if self.openings else ""
-        text = "\0".join((nonce, run.id, str(run.seq), *map(str, identity), str(generation)))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     # -- after a turn ---------------------------------------------------------------------------------------------
 
@@ -537,31 +487,11 @@ class Runs:
         if row is None:
             raise TapeCorrupt(f"run {seq} is missing from the tape: restore it from a backup")
         entries = self.reader.history(row.tail, seq)
-        who = started(entries[0])
         workflow = self.workflows.get((row.workflow, row.version))
         if workflow is None:
             self._strand(seq, row)
             return None
-        run = LiveRun(
-            self,
-            workflow,
-            input=Raw(bytes(who.input)),
-            given_id=row.id,
-            owner=row.owner,
-            key=row.key,
-            parent=row.parent,
-            parent_ask=who.parent_ask,
-            since=who.since,
-            started_at=row.started_at,
-            event=who.event,
-        )
-        run.seq, run.tail, run.attempt = seq, row.tail, row.attempt
-        run.id = row.id or f"r{seq}"
-        run.paused = row.status == Status.PAUSED
-        run.status = Status(row.status)
-        run.wake_at = row.wake_at
-        run.course = Course(entries, who.since)
-        run.cancelled = run.course.cancelled
+        run = revived(self, workflow, row, entries)
         self.hot[seq] = run
         if row.id is not None:
             self.ids[row.id] = seq
@@ -656,34 +586,3 @@ class Runs:
         """An exception as it is recorded, and as the body will see it."""
         raw, normal = encode_error(error)
         return raw, Failure(normal)
-
-
-def approval_id(run: LiveRun, waiting: Waiting) -> str:
-    """What a person answers to."""
-    return f"{run.id}:{waiting.branch.path}{waiting.no}"
-
-
-def body_of(workflow: Workflow, input: Raw, event: str, course: Course) -> Callable[[Run], Coroutine[Any, Any, Any]]:
-    """What a run executes now: its workflow's body, or the handler of its failure.
-
-    Raises:
-        InvalidInput: the workflow cannot read its input any more.
-    """
-    given = workflow.decode_input(input, event)
-    handler, failing = workflow.on_failure, course.failing
-    if failing is not None and handler is not None:
-        return lambda verbs: handler(verbs, given, failing)
-    return lambda verbs: workflow.body(verbs, given)
-
-
-def unregistered(workflow: str, version: int) -> str:
-    """Why a run is stranded."""
-    return (
-        f"workflow {workflow!r} version {version} is not registered: give it to the engine (Engine(workflows=[...])) "
-        "and the run goes on"
-    )
-
-
-def event_record(event: Event, kind: str, at: int, **fields: Any) -> Record:
-    """The record that publishes an event."""
-    return Record(kind, at, event.event_name, value=Raw(event.to_wire()), version=event.event_version, **fields)

@@ -13,9 +13,11 @@
                so that to look back costs what matches and not what happened.
 * ``flow``     runs of workflows with flow control that wait for their turn, or hold one; ``gathers``: what debounce
                and batch gather; ``limits``: when starts were let through; ``once``: idempotency keys in their window.
-* ``messages`` what lies in queues, and what became of it until its retention is over; ``queue_days``, counts by day.
+* ``queues``   as last declared; ``messages``: what lies in them, and what became of it until its retention is over;
+               ``queue_days``: counts by UTC day.
 * ``letters``  what gave up, except messages.
 * ``schedules``, ``breakers``: the state of each.
+* ``arrivals`` what came from outside under an id of its own, and where it is, until its window is over.
 """
 
 from __future__ import annotations
@@ -65,14 +67,17 @@ CREATE TABLE limits (workflow TEXT, kind TEXT, key TEXT, times TEXT NOT NULL, PR
     WITHOUT ROWID;
 CREATE TABLE once (workflow TEXT, key TEXT, run INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (workflow, key))
     WITHOUT ROWID;
-CREATE TABLE messages (seq INTEGER PRIMARY KEY, queue TEXT NOT NULL, status INTEGER NOT NULL, id TEXT NOT NULL,
-    grp TEXT NOT NULL, place INTEGER NOT NULL, priority INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    visible_at INTEGER NOT NULL, lease TEXT NOT NULL, leased_at INTEGER NOT NULL, lease_until INTEGER NOT NULL,
-    run INTEGER NOT NULL, at INTEGER NOT NULL, ended_at INTEGER NOT NULL, problem TEXT NOT NULL);
-CREATE INDEX messages_open ON messages(queue, seq) WHERE status < 10;
-CREATE INDEX messages_ended ON messages(queue, ended_at) WHERE status >= 10;
-CREATE TABLE queue_days (queue TEXT, day INTEGER, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
-    dead INTEGER NOT NULL, busy INTEGER NOT NULL, PRIMARY KEY (queue, day)) WITHOUT ROWID;
+CREATE TABLE queues (name TEXT PRIMARY KEY, settings TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE messages (seq INTEGER PRIMARY KEY, queue TEXT NOT NULL, stage INTEGER NOT NULL, id TEXT NOT NULL,
+    grp TEXT NOT NULL, joins_at INTEGER NOT NULL, place INTEGER NOT NULL, priority INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, visible_at INTEGER NOT NULL, lease INTEGER NOT NULL, leased_at INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL, consumer TEXT NOT NULL, run INTEGER NOT NULL, at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL, redrives INTEGER NOT NULL, body INTEGER NOT NULL, failures TEXT NOT NULL);
+CREATE INDEX messages_open ON messages(queue, seq) WHERE stage < 10;
+CREATE INDEX messages_ended ON messages(queue, stage, ended_at) WHERE stage >= 10;
+CREATE INDEX messages_id ON messages(queue, id) WHERE id <> '';
+CREATE TABLE queue_days (queue TEXT, day INTEGER, sent INTEGER NOT NULL, completed INTEGER NOT NULL,
+    failed INTEGER NOT NULL, dead INTEGER NOT NULL, busy INTEGER NOT NULL, PRIMARY KEY (queue, day)) WITHOUT ROWID;
 CREATE TABLE letters (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, source TEXT NOT NULL, run INTEGER NOT NULL,
     code TEXT NOT NULL, attempts INTEGER NOT NULL, first_seen INTEGER NOT NULL, at INTEGER NOT NULL,
     tried INTEGER NOT NULL, status INTEGER NOT NULL, due INTEGER NOT NULL);
@@ -83,6 +88,9 @@ INSERT INTO letters SELECT seq, 'run', workflow, seq, '', attempt, changed_at, c
 DROP TABLE dead_letters;
 CREATE TABLE schedules (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE breakers (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE arrivals (source TEXT, id TEXT, seq INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (source, id))
+    WITHOUT ROWID;
+CREATE INDEX arrivals_over ON arrivals(until);
 """
 
 _UPGRADES = {0: _TABLES, 1: _TABLES_2}
@@ -90,6 +98,7 @@ _UPGRADES = {0: _TABLES, 1: _TABLES_2}
 
 KEYS = {
     "approvals": ("id",),
+    "arrivals": ("source", "id"),
     "breakers": ("name",),
     "flow": ("seq",),
     "gathers": ("workflow", "key"),
@@ -98,6 +107,7 @@ KEYS = {
     "messages": ("seq",),
     "once": ("workflow", "key"),
     "queue_days": ("queue", "day"),
+    "queues": ("name",),
     "schedules": ("name",),
     "views": ("view", "key"),
 }

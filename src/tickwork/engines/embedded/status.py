@@ -21,6 +21,7 @@ class Status(IntEnum):
     DEAD = 11  #: Its last attempt failed: a dead letter. It can be redriven.
     CANCELLED = 12
     CONTINUED = 13  #: It continues as another run (``run.again``).
+    FAILED = 14  #: A failed delivery of a message; its queue decides what follows.
     STALE = 15  #: It could not begin while what it is about was valid (``valid_for``), and was dropped.
 
     @property

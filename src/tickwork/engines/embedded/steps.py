@@ -18,7 +18,7 @@ from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.engines.embedded.calls import QUICK, Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
-from tickwork.errors import BreakerOpen, InvalidInput, TickworkError, TimedOut
+from tickwork.errors import InvalidInput, TickworkError, TimedOut
 
 NS = 1_000_000_000
 
@@ -146,9 +146,13 @@ class Steps:
         # not from the run's own randomness: a replay, which sees no failed attempts, would draw other numbers
         chance = seeded(f"{pend.run.id}/{pend.place}/{ask.name}/{pend.failures}".encode()).random()
         now = self._clock_now()
-        due = max(now + (ask.retry or NEVER).wait(pend.failures, chance), not_before(error))
+        due = max(now + (ask.retry or NEVER).wait(pend.failures, chance), self._not_before(pend))
         self._runs.log.record(pend.run, tried(pend, error, now, due))
         self._wait(pend, due)
+
+    def _not_before(self, pend: Pend) -> int:
+        """When trying again may first make sense (ns)."""
+        return 0
 
     def _wait(self, pend: Pend, due: int) -> None:
         pend.due = due
@@ -203,11 +207,6 @@ def tried(pend: Pend, error: BaseException, now: int, due: int) -> Record:
         attempt=pend.failures,
         due=due,
     )
-
-
-def not_before(error: BaseException) -> int:
-    """When trying again may first make sense, in ns: not while a breaker lets nothing through."""
-    return error.retry_at if isinstance(error, BreakerOpen) else 0
 
 
 def timed_out(what: str, limit: int, expired: Expired) -> TickworkError:

@@ -29,6 +29,18 @@ FRESH_MAX = 10_000
 """Entries of ``_fresh`` beyond which those that are on disk by now are dropped."""
 
 
+class Recurring:
+    """A call that sets the next one itself."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call = call
+
+    def __call__(self) -> None:
+        self.call()
+
+
 class Timers:
     """Calls what is due, in order of time."""
 
@@ -70,6 +82,11 @@ class Timers:
     def call(self, due: int, call: Callable[[], None]) -> None:
         """Call ``call`` at a time; it must itself know whether it is still wanted."""
         self._push(due, call)
+        self._arm(due)
+
+    def recurring(self, due: int, call: Callable[[], None]) -> None:
+        """Like ``call``, for what comes again and again (a schedule): whoever lets time pass need not wait for it."""
+        self._push(due, Recurring(call))
         self._arm(due)
 
     def parked(self, seq: int, wake_at: int | None) -> None:
@@ -163,15 +180,19 @@ class Timers:
                 later.append((due, what, batch))
         self._fresh = later
 
-    def next_due(self) -> int | None:
-        """When the next thing is due, as far as anybody knows; everything must be on disk (virtual time only)."""
+    def next_due(self, *, recurring: bool = True) -> int | None:
+        """When the next thing is due, as far as anybody knows; everything must be on disk (virtual time only).
+
+        Without ``recurring``: ``None`` also when nothing else is left.
+        """
         while self._heap:
             due, _, what = self._heap[0]
             if isinstance(what, Pend) and not (what.due == due and what.run.pends.get(what.place) is what):
                 heapq.heappop(self._heap)  # no longer wanted
                 continue
             break
-        times = [self._heap[0][0]] if self._heap else []
+        wanted = recurring or any(type(what) is not Recurring for _, _, what in self._heap)
+        times = [self._heap[0][0]] if self._heap and wanted else []
         for sql in ("SELECT min(wake_at) FROM runs WHERE wake_at>?", "SELECT min(due) FROM delayed WHERE due>?"):
             found = self._reader.one(sql, (self._horizon,))
             if found is not None:

@@ -1,0 +1,341 @@
+"""What a tape says of its queues, for people and faces: how they stand, their messages, their dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from tickwork.core.codec import ANY
+from tickwork.core.message import Failure, Item, Stage
+from tickwork.core.queue import Sent, decode_sent
+from tickwork.core.tally import DAY, MINUTE, SECOND, Day
+from tickwork.engines.embedded.lines import COLUMNS, item_of, words
+from tickwork.engines.embedded.reader import Reader
+from tickwork.errors import InvalidInput, TapeCorrupt
+from tickwork.values import from_ns
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """How a queue stands. ``total = available + in_flight`` always holds."""
+
+    name: str
+    available: int
+    """In line: to be handed out, or behind another of their group."""
+    blocked: int
+    """Of these, behind one of their group that is in flight or rests between two deliveries."""
+    delayed: int
+    """Not yet to be handed out: sent with a delay, redriven at a rate, or at rest. Not part of ``total``."""
+    in_flight: int
+    capacity: int | None
+    """Messages that it holds at most: available, delayed and in flight; ``None`` if nobody declares the queue."""
+    oldest_age: timedelta | None
+    """Since the oldest that is available or in flight joined the line."""
+    completed_today: int
+    """Today is the UTC day."""
+    failed_today: int
+    """Failed deliveries."""
+    dead_today: int
+    dead: int
+    """Dead letters that lie open."""
+    average_processing_time: timedelta | None
+    """From delivery to completion, of those completed today."""
+    rate_per_minute: int
+    """Completed in the last 60 seconds."""
+
+    @property
+    def total(self) -> int:
+        """Messages that are or can be worked on."""
+        return self.available + self.in_flight
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A failed delivery of a message, or why it gave up."""
+
+    at: datetime
+    why: str
+    """``rejected``, ``lapsed`` (its lease), ``failed`` or ``cancelled`` (its run), ``expired``, ``unreadable``."""
+    code: str
+    error: str
+    """The error's class and words."""
+    run: str
+    """The run that had it, or nothing."""
+    consumer: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageInfo:
+    """A message, wherever it stands."""
+
+    seq: int
+    queue: str
+    status: str
+    """``available``, ``delayed``, ``in_flight``, ``completed``, ``dead`` or ``discarded``."""
+    id: str
+    group: str
+    priority: int
+    body: Any
+    """As JSON."""
+    event: str
+    """Name of the event that the body is, or nothing."""
+    attempts: int
+    """Deliveries that count: since it was sent, or last redriven."""
+    sent_at: datetime
+    due: datetime | None
+    """When it can be taken, if it is delayed."""
+    lease_until: datetime | None
+    consumer: str
+    run: str
+    """The run that works on it, or did last."""
+    ended_at: datetime | None
+    failures: list[Attempt]
+    """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLetter:
+    """A message that gave up."""
+
+    seq: int
+    queue: str
+    id: str
+    group: str
+    body: Any
+    event: str
+    code: str
+    error: str
+    attempts: int
+    first_seen: datetime
+    at: datetime
+    """When it gave up."""
+    run: str
+    """The run to open, or nothing."""
+    tried: int
+    """How often a rule has redriven it."""
+    failures: list[Attempt]
+
+
+class QueueTables:
+    """Reads the rows of queues; what it says is on disk."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def names(self) -> list[str]:
+        """All queues that were ever declared on this tape."""
+        return [name for (name,) in self._reader.rows("SELECT name FROM queues ORDER BY name")]
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """A queue as last declared.
+
+        Raises:
+            InvalidInput: there is none of this name.
+        """
+        settings = self._reader.one("SELECT settings FROM queues WHERE name=?", (name,))
+        if settings is None:
+            raise InvalidInput("queue", name, f"a queue of this tape: {', '.join(self.names()) or 'it has none'}")
+        found: dict[str, Any] = msgspec.json.decode(settings)
+        return found
+
+    # -- status ---------------------------------------------------------------------------------------------------
+
+    def status(self, name: str, now: int) -> QueueStatus:
+        """How a queue stands at a time (ns).
+
+        Raises:
+            InvalidInput: there is none of this name.
+        """
+        settings = self.settings(name)
+        items = [item_of(row) for row in self._rows("queue=? AND stage<10 ORDER BY seq", (name,))]
+        waiting = [i for i in items if i.stage is not Stage.IN_FLIGHT and i.visible_at <= now]
+        in_flight = [i for i in items if i.stage is Stage.IN_FLIGHT]
+        day = self._day(name, now)
+        since = (now // SECOND - MINUTE + 1) * SECOND
+        return QueueStatus(
+            name=name,
+            available=len(waiting),
+            blocked=_blocked(items, now) if settings["ordering"] == "FIFO" else 0,
+            delayed=len(items) - len(waiting) - len(in_flight),
+            in_flight=len(in_flight),
+            capacity=settings["capacity"],
+            oldest_age=age(min((i.joins_at for i in items if i.joins_at <= now), default=None), now),
+            completed_today=day.completed,
+            failed_today=day.failed,
+            dead_today=day.dead,
+            dead=self._count(name, Stage.DEAD),
+            average_processing_time=average(day),
+            rate_per_minute=self._count(name, Stage.COMPLETED, since),
+        )
+
+    def _day(self, name: str, now: int) -> Day:
+        sql = "SELECT day, sent, completed, failed, dead, busy FROM queue_days WHERE queue=? AND day=?"
+        rows = self._reader.rows(sql, (name, now // DAY))
+        return Day(*rows[0]) if rows else Day(now // DAY)
+
+    def _count(self, name: str, stage: Stage, since: int = 0) -> int:
+        sql = "SELECT count(*) FROM messages WHERE queue=? AND stage=? AND stage>=10 AND ended_at>=?"
+        found: int = self._reader.one(sql, (name, int(stage), since))
+        return found
+
+    # -- messages -------------------------------------------------------------------------------------------------
+
+    def messages(self, name: str, status: str | None, limit: int, now: int) -> list[MessageInfo]:
+        """Messages of a queue, newest first; of those that are open the next to come first.
+
+        Args:
+            status: one of ``STATUSES``; ``failed`` are open ones with a failed delivery behind them.
+
+        Raises:
+            InvalidInput: no such queue or status, or a limit below 1.
+        """
+        self.settings(name)
+        if limit < 1:
+            raise InvalidInput("limit", limit, "a whole number from 1")
+        if status is not None and status not in STATUSES:
+            raise InvalidInput("status", status, "one of " + ", ".join(STATUSES))
+        condition, values = ("1", ()) if status is None else STATUSES[status](now)
+        order = "seq DESC" if status is None else "ended_at DESC, seq DESC" if status in _ENDED else _LINE
+        rows = self._rows(f"queue=? AND {condition} ORDER BY {order} LIMIT ?", (name, *values, limit))
+        return [self.info(name, item_of(row), now) for row in rows]
+
+    def message(self, seq: int, now: int) -> MessageInfo:
+        """One message.
+
+        Raises:
+            InvalidInput: there is none at this position.
+        """
+        rows = self._rows("seq=?", (seq,))
+        if not rows:
+            raise InvalidInput("message", seq, "the position of a message, as `tickwork queues show` lists them")
+        return self.info(rows[0][1], item_of(rows[0]), now)
+
+    def info(self, queue: str, item: Item, now: int) -> MessageInfo:
+        """A message for people."""
+        sent = self._sent(item)
+        waits = item.stage.open and item.stage is not Stage.IN_FLIGHT
+        delayed = waits and item.visible_at > now
+        status = "delayed" if delayed else "available" if waits else item.stage.name.lower()
+        return MessageInfo(
+            seq=item.seq,
+            queue=queue,
+            status=status,
+            id=item.id,
+            group=item.group,
+            priority=item.priority,
+            body=ANY.decode(sent.body, "message"),
+            event=sent.event,
+            attempts=item.attempts,
+            sent_at=from_ns(item.at),
+            due=from_ns(item.visible_at) if delayed else None,
+            lease_until=from_ns(item.lease_until) if item.stage is Stage.IN_FLIGHT and item.lease_until else None,
+            consumer=item.consumer,
+            run=self._run(item.run),
+            ended_at=from_ns(item.ended_at) if item.ended_at else None,
+            failures=self._attempts(item.failures),
+        )
+
+    def letters(self, name: str | None, limit: int, code: str | None = None) -> list[MessageLetter]:
+        """Messages that gave up and lie open, newest first; with this error's code, if one is given.
+
+        Raises:
+            InvalidInput: no such queue, or a limit below 1.
+        """
+        if limit < 1:
+            raise InvalidInput("limit", limit, "a whole number from 1")
+        names = self.names()
+        if name is not None:
+            self.settings(name)
+            names = [name]
+        where = f"queue IN ({','.join('?' * len(names))}) AND stage={int(Stage.DEAD)} AND stage>=10"
+        if code is not None:
+            where += " AND json_extract(failures, '$[#-1].code')=?"
+        values = [*names, *([] if code is None else [code]), limit]
+        rows = self._rows(where + " ORDER BY ended_at DESC, seq DESC LIMIT ?", values)
+        return [self._letter(row[1], item_of(row)) for row in rows]
+
+    def _letter(self, queue: str, item: Item) -> MessageLetter:
+        sent, last = self._sent(item), item.failures[-1]
+        return MessageLetter(
+            seq=item.seq,
+            queue=queue,
+            id=item.id,
+            group=item.group,
+            body=ANY.decode(sent.body, "message"),
+            event=sent.event,
+            code=last.code,
+            error=words(last),
+            attempts=item.attempts,
+            first_seen=from_ns(item.at),
+            at=from_ns(item.ended_at),
+            run=self._run(last.run),
+            tried=item.redrives,
+            failures=self._attempts(item.failures),
+        )
+
+    def _attempts(self, failures: Iterable[Failure]) -> list[Attempt]:
+        return [Attempt(from_ns(f.at), f.why, f.code, words(f), self._run(f.run), f.consumer) for f in failures]
+
+    def _run(self, seq: int) -> str:
+        if not seq:
+            return ""
+        row = self._reader.run(seq)
+        return (row and row.id) or f"r{seq}"
+
+    def _sent(self, item: Item) -> Sent:
+        entry = self._reader.record(item.body)
+        if entry is None or not bytes(entry.record.value):
+            raise TapeCorrupt(f"message {item.seq} is missing from the tape: restore it from a backup")
+        return decode_sent(entry.record.value)
+
+    def _rows(self, where: str, values: Sequence[Any]) -> list[Any]:
+        return self._reader.rows(f"SELECT {COLUMNS} FROM messages WHERE {where}", values)
+
+
+_LINE = "joins_at, place, seq"
+_ENDED = frozenset({"completed", "dead", "discarded"})
+
+
+def _ended(stage: Stage) -> Any:
+    return lambda now: (f"stage={int(stage)} AND stage>=10", ())
+
+
+_IN_FLIGHT = int(Stage.IN_FLIGHT)
+STATUSES: dict[str, Any] = {
+    "available": lambda now: (f"stage<10 AND stage<>{_IN_FLIGHT} AND visible_at<=?", (now,)),
+    "delayed": lambda now: (f"stage<10 AND stage<>{_IN_FLIGHT} AND visible_at>?", (now,)),
+    "in_flight": lambda now: (f"stage<10 AND stage={_IN_FLIGHT}", ()),
+    "failed": lambda now: ("stage<10 AND failures<>''", ()),
+    "completed": _ended(Stage.COMPLETED),
+    "dead": _ended(Stage.DEAD),
+    "discarded": _ended(Stage.DISCARDED),
+}
+"""What ``messages`` can be asked for: the condition on the rows, and its values at a time."""
+
+
+def average(day: Day) -> timedelta | None:
+    """How long a message took that day, from delivery to completion."""
+    return timedelta(microseconds=day.busy / day.completed / 1_000) if day.completed else None
+
+
+def age(since: int | None, now: int) -> timedelta | None:
+    """How long ago (ns) that was."""
+    return None if since is None else timedelta(microseconds=max(now - since, 0) / 1_000)
+
+
+def _blocked(items: Sequence[Item], now: int) -> int:
+    """How many are behind one of their group that is in flight or rests."""
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        if item.joins_at <= now:
+            groups.setdefault(item.group, []).append(item)
+    blocked = 0
+    for group in groups.values():
+        head = min(group, key=lambda item: item.rank)
+        if head.visible_at > now or any(item.stage is Stage.IN_FLIGHT for item in group):
+            blocked += sum(item.stage is not Stage.IN_FLIGHT and item.visible_at <= now for item in group)
+    return blocked

@@ -1,0 +1,21 @@
+"""What the composition root hands to the command line: ways into the rooms that need configuration or wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tickwork.service.demo import DemoOptions, DemoSession
+    from tickwork.service.notifications import Notifications
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """``context.obj`` of every verb."""
+
+    open_demo: Callable[[DemoOptions], DemoSession]
+    open_notifications: Callable[[Path | None], Notifications]
+    """By the configuration at a path, or the one in the working directory."""

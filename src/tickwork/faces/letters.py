@@ -1,0 +1,89 @@
+"""``tickwork letters``, ``redrive`` and ``discard``: what gave up, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tickwork.faces.options import HOME, Home, Json, Limit, Tape, ask, json_of, queries_of
+
+Ids = Annotated[
+    list[str] | None, typer.Argument(help="Ids of letters, as `tickwork letters` shows them.", metavar="[ID]...")
+]
+Source = Annotated[str | None, typer.Option(help="Those of this workflow, queue or event.")]
+Code = Annotated[str | None, typer.Option(help="Those with this error, e.g. rate_limit.")]
+By = Annotated[str, typer.Option(help="Who wants it; recorded.")]
+
+
+def letters(
+    source: Source = None,
+    code: Code = None,
+    every: Annotated[bool, typer.Option("--all", help="Also those that were redriven or discarded.")] = False,
+    limit: Limit = 20,
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Dead letters: runs, messages, undos and events that gave up, with the error and the run to open."""
+    from tickwork.faces import tables
+    from tickwork.faces.grid import Grid
+    from tickwork.service.letters import letter_lines
+
+    found = letter_lines(queries_of(tape, home), source, code, every, limit)
+    if json:
+        tables.dump(found)
+        return 0
+    if not found:
+        tables.console().print("no dead letters" + ("" if every or source or code else "; all is well"))
+        return 0
+    made = Grid("letter", "kind", "source", "run", "code", "tries", "since", "status", "error", rest="error")
+    for line in found:
+        status = f"retry {tables.clock(line.next_try)}" if line.next_try else line.status
+        made.add(
+            line.id, line.kind, line.source, line.run, line.code, str(line.attempts), tables.clock(line.first_seen),
+            status, line.error,
+        )  # fmt: skip
+    tables.show(made)
+    return 0
+
+
+def redrive(
+    ids: Ids = None,
+    source: Source = None,
+    code: Code = None,
+    every: Annotated[bool, typer.Option("--all", help="Every open letter.")] = False,
+    payload: Annotated[
+        str | None, typer.Option(help="JSON instead of what it was given; for one letter. - reads it from stdin.")
+    ] = None,
+    rate: Annotated[str | None, typer.Option(help="Not all at once, e.g. '10/s' or '5/minute'.")] = None,
+    by: By = "cli",
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Give dead letters another chance: one, some or all, at a pace, or one with another payload."""
+    from tickwork.faces import tables
+
+    edited = None if payload is None else json_of(payload, "payload")
+    wish = {"ids": ids or [], "source": source, "code": code, "every": every, "payload": edited, "rate": rate, "by": by}
+    found = ask(tape, home, "letters.redrive", **wish)
+    words = f"{len(found)} redriven" + (f": {', '.join(found[:20])}" if found else "")
+    return tables.say({"redriven": found}, words, as_json=json)
+
+
+def discard(
+    ids: Ids = None,
+    source: Source = None,
+    code: Code = None,
+    every: Annotated[bool, typer.Option("--all", help="Every open letter.")] = False,
+    by: By = "cli",
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Put dead letters away, with a record of it."""
+    from tickwork.faces import tables
+
+    found = ask(tape, home, "letters.discard", ids=ids or [], source=source, code=code, every=every, by=by)
+    return tables.say({"discarded": found}, f"{found} discarded", as_json=json)
