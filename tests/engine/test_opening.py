@@ -114,6 +114,16 @@ async def test_an_older_schema_is_upgraded_by_its_owner(tmp_path: Path) -> None:
 
 
 @live
+async def test_a_closed_engine_answers_nothing(tmp_path: Path) -> None:
+    engine = Engine(f"sqlite:///{tmp_path}/t.db")
+    async with engine:
+        pass
+    for asked in (engine.durable(), engine.schedules.list(), engine.letters.discard(every=True), engine.runs()):
+        with pytest.raises(TapeError, match="not open"):
+            await asked
+
+
+@live
 async def test_what_is_not_a_tape(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("not a database" * 100)
     with pytest.raises(TapeCorrupt):

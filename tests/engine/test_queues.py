@@ -139,6 +139,17 @@ async def test_an_id_is_one_message_within_the_window() -> None:
 
 
 @live
+async def test_an_id_is_forgotten_while_the_engine_runs_too() -> None:
+    async with engine(Queue("q", dedupe_window="10s")) as it:
+        first = it.queues.post("q", 1, id="x")
+        assert it.queues.post("q", 2, id="x") == first
+        it.clock.jump(it.clock.now() + 10 * SECOND)
+        second = await it.queues.send("q", 3, id="x")
+        assert second != first
+        assert await it.queues.send("q", 4, id="x") == second
+
+
+@live
 async def test_ids_are_only_labels_without_deduplication() -> None:
     async with engine(Queue("q", deduplication=False)) as it:
         seqs = await it.queues.send_all("q", [Draft(1, id="x"), Draft(2, id="x")])
@@ -248,8 +259,11 @@ async def test_a_lease_that_runs_out_is_redelivered_and_at_last_dead() -> None:
         (second,) = await it.queues.lease(queue)
         assert (second.seq, second.attempts, second.body) == (first.seq, 2, 1)
         assert second.lease != first.lease
+        for late in (it.queues.ack(first.lease), it.queues.extend(first.lease, "5s"), it.queues.reject(first.lease)):
+            with pytest.raises(LeaseExpired):
+                await late
+        assert counts(await same_on_disk(it)) == (0, 0, 1, 0)
         memory = crash(it)
-    memory.connection.execute("SELECT 1")
     async with engine(queue, memory=memory) as it:
         await wait(it, 5)
         assert counts(await same_on_disk(it)) == (0, 0, 0, 1)
@@ -283,7 +297,7 @@ async def test_an_acknowledgement_may_be_repeated() -> None:
         one, two = await it.queues.lease("q")
         await it.queues.ack(one.lease)
         await it.queues.ack(one.lease, two.lease, two.lease)
-        await it.queues.ack(one.lease)
+        await asyncio.gather(it.queues.ack(one.lease), it.queues.ack(one.lease))
         assert (await same_on_disk(it)).completed_today == 2
         with pytest.raises(LeaseExpired):
             await it.queues.reject(one.lease)

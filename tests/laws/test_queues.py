@@ -191,8 +191,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     def valid(self, message: Message) -> bool:
         item = self.fold().items[message.seq]
-        number = int(message.lease.rpartition(":")[2].split(".")[1])
-        return item.stage is Stage.IN_FLIGHT and item.lease == number and item.lease_until > self.clock.now()
+        return item.stage is Stage.IN_FLIGHT and self.its(message) and item.lease_until > self.clock.now()
+
+    def its(self, message: Message) -> bool:
+        """Is, or was, the message last had under this lease?"""
+        return self.fold().items[message.seq].lease == int(message.lease.rpartition(":")[2].split(".")[1])
 
     def ack(self, data: Any) -> None:
         if not self.leases:
@@ -208,6 +211,7 @@ class QueueMachine(RuleBasedStateMachine):
         except (LeaseExpired, InvalidInput):
             assert not good or len(open_ones) < len(chosen)
             return
+        assert all(self.its(message) for message in chosen)
         self.acked |= {message.seq for message in chosen}
 
     def reject(self, data: Any) -> None:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.market.alert_model import SECOND, SYMBOLS
+from tests.market.rule_model import tell
 from tickwork.errors import InvalidInput
-from tickwork.market.position_rules import Position, PositionRule, RuleState
-from tickwork.market.rule_events import RuleCancelled, RuleRearmed, RuleSet, RuleTriggered, position_rules
+from tickwork.market.position_rules import Position, PositionRule
+from tickwork.market.rule_events import RuleTriggered
 from tickwork.market.rule_index import RuleIndex
 
 BTC, ETH = SYMBOLS
-
-Told = tuple[str, str, str, int]
-"""``fired`` or ``rearmed``, the rule, the symbol, and when."""
 
 
 def rule(kind: Any = "price_above", threshold: Any = "100", symbol: str | None = None, **options: Any) -> PositionRule:
@@ -38,23 +32,6 @@ def index_of(*what: PositionRule | Position, throttle: str = "0s") -> RuleIndex:
         assert one.at_ns <= 0 if isinstance(one, Position) else True
         tell(index, one)
     return index
-
-
-def tell(index: RuleIndex, what: Any, at: int = 0) -> list[Told]:
-    """A rule to set, an id to cancel, a position, or a symbol's price; what it told."""
-    if isinstance(what, PositionRule):
-        index.set(what)
-    elif isinstance(what, str):
-        index.cancel(what)
-    fired = []
-    if isinstance(what, Position):
-        fired = index.on_position(what)
-    elif isinstance(what, tuple):
-        fired = index.on_price(what[0], Decimal(what[1]), at)
-    told: list[Told] = [("rearmed", one.id, one.symbol, one.at_ns) for one in index.rearmed]
-    told += [("fired", one.rule.id, one.position.symbol, one.at_ns) for one in fired]
-    index.rearmed.clear()
-    return told
 
 
 def play(index: RuleIndex, *values: str, begin: int = 1, symbol: str = BTC) -> list[tuple[str, int]]:
@@ -293,218 +270,6 @@ def test_a_wrong_position_is_refused(options: dict[str, Any], path: str) -> None
     with pytest.raises(InvalidInput) as refused:
         Position(**{"owner": "me", "symbol": BTC, "quantity": 1, "at_ns": 0, **options})
     assert refused.value.path == path
-
-
-# --------------------------------------------------------------------------------------------------------------- laws
-
-
-@dataclass
-class Model:
-    """Every rule looks at everything."""
-
-    throttle: int
-    rules: dict[str, tuple[PositionRule, dict[str, int]]] = field(default_factory=dict)
-    """With the time of the newest price by symbol when it was set."""
-    beyond: set[tuple[str, str]] = field(default_factory=set)
-    positions: dict[tuple[str, str], tuple[Position, int]] = field(default_factory=dict)
-    """With the time at which it was opened."""
-    newest: dict[str, int] = field(default_factory=dict)
-    last: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    told: list[Told] = field(default_factory=list)
-
-    def set(self, one: PositionRule) -> None:
-        self.cancel(one.id)
-        self.rules[one.id] = (one, dict(self.newest))
-
-    def cancel(self, id: str) -> None:
-        self.rules.pop(id, None)
-        self.beyond = {pair for pair in self.beyond if pair[0] != id}
-
-    def position(self, one: Position) -> None:
-        key = (one.owner, one.symbol)
-        before, opened = self.positions.get(key, (None, 0))
-        if before is not None and one.at_ns < before.at_ns:
-            return
-        was_open = before is not None and before.quantity != 0
-        self.positions[key] = (one, opened if was_open else one.at_ns)
-        self._look(one, [(rule, self._value(rule, one)) for rule, _ in self._of(one)], one.at_ns)
-
-    def _of(self, one: Position) -> list[tuple[PositionRule, dict[str, int]]]:
-        mine = [pair for pair in self.rules.values() if pair[0].owner == one.owner and pair[0].about(one.symbol)]
-        return sorted(mine, key=lambda pair: pair[0].id)
-
-    def _value(self, one: PositionRule, position: Position) -> Decimal | None:
-        value = {"delta_breach": position.delta, "dte_warning": position.dte}.get(one.kind)
-        return None if value is None else Decimal(value)
-
-    def price(self, symbol: str, price: Decimal, at: int) -> None:
-        if at < self.newest.get(symbol, at):
-            return
-        self.newest[symbol] = at
-        looked: list[tuple[Position, list[tuple[PositionRule, Decimal | None]]]] = []
-        for (_, name), (position, opened) in self.positions.items():
-            if name == symbol and position.quantity:
-                judged: list[tuple[PositionRule, Decimal | None]] = [
-                    (one, price)
-                    for one, seen in self._of(position)
-                    if one.looks_at_prices and at > max(opened, seen.get(symbol, -1))
-                ]
-                looked.append((position, judged))
-        everything = sorted(
-            ((one, position, value) for position, j in looked for one, value in j), key=lambda x: x[0].id
-        )
-        before = len(self.told)
-        for one, position, value in everything:
-            self._look(position, [(one, value)], at)
-        self.told[before:] = sorted(self.told[before:], key=lambda told: (told[0] == "fired", told[1]))
-
-    def _look(self, position: Position, judged: list[tuple[PositionRule, Decimal | None]], at: int) -> None:
-        rearmed: list[Told] = []
-        fired: list[Told] = []
-        for one, value in judged:
-            pair = (one.id, position.symbol)
-            throttled = (one.owner, one.kind, position.symbol)
-            if pair in self.beyond:
-                if not position.quantity or (value is not None and one.is_over(value)):
-                    self.beyond.remove(pair)
-                    rearmed.append(("rearmed", *pair, at))
-            elif not position.quantity or value is None or not one.holds(value):
-                continue
-            elif at >= self.last.get(throttled, -(10**30)) + self.throttle:
-                self.last[throttled] = at
-                fired.append(("fired", *pair, at))
-                if one.recurring:
-                    self.beyond.add(pair)
-                else:
-                    self.cancel(one.id)
-        self.told += [*rearmed, *fired]
-
-
-rules_ = st.builds(
-    lambda id, kind, threshold, symbol, recurring, margin: PositionRule(
-        id,
-        "me" if id in "abc" else "you",
-        kind,
-        threshold if kind.startswith("price") else 3,
-        symbol,
-        recurring,
-        margin,
-    ),
-    st.sampled_from("abcdef"),
-    st.sampled_from(["price_above", "price_below", "delta_breach", "dte_warning"]),
-    st.sampled_from(["97", "100", "103"]),
-    st.sampled_from([None, BTC]),
-    st.booleans(),
-    st.sampled_from(["0", "0.02"]),
-)
-told_positions = st.tuples(
-    st.sampled_from(["me", "you"]),
-    st.sampled_from(SYMBOLS),
-    st.sampled_from([0, 1, -1]),
-    st.sampled_from([None, "2", "3", "-4"]),
-    st.sampled_from([None, 2, 3, 4]),
-    st.integers(-1, 2),
-)
-told_prices = st.tuples(st.sampled_from(SYMBOLS), st.integers(95, 105), st.integers(-1, 3))
-happenings = st.lists(st.one_of(rules_, st.sampled_from("abcdef"), told_positions, told_prices), max_size=60)
-
-
-def timed(happened: list[Any], *, late: bool = True) -> list[tuple[Any, int]]:
-    """What happened with its time (ns), of which no two are the same; positions made of their parts."""
-    now, found = 10, []
-    for index, what in enumerate(happened):
-        step = what[-1] if isinstance(what, tuple) else 0
-        now += step if late else abs(step)
-        at = now * SECOND + index
-        if isinstance(what, tuple) and len(what) == 6:
-            owner, symbol, quantity, delta, dte, _ = what
-            found.append((Position(owner, symbol, quantity, delta, dte, at_ns=at), at))
-        else:
-            found.append((what, at))
-    return found
-
-
-@given(happenings, st.sampled_from([0, 4]))
-def test_the_index_tells_what_a_look_at_everything_would(happened: list[Any], throttle: int) -> None:
-    index, model = RuleIndex(f"{throttle}s"), Model(throttle * SECOND)
-    told: list[Told] = []
-    for what, at in timed(happened):
-        told += tell(index, what, at)
-        if isinstance(what, PositionRule):
-            model.set(what)
-        elif isinstance(what, str):
-            model.cancel(what)
-        elif isinstance(what, Position):
-            model.position(what)
-        else:
-            model.price(what[0], Decimal(what[1]), at)
-        assert told == model.told
-    assert {one.id: one for owner in ("me", "you") for one in index.of(owner)} == {
-        id: one for id, (one, _) in model.rules.items()
-    }
-
-
-class Kept:
-    """The view, folded here."""
-
-    def __init__(self) -> None:
-        self.states: dict[str, RuleState] = {}
-
-    def note(self, event: RuleSet | RuleCancelled | RuleTriggered | RuleRearmed) -> None:
-        read = type(event).from_wire(event.to_wire())
-        assert read == event
-        state = position_rules.fold(self.states.pop(event.id, None), read)
-        if state is not None:
-            self.states[event.id] = position_rules.codec.round_trip(state, "state")[1]
-            assert self.states[event.id] == state
-
-
-def apply(index: RuleIndex, kept: Kept, what: Any, at: int) -> list[Told]:
-    """What happened, with its events."""
-    if isinstance(what, PositionRule):
-        kept.note(RuleSet.of(what, index.seen(what)))
-        index.set(what)
-    elif isinstance(what, str) and index.cancel(what):
-        kept.note(RuleCancelled(id=what, owner="somebody"))
-    fired = []
-    if isinstance(what, Position):
-        fired = index.on_position(what)
-    elif isinstance(what, tuple):
-        fired = index.on_price(what[0], Decimal(what[1]), at)
-    told: list[Told] = [("rearmed", one.id, one.symbol, one.at_ns) for one in index.rearmed]
-    for rearmed in index.rearmed:
-        kept.note(RuleRearmed.of(rearmed))
-    index.rearmed.clear()
-    for one in fired:
-        kept.note(RuleTriggered.of(one, "", None))
-        told.append(("fired", one.rule.id, one.position.symbol, one.at_ns))
-    return told
-
-
-@given(happenings, st.data())
-def test_an_index_that_is_loaded_goes_on_as_the_one_before(happened: list[Any], data: st.DataObject) -> None:
-    cut = data.draw(st.integers(0, len(happened)), label="cut")
-    # a position told after a price of its time would be judged by that when it is fed again: rightly, but not equally
-    everything = timed(happened, late=False)
-    before, after = everything[:cut], everything[cut:]
-    index, kept = RuleIndex(), Kept()
-    for what, at in before:
-        apply(index, kept, what, at)
-    positions = [position for owner in ("me", "you") for position in index._positions.get(owner, {}).values()]
-    for position in positions:
-        apply(index, kept, position, 0)
-    other, loaded = RuleIndex(), copy.deepcopy(kept)
-    other.load(kept.states.items())
-    # positions are told again as they were last, and prices are fed again
-    for position in positions:
-        assert apply(other, loaded, position, 0) == []
-    for what, at in before:
-        if isinstance(what, tuple):
-            assert apply(other, loaded, what, at) == []
-    assert loaded.states == kept.states
-    for what, at in after:
-        assert apply(index, kept, what, at) == apply(other, loaded, what, at)
-    assert loaded.states == kept.states
 
 
 # ------------------------------------------------------------------------------------------------------------- the tape

@@ -10,11 +10,11 @@ Kinds, with what ``value`` holds:
                                (the message; ``ref``: the one with this id that was there already) · start,
                                call (child's id, child's result) · approval · claim, read · race (winner's index)
                                · patched · undone
-    a run's own course         started (input) · delivered (messages it works on) · admitted (flow control had let it wait) · begun (while it was valid)
-                               · intent (arguments; ``key``) · tried (a failed attempt at a step) · cancel · expired
-                               · failed (an attempt; another follows) · copied (fork) · done (result) · dead (the last
-                               attempt failed) · cancelled · again (next run's id) · paused · resumed · redriven
-                               · stale (too old to begin)
+    a run's own course         started (input) · delivered (messages it works on) · admitted (flow control had let it
+                               wait) · begun (while it was valid) · intent (arguments; ``key``) · tried (a failed
+                               attempt at a step) · cancel · expired · failed (an attempt; another follows) · copied
+                               (fork) · done (result) · dead (the last attempt failed) · cancelled · again (next run's
+                               id) · paused · resumed · redriven · stale (too old to begin)
     outside of runs            opened (``key``: the nonce) · event · claim · asked (an approval's question)
                                · declined (a start that flow control did not let happen; ``ref``: the event)
                                · breaker (from, to and why; ``key``: by whom; ``due``: when it may be tried again)

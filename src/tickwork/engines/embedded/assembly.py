@@ -246,6 +246,7 @@ class Assembly:
                 run.drive.close()
             for pend in run.pends.values():
                 self._stop_work(pend)
+        self._log.closed = True
         if self._log.writer is not None:
             self._log.writer.close()
         self._calls.close()

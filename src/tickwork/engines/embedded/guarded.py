@@ -53,7 +53,6 @@ class GuardedSteps(Steps):
         self._breakers.leave(pend, _named(pend, error))
         super()._done(pend, value, error, took)
 
-
     def _not_before(self, pend: Pend) -> int:
         return self._breakers.rests_until(pend)
 

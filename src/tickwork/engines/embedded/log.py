@@ -38,6 +38,7 @@ class Log:
         self.durable_seq = next_seq - 1
         """All records up to here are on disk."""
         self.fault: TapeError | None = None
+        self.closed = False
         self.writer: Writer | None = None
         self.on_durable: Callable[[int], None] = lambda seq: None
         self.on_commit: Callable[[Batch], None] = lambda batch: None
@@ -99,6 +100,8 @@ class Log:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.fault is not None:
             waiter.set_exception(self.fault)
+        elif self.closed:
+            waiter.set_exception(TapeError("the engine is not open"))
         elif not self.batch and self.writer is not None and not self.writer.busy:
             waiter.set_result(None)
         else:

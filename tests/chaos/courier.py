@@ -1,0 +1,106 @@
+"""The consumer outside: works on the parcels of one queue, and notes what it was told.
+
+It knows the engine only by what it may ask of it: over the control socket of another process (``kill``), or by the
+same verbs in this one (``power``). What it was told must be on the tape, whatever happened then; what it was not told
+it asks again, under the same lease or the same id.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.paced import GROUPS, PARCELS
+from tickwork import InvalidInput
+from tickwork.errors import LeaseExpired
+
+Ask = Callable[..., Awaitable[Any]]
+"""``await ask("queues.lease", queue=...)``; raises what the engine answers, or ``GONE`` where it is dead."""
+
+VISIBILITY = ("25 ms", "60 ms", "10 s")
+
+
+@dataclass
+class Told:
+    """What the engine has said, in order."""
+
+    leases: list[tuple[str, str]] = field(default_factory=list)
+    """``leased``, ``extended``, ``acked`` or ``returned``, and the lease."""
+    posted: dict[str, int] = field(default_factory=dict)
+    """Parcels that the courier sent itself: id -> position; 0 while nobody has told it."""
+
+
+class Courier:
+    """One consumer. After a death another one goes on with the same notes."""
+
+    def __init__(self, ask: Ask, told: Told, rng: random.Random) -> None:
+        self._ask = ask
+        self._told = told
+        self._rng = rng
+        self._unsure: list[str] = []
+        """Leases that were acknowledged, but nobody said so."""
+
+    async def round(self, *, post: bool = True) -> int:
+        """Ask again what was not answered, send one, work on some; returns how many there were.
+
+        Raises:
+            whatever ``ask`` raises when the engine is dead.
+        """
+        while self._unsure:
+            await self._ack(self._unsure[0])
+        if post:
+            await self._post()
+        rng = self._rng
+        found: list[dict[str, Any]] = await self._ask(
+            "queues.lease",
+            queue=PARCELS.name,
+            max=rng.randint(1, 5),
+            visibility=rng.choice(VISIBILITY),
+            consumer="courier",
+        )
+        self._told.leases += [("leased", message["lease"]) for message in found]
+        gone: set[str] = set()
+        """Groups of which one was not done: what follows it in its group cannot be."""
+        for message in found:
+            if message["group"] not in gone and not await self._work(message["lease"]):
+                gone.add(message["group"])
+        return len(found)
+
+    async def _work(self, lease: str) -> bool:
+        """Deal with one parcel; is it done?"""
+        chance = self._rng.random()
+        if chance < 0.08:
+            return False  # forgotten: it lapses
+        if chance < 0.25:
+            await self._try("returned", "queues.reject", lease=lease, error="torn", retry_in="3 ms")
+            return False
+        if chance < 0.45 and not await self._try("extended", "queues.extend", lease=lease, by="11 s"):
+            return False
+        self._unsure.append(lease)
+        return await self._ack(lease)
+
+    async def _ack(self, lease: str) -> bool:
+        done = await self._try("acked", "queues.ack", lease=lease, leases=[lease])
+        self._unsure.remove(lease)
+        return done
+
+    async def _try(self, what: str, verb: str, lease: str, **arguments: Any) -> bool:
+        """Do something with a lease; False when it is over, or when another of its group comes first."""
+        asked = arguments if "leases" in arguments else {"lease": lease, **arguments}
+        try:
+            await self._ask(verb, **asked)
+        except (LeaseExpired, InvalidInput):
+            return False
+        self._told.leases.append((what, lease))
+        return True
+
+    async def _post(self) -> None:
+        """Send a parcel, or once more the one of which nobody said that it was taken."""
+        posted = self._told.posted
+        lost = next((id for id, seq in posted.items() if not seq), None)
+        id = lost or f"post-{len(posted)}"
+        posted.setdefault(id, 0)
+        group = str(len(id) % GROUPS)
+        posted[id] = await self._ask("queues.send", queue=PARCELS.name, body={"post": id}, group=group, id=id)
