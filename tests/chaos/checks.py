@@ -7,6 +7,8 @@ What must hold whatever was killed, and whenever:
 * the outside file has exactly the lines that the events call for: each label once, each key once, each key with an
   intent on the tape, each value as the tape has it;
 * no place of a run was recorded twice in one attempt, and every run's chain of chunks is whole;
+* every message was completed once, in the order of its group, and the courier was told nothing that is not on the tape;
+* turns were taken in order, pieces were gathered once, every second was fired once, rows are what records come to;
 * the venue's book equals the ledger folded from the tape, and its orders are those that the tape says were accepted.
 """
 
@@ -18,16 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import apsw
 import msgspec
 
-from tests.chaos import workload
-from tests.chaos.market import BOOK, CASH, Told
+from tests.chaos import line_checks, market, workload
+from tests.chaos.courier import Told
+from tests.chaos.market import BOOK, CASH
 from tests.chaos.outside import lines
-from tickwork import TapeError
+from tests.chaos.tape import Tape, read_tape
 from tickwork.core.replay import ANSWERS
-from tickwork.core.tape import Entry, decode_chunk
-from tickwork.engines.embedded.batch import checksum
 from tickwork.engines.embedded.status import Status
 from tickwork.trading.ledger import fold
 from tickwork.venues.paper_book import book_totals
@@ -46,22 +46,7 @@ class Fed:
     """Number -> position."""
     commanded: dict[str, bool] = field(default_factory=dict)
     """Runs started by id, such as ``doomed-17``, and whether that was acknowledged."""
-
-
-@dataclass
-class Tape:
-    """A tape, read as plain SQLite."""
-
-    entries: list[tuple[int | None, Entry]]
-    rows: dict[int, tuple[str, int, int]]
-    """Run -> workflow, status, tail."""
-    ids: dict[str, int]
-    """Given id -> run."""
-    prev: dict[int, int | None]
-    """Chunk -> the run's chunk before."""
-    left: dict[str, int]
-    """Rows in tables that must be empty when all is over."""
-    complaints: list[str]
+    courier: Told = field(default_factory=Told)
 
 
 @dataclass
@@ -80,44 +65,6 @@ class Verdict:
         self.failures.append(f"{what}: " + "; ".join(complaints[:SHOWN]) + more)
 
 
-def read_tape(path: Path) -> Tape:
-    """Everything on a tape that nobody owns.
-
-    Raises:
-        TapeError: SQLite cannot read it.
-    """
-    try:
-        return _read_tape(path)
-    except apsw.Error as error:
-        raise TapeError(f"{path}: {error}") from None
-
-
-def _read_tape(path: Path) -> Tape:
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        complaints = [row for (row,) in connection.execute("pragma integrity_check") if row != "ok"]
-        tape = Tape([], {}, {}, {}, {}, complaints)
-        following = 1
-        for seq, run, prev, crc, data in connection.execute("SELECT seq, run, prev, crc, data FROM tape ORDER BY seq"):
-            if checksum(seq, run, prev, data) != crc:
-                complaints.append(f"the chunk at {seq} has another checksum")
-            if seq < following:
-                complaints.append(f"the chunk at {seq} overlaps the one before it")
-            records = decode_chunk(data)
-            tape.entries += [(run, Entry(seq + index, record)) for index, record in enumerate(records)]
-            tape.prev[seq] = prev
-            following = seq + len(records)
-        for seq, name, status, tail in connection.execute("SELECT seq, workflow, status, tail FROM runs"):
-            tape.rows[seq] = (name, status, tail)
-        tape.ids = dict(connection.execute("SELECT id, seq FROM runs WHERE id IS NOT NULL"))
-        for table in ("waits", "delayed", "approvals", "letters"):
-            ((count,),) = connection.execute(f"SELECT count(*) FROM {table}")
-            tape.left[table] = count
-        return tape
-    finally:
-        connection.close()
-
-
 def judge(folder: Path, fed: Fed, *, orders: bool = True, verdict: Verdict | None = None) -> Verdict:
     """All checks of one folder after everything has settled."""
     verdict = verdict or Verdict()
@@ -134,6 +81,14 @@ def judge(folder: Path, fed: Fed, *, orders: bool = True, verdict: Verdict | Non
     verdict.check("each label once outside", _labels(found, shapes, _commanded_on(tape)))
     verdict.check("each key once outside, with its intent", _keys(found, tape))
     verdict.check("outside as the tape says", _outcomes(found, tape))
+    verdict.check("each message completed once", line_checks.once(tape))
+    verdict.check("messages of a group in order", line_checks.in_order(tape))
+    verdict.check("what the courier was told is on the tape", line_checks.told(tape, fed.courier))
+    verdict.check("rows of messages as their records say", line_checks.folded(tape))
+    verdict.check("turns of a key in order", line_checks.turns(tape, found))
+    verdict.check("each piece in one batch", line_checks.gathered(tape))
+    verdict.check("each second fired once", line_checks.scheduled(tape, found))
+    verdict.check("the breaker as its records say", line_checks.breakers(tape))
     if orders:
         verdict.check("the book is the ledger", _book(folder, tape))
     return verdict
@@ -188,8 +143,8 @@ def _commanded(tape: Tape, fed: Fed) -> list[str]:
 
 
 def _ended(tape: Tape) -> list[str]:
-    good = {"chaos-doomed": (Status.CANCELLED,)}
     well = (Status.DONE, Status.CONTINUED)
+    good = {"chaos-doomed": (Status.CANCELLED,), **dict.fromkeys(workload.REDELIVERED, (*well, Status.FAILED))}
     begun = {run for run, entry in tape.entries if entry.record.kind == "started"}
     complaints = [
         f"run {seq} ({name}) is {Status(status).name.lower()}"
@@ -246,6 +201,8 @@ def _labels(found: list[str], shapes: dict[int, str], commanded: dict[int, str])
     have: Counter[str] = Counter()
     for line in found:
         label = line.split(" ", 1)[1]
+        if label.startswith("due-"):
+            continue  # see ``line_checks.scheduled``
         undone = label.startswith("undo-")
         n, what = label.removeprefix("undo-").split(":")[:2]
         have[f"{n}:{'undo-' if undone else ''}{what}"] += 1
@@ -302,7 +259,7 @@ def _drawn(tape: Tape, outside: dict[str, str]) -> list[str]:
 
 
 def _book(folder: Path, tape: Tape) -> list[str]:
-    told = Told()
+    told = market.Told()
     for _, entry in tape.entries:
         told.add(entry.record)
     totals = book_totals(folder / BOOK)

@@ -31,7 +31,12 @@ async def run_engine(folder: Path, venue_kind: str, vfs: str | None) -> int:
     desk = await market.open_desk(venue, folder / TAPE)
     workload.SHAPES["order"] = market.order_shape(desk)
     engine = Engine(
-        f"sqlite:///{folder / TAPE}", workflows=workload.workflows(), hot_max=20, park_after="40 ms", vfs=vfs
+        f"sqlite:///{folder / TAPE}",
+        workflows=workload.workflows(),
+        queues=workload.queues(),
+        hot_max=20,
+        park_after="40 ms",
+        vfs=vfs,
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

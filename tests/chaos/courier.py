@@ -19,7 +19,8 @@ from tickwork.errors import LeaseExpired
 Ask = Callable[..., Awaitable[Any]]
 """``await ask("queues.lease", queue=...)``; raises what the engine answers, or ``GONE`` where it is dead."""
 
-VISIBILITY = ("25 ms", "60 ms", "10 s")
+POSTS = 0.08
+"""In how many rounds the courier sends a parcel itself."""
 
 
 @dataclass
@@ -35,72 +36,72 @@ class Told:
 class Courier:
     """One consumer. After a death another one goes on with the same notes."""
 
-    def __init__(self, ask: Ask, told: Told, rng: random.Random) -> None:
+    def __init__(self, ask: Ask, told: Told, rng: random.Random, lasting: str) -> None:
         self._ask = ask
         self._told = told
         self._rng = rng
+        self._lasting = lasting
+        """How long a lease lasts that shall outlive a death."""
         self._unsure: list[str] = []
         """Leases that were acknowledged, but nobody said so."""
 
     async def round(self, *, post: bool = True) -> int:
-        """Ask again what was not answered, send one, work on some; returns how many there were.
+        """Ask again what was not answered, now and then send one, work on some; returns how many there were.
 
         Raises:
             whatever ``ask`` raises when the engine is dead.
         """
+        rng = self._rng
         while self._unsure:
             await self._ack(self._unsure[0])
-        if post:
-            await self._post()
-        rng = self._rng
+        lost = next((id for id, seq in self._told.posted.items() if not seq), None)
+        if lost or (post and rng.random() < POSTS):
+            await self._post(lost or f"post-{len(self._told.posted)}")
         found: list[dict[str, Any]] = await self._ask(
             "queues.lease",
             queue=PARCELS.name,
             max=rng.randint(1, 5),
-            visibility=rng.choice(VISIBILITY),
+            visibility=rng.choice(("10 ms", "40 ms", self._lasting)),
             consumer="courier",
         )
         self._told.leases += [("leased", message["lease"]) for message in found]
-        gone: set[str] = set()
-        """Groups of which one was not done: what follows it in its group cannot be."""
+        stuck: set[str] = set()
+        """Groups of which one was not done: what follows it cannot be."""
         for message in found:
-            if message["group"] not in gone and not await self._work(message["lease"]):
-                gone.add(message["group"])
+            if message["group"] not in stuck and not await self._work(message["lease"]):
+                stuck.add(message["group"])
         return len(found)
 
     async def _work(self, lease: str) -> bool:
         """Deal with one parcel; is it done?"""
         chance = self._rng.random()
         if chance < 0.08:
-            return False  # forgotten: it lapses
+            return False  # forgotten: its lease lapses
         if chance < 0.25:
-            await self._try("returned", "queues.reject", lease=lease, error="torn", retry_in="3 ms")
+            await self._try("returned", lease, "queues.reject", lease=lease, error="torn", retry_in="3 ms")
             return False
-        if chance < 0.45 and not await self._try("extended", "queues.extend", lease=lease, by="11 s"):
+        if chance < 0.45 and not await self._try("extended", lease, "queues.extend", lease=lease, by=self._lasting):
             return False
         self._unsure.append(lease)
         return await self._ack(lease)
 
     async def _ack(self, lease: str) -> bool:
-        done = await self._try("acked", "queues.ack", lease=lease, leases=[lease])
+        done = await self._try("acked", lease, "queues.ack", leases=[lease])
         self._unsure.remove(lease)
         return done
 
-    async def _try(self, what: str, verb: str, lease: str, **arguments: Any) -> bool:
+    async def _try(self, what: str, about: str, verb: str, **arguments: Any) -> bool:
         """Do something with a lease; False when it is over, or when another of its group comes first."""
-        asked = arguments if "leases" in arguments else {"lease": lease, **arguments}
         try:
-            await self._ask(verb, **asked)
+            await self._ask(verb, **arguments)
         except (LeaseExpired, InvalidInput):
             return False
-        self._told.leases.append((what, lease))
+        self._told.leases.append((what, about))
         return True
 
-    async def _post(self) -> None:
-        """Send a parcel, or once more the one of which nobody said that it was taken."""
-        posted = self._told.posted
-        lost = next((id for id, seq in posted.items() if not seq), None)
-        id = lost or f"post-{len(posted)}"
-        posted.setdefault(id, 0)
+    async def _post(self, id: str) -> None:
+        self._told.posted.setdefault(id, 0)
         group = str(len(id) % GROUPS)
-        posted[id] = await self._ask("queues.send", queue=PARCELS.name, body={"post": id}, group=group, id=id)
+        self._told.posted[id] = await self._ask(
+            "queues.send", queue=PARCELS.name, body={"post": id}, group=group, id=id
+        )

@@ -7,6 +7,7 @@ random moment, or while it is starting. After the last one the lane settles, and
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -21,11 +22,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.chaos.checks import Fed, Verdict, judge
+from tests.chaos.courier import Courier
 from tests.chaos.market import SOCKET
 from tests.chaos.mutations import MUTATIONS
 from tests.chaos.outside import lines
+from tests.chaos.paced import CLOCK, WIRE
 from tests.chaos.points import FREQUENT, POINTS
 from tests.chaos.workload import COMMANDED, LABELS
 from tickwork import InvalidInput, TickworkError
@@ -36,6 +40,8 @@ SHAPES = tuple(LABELS)
 STARTED_IN = 20.0
 """Seconds after which a process that does not answer is stuck."""
 SETTLED_IN = 60.0
+WRONG_SETTLED_IN = 4.0
+"""The same for a wrong build, which may never settle."""
 UNREACHED = 1.2
 """Seconds after which a named point is given up and the process is killed where it is."""
 EVENTS_A_CYCLE = 24
@@ -43,6 +49,12 @@ COMMAND_EVERY = 7
 VENUE_DIES = 0.2
 """After how many of the cycles the venue's process is killed too."""
 KINDS = tuple(COMMANDED)
+LASTING = "1500 ms"
+UNFINISHED = ("running", "waiting", "paused", "queued", "dead")
+UNDONE = ("available", "delayed", "in_flight", "dead")
+"""Of the counts of a queue."""
+FULL = 4 * len(POINTS)
+"""So many kills must reach every named point."""
 
 
 @dataclass
@@ -57,6 +69,8 @@ class Plan:
     mutation: str = ""
     points: tuple[str, ...] = ()
     """Kill only at these; empty: everywhere."""
+    shapes: tuple[str, ...] = SHAPES
+    """Feed only events of these."""
 
 
 @dataclass
@@ -71,6 +85,8 @@ class Outcome:
     acknowledged: int = 0
     effects: int = 0
     orders: int = 0
+    messages: int = 0
+    """Of queues."""
     looks: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -85,6 +101,7 @@ class Outcome:
         self.acknowledged += other.acknowledged
         self.effects += other.effects
         self.orders += other.orders
+        self.messages += other.messages
         self.looks += other.looks
 
     def summary(self) -> str:
@@ -94,7 +111,8 @@ class Outcome:
             f"kill: {self.kills} kills ({named} at {len(self.at_points)} named points), {self.venue_kills} of the "
             f"venue, {self.acknowledged} events "
             f"acknowledged of {self.offered} offered, {self.effects} effects, {self.orders} orders, look-ups "
-            f"{self.looks['found']} found and {self.looks['not found']} did not, {self.seconds:.0f} s"
+            f"{self.looks['found']} found and {self.looks['not found']} did not, {self.messages} messages, "
+            f"{self.seconds:.0f} s"
         )
 
 
@@ -117,6 +135,12 @@ class Lane:
         self._answers: list[int] = []
         self._commands: list[str] = []
         """Runs that wait for a command."""
+        rng = random.Random(f"{plan.seed}/{number}/courier")
+        self._courier = Courier(self._ask, self._fed.courier, rng, lasting=LASTING)
+        self._deck: list[str] = []
+        """Points not yet drawn: each comes up before any comes up again."""
+        self._missed: set[str] = set()
+        """Points that a process has not come to: they are tried once more."""
         self.outcome = Outcome(Verdict())
 
     def run(self, kills: int, deadline: float) -> Outcome:
@@ -153,30 +177,35 @@ class Lane:
         self.outcome.orders = sum(shape == "order" for shape in self._fed.shapes.values())
         self.outcome.effects = len(lines(self._folder / "outside.txt"))
         self.outcome.looks = Counter(lines(self._folder / "looks.txt"))
+        self.outcome.messages = sum(what == "acked" for what, _ in self._fed.courier.leases)
 
     # -- one cycle ------------------------------------------------------------------------------------------------
 
     def _cycle(self) -> None:
         rng = self._rng
         chance = rng.random()
-        point = ""
-        if self._plan.points or chance < 0.55:
-            name = rng.choice(self._plan.points or POINTS)
-            most = FREQUENT.get(name, 12)
-            point = f"{name}:{rng.randint(1, most)}"
+        point = self._point() if self._plan.points or chance < 0.6 else ""
         checkpoint = "40" if point.startswith("file.") or rng.random() < 0.3 else "0"
         child = self._spawn("--checkpoint", checkpoint, point=point)
         if not point and chance > 0.93:
             time.sleep(rng.uniform(0.0, 0.6))  # while it is starting, mostly
         else:
             self._feed_while_alive(child, UNREACHED if point else rng.uniform(0.0, 0.35))
-        self._reap(child, point, by_itself=child.poll() is not None)
+        self._reap(child, point.partition(":")[0], by_itself=child.poll() is not None)
+
+    def _point(self) -> str:
+        if not self._deck:
+            self._missed.clear()
+            self._deck = self._rng.sample(points := self._plan.points or POINTS, len(points))
+        name = self._deck.pop()
+        return f"{name}:{self._rng.randint(1, FREQUENT.get(name, 12))}"
 
     def _feed_while_alive(self, child: subprocess.Popen[bytes], seconds: float) -> None:
         if not self._answering(child):
             return
         stop = time.monotonic() + seconds
         feeders = [threading.Thread(target=self._feed, args=(stop,)) for _ in range(3)]
+        feeders.append(threading.Thread(target=lambda: asyncio.run(self._carry(stop))))
         for feeder in feeders:
             feeder.start()
         while child.poll() is None and time.monotonic() < stop:
@@ -191,7 +220,24 @@ class Lane:
             raise Stuck(f"it ended by itself with code {code}: {self._last_words()}")
         self.outcome.kills += 1
         if point and by_itself:
-            self.outcome.at_points[point.partition(":")[0]] += 1
+            self.outcome.at_points[point] += 1
+        elif point and point not in self._missed:
+            self._missed.add(point)
+            self._deck.insert(0, point)
+
+    async def _ask(self, verb: str, **arguments: Any) -> Any:
+        return ask_owner(self._tape, verb, timeout=10, **arguments)
+
+    async def _carry(self, stop: float) -> None:
+        """Let the courier work until the owner is gone."""
+        try:
+            while time.monotonic() < stop:
+                await self._courier.round()
+                time.sleep(0.004)  # noqa: ASYNC251 - the loop is this thread's own
+        except TickworkError as error:
+            self.outcome.verdict.failures.append(f"the courier was refused: {type(error).__name__}: {error}")
+        except (OSError, ValueError):
+            return
 
     def _feed(self, stop: float) -> None:
         """Offer events until the owner is gone; note what it acknowledged."""
@@ -201,7 +247,7 @@ class Lane:
             with self._serial:
                 self._next += 1
                 n = self._next
-                shape = SHAPES[n % len(SHAPES)]
+                shape = self._plan.shapes[n % len(self._plan.shapes)]
                 self._fed.shapes[n] = shape
             try:
                 told = ask_owner(self._tape, "emit", name="chaos/tick", payload={"n": n, "shape": shape}, timeout=10)
@@ -232,6 +278,8 @@ class Lane:
             self._command("pause", run=id)
 
     def _command_one(self) -> None:
+        self._command("letters.redrive", every=True)
+        self._command("breakers.trip", name=WIRE.name, open_for="10 ms")
         if len(self._commands) > 2:
             self._finish(self._commands.pop(0))
 
@@ -241,7 +289,7 @@ class Lane:
             self._command("cancel", run=id)
         elif id.startswith("asked"):
             self._command("approve", id=f"{id}:0", yes=True)
-        else:
+        elif id.startswith("paused"):
             self._command("resume", run=id)
 
     def _command(self, verb: str, **arguments: object) -> None:
@@ -260,9 +308,11 @@ class Lane:
             for n, shape in self._fed.shapes.items():
                 if shape == "waiter":
                     ask_owner(self._tape, "emit", name="chaos/answer", payload={"n": n})
-            self._until(self._quiet, child, SETTLED_IN)
+            ask_owner(self._tape, "schedules.pause", name=CLOCK)
+            limit = WRONG_SETTLED_IN if self._plan.mutation else SETTLED_IN
+            self._until(self._quiet, child, limit)
             time.sleep(0.3)  # delayed events and fills that are on their way
-            self._until(self._quiet, child, SETTLED_IN)
+            self._until(self._quiet, child, limit)
         except OSError as error:
             raise Stuck(f"it went away: {error}: {self._last_words()}") from None
         finally:
@@ -276,11 +326,16 @@ class Lane:
             raise Stuck(f"its clean end had code {child.returncode}: {self._last_words()}")
 
     def _quiet(self) -> bool:
+        """Is everything done? If not, do what the harness owes."""
         counts = ask_owner(self._tape, "status")["runs"]
-        if not any(counts.get(status) for status in ("running", "waiting", "paused")):
+        queues = ask_owner(self._tape, "queues.statuses")
+        unfinished = sum(counts.get(status, 0) for status in UNFINISHED)
+        if not unfinished and not any(queue[count] for queue in queues for count in UNDONE):
             return True
         for id in self._fed.commanded:
             self._finish(id)
+        self._command("letters.redrive", every=True)
+        asyncio.run(self._courier.round(post=False))
         return False
 
     # -- processes ------------------------------------------------------------------------------------------------
@@ -346,6 +401,9 @@ def run(plan: Plan) -> Outcome:
         for lane in running:
             total.add(lane.result())
     total.seconds = time.monotonic() - started
+    if plan.kills >= FULL and not plan.points and not plan.seconds:
+        missed = [point for point in POINTS if not total.at_points[point]]
+        total.verdict.check("every named point was reached", missed)
     if total.verdict.failures and not plan.mutation:
         total.verdict.failures.append(f"the files are left in {folder}")
     else:
@@ -355,4 +413,5 @@ def run(plan: Plan) -> Outcome:
 
 def caught(name: str, seed: int, kills: int) -> Outcome:
     """A short round of a wrong build, killed where it shows; its verdict must have failures."""
-    return run(Plan(kills=kills, seed=seed, lanes=2, mutation=name, points=MUTATIONS[name].points))
+    wrong = MUTATIONS[name]
+    return run(Plan(kills, seed, mutation=name, points=wrong.points, shapes=wrong.shapes or SHAPES))

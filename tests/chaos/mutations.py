@@ -25,6 +25,8 @@ class Mutation:
     """The checks of which one must fail: a build that merely does not run has not been caught."""
     points: tuple[str, ...] = ()
     """Where to kill a process to see it soon."""
+    shapes: tuple[str, ...] = ()
+    """What to feed it to see it soon; empty: everything."""
 
 
 def _pragma(level: str) -> Callable[[], None]:

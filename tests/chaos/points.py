@@ -41,6 +41,27 @@ POINTS = (
     "turn.after",
     "park",
     "wake",
+    "queue.sent",
+    "queue.leased",
+    "queue.extended",
+    "queue.acked",
+    "queue.rejected",
+    "queue.lapsed",
+    "queue.returned",
+    "queue.delivered",
+    "queue.completed",
+    "queue.died",
+    "queue.revived",
+    "letter.died",
+    "letter.redriven",
+    "schedule.due",
+    "schedule.fired",
+    "schedule.kept",
+    "flow.queued",
+    "flow.admitted",
+    "flow.gathering",
+    "flow.gathered",
+    "breaker.changed",
 )
 """``effect.*`` and ``venue.accepted`` are reached by the workload itself."""
 
@@ -59,6 +80,20 @@ FREQUENT = {
     "lock.taken": 1,
     "recover.begun": 1,
     "recover.done": 1,
+    "queue.rejected": 3,
+    "queue.lapsed": 3,
+    "queue.died": 2,
+    "queue.revived": 2,
+    "letter.died": 1,
+    "letter.redriven": 1,
+    "schedule.due": 1,
+    "schedule.fired": 1,
+    "schedule.kept": 1,
+    "flow.queued": 3,
+    "flow.admitted": 3,
+    "flow.gathering": 4,
+    "flow.gathered": 2,
+    "breaker.changed": 6,
 }
 """Up to which count it is useful to arm a point; 12 for the others."""
 
@@ -100,7 +135,9 @@ def reach(name: str) -> None:
 
 def install() -> None:
     """Wrap production code so that the armed point is reached."""
-    from tickwork.engines.embedded import batch, control, effects, engine, lock, runs, writer
+    from tickwork.core import line
+    from tickwork.engines.embedded import batch, breakers, consumers, control, effects, engine, flow, leases, letters
+    from tickwork.engines.embedded import lines, lock, runs, schedules, writer
 
     _around(lock.OwnerLock, "__init__", after="lock.taken")
     _around(engine.Engine, "_recover", before="recover.begun", after="recover.done")
@@ -113,6 +150,26 @@ def install() -> None:
     _around(runs.Runs, "_turn", after="turn.after")
     _around(runs.Runs, "park", after="park")
     _around(runs.Runs, "wake", before="wake")
+    _around(lines.Lines, "sent", after="queue.sent")
+    _around(line.Line, "lease", after="queue.leased")
+    _around(line.Line, "extend", after="queue.extended")
+    _around(leases.Leases, "_complete", after="queue.acked")
+    _around(line.Line, "fail", after="queue.rejected")
+    _around(line.Line, "_lapse", after="queue.lapsed")
+    _around(lines.Lines, "returned", after="queue.returned")
+    _around(consumers.Consumers, "_deliver", after="queue.delivered")
+    _around(lines.Lines, "completed", after="queue.completed")
+    _around(lines.Lines, "_died", after="queue.died")
+    _around(lines.Lines, "revive", after="queue.revived")
+    _around(letters.Letters, "died", after="letter.died")
+    _around(letters.Letters, "_redrive_run", after="letter.redriven")
+    _around(schedules.Schedules, "_come_due", before="schedule.due", after="schedule.kept")
+    _around(schedules.Schedules, "_start", after="schedule.fired")
+    _around(flow.Flows, "_wait", after="flow.queued")
+    _around(runs.Runs, "admitted", after="flow.admitted")
+    _around(flow.Flows, "_gather", after="flow.gathering")
+    _around(flow.Flows, "_gathered", after="flow.gathered")
+    _around(breakers.Breakers, "_announce", after="breaker.changed")
     answer = control.Control._answer
 
     async def answered(self: Any, line: bytes) -> Any:

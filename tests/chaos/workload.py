@@ -10,8 +10,10 @@ import secrets
 from collections import Counter
 from typing import Any
 
+from tests.chaos import paced
 from tests.chaos.outside import append, append_async, append_flaky, append_lost, append_unsent, find, take_back, world
 from tickwork import Event, Retry, Run, Workflow, workflow
+from tickwork.core.queue import Queue
 
 OFTEN = Retry(limit=200, delay="1 ms", backoff="fixed")
 
@@ -173,6 +175,12 @@ SHAPES: dict[str, Any] = {
     "flaky": flaky,
     "emitter": emitter,
     "looper": looper,
+    "sender": paced.sender,
+    "parcel": paced.parcel,
+    "frail": paced.frail,
+    "turn": paced.turns,
+    "gathered": paced.gathered,
+    "guarded": paced.guarded,
 }
 
 LABELS: dict[str, tuple[str, ...]] = {
@@ -186,7 +194,16 @@ LABELS: dict[str, tuple[str, ...]] = {
     "emitter": ("late", "now", "emitted"),
     "looper": ("round1", "round2", "round3", "looped"),
     "order": (),
+    "sender": ("sent", "job1", "job2"),
+    "parcel": (),
+    "frail": ("frail1", "frail2"),
+    "turn": ("begin1", "end1", "begin2", "end2"),
+    "gathered": ("piece1", "piece2", "piece3"),
+    "guarded": ("lost", "unsent"),
 }
+
+REDELIVERED = (paced.job.name, paced.breaking.name)
+"""Workflows whose runs may fail: their queue delivers again."""
 
 
 @workflow("chaos-tick", on=Tick, retry=Retry(limit=1, delay="10 ms"))
@@ -225,6 +242,7 @@ COMMANDED: dict[str, tuple[Workflow, tuple[str, ...]]] = {
     "doomed": (doomed, ()),
     "asked": (asked, ("asked",)),
     "paused": (paused, ("early", "later")),
+    "mortal": (paced.mortal, ("before", "after")),
 }
 """Runs that the harness starts by id and then commands, with the labels they leave. A doomed one leaves what it did and
 its undo, or nothing."""
@@ -232,7 +250,12 @@ its undo, or nothing."""
 
 def workflows() -> list[Workflow]:
     """All of them."""
-    return [tick, child, follow, loop, doomed, asked, paused]
+    return [tick, child, follow, loop, doomed, asked, paused, *paced.workflows()]
+
+
+def queues() -> list[Queue]:
+    """Those that no workflow works on."""
+    return paced.queues()
 
 
 def expected(shapes: dict[int, str]) -> Counter[str]:

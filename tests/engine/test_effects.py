@@ -14,7 +14,17 @@ from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded import Engine
-from tickwork.errors import Cancelled, Fatal, InvalidInput, NotSent, Rejected, RunCancelled, TimedOut
+from tickwork.errors import (
+    Cancelled,
+    Fatal,
+    InvalidInput,
+    NotSent,
+    Rejected,
+    RunCancelled,
+    Stale,
+    TimedOut,
+    Unknown,
+)
 from tickwork.outcome import Found, NotFound
 
 AGAIN = Retry(limit=3, delay="1 s", backoff="fixed")
@@ -704,3 +714,96 @@ async def test_an_attempt_that_takes_too_long_is_interrupted_and_tried_again() -
             await engine._log.durable()
         assert await handle.result() == 2
     assert attempts == [1, 2]
+
+
+@live
+async def test_an_attempt_that_was_not_sent_says_nothing_of_the_one_before() -> None:
+    errors: list[BaseException] = [ConnectionError("lost"), NotSent("no line"), NotSent("no line")]
+
+    def send(*, key: str) -> None:
+        raise errors.pop(0)
+
+    @workflow("flow")
+    async def flow(run: Run) -> None:
+        await run.effect("send", send, retry=Retry(limit=2, delay="1 s"))
+
+    async with Engine("memory:", workflows=[flow]) as engine:
+        with pytest.raises(Unknown, match="one before may be"):
+            await (await engine.start(flow)).result()
+
+
+@live
+async def test_a_cancelled_run_whose_effect_fails_for_certain_is_cancelled() -> None:
+    gate = asyncio.Event()
+
+    async def send(*, key: str) -> None:
+        await gate.wait()
+        raise Rejected("venue", "no")
+
+    @workflow("flow")
+    async def flow(run: Run) -> None:
+        await run.effect("send", send)
+
+    async with Engine("memory:", workflows=[flow]) as engine:
+        handle = await engine.start(flow, id="it")
+        await turns()
+        await engine.cancel("it", "enough")
+        gate.set()
+        with pytest.raises(RunCancelled):
+            await handle.result()
+        (record,) = records(engine, "cancelled")
+        assert (record.record.name, b"Rejected" in bytes(record.record.error)) == ("enough", True)
+        assert await engine.dead_letters() == []
+
+
+@live
+async def test_an_effect_that_was_not_made_in_time_is_not_made() -> None:
+    venue = Venue()
+    venue.raising = [NotSent("no line")]
+
+    @workflow("flow")
+    async def flow(run: Run, looks: bool) -> str:
+        lookup = venue.look if looks else None
+        retry = Retry(limit=5, delay="10 s", backoff="fixed")
+        return await run.effect("order", _unsent(venue), "BTC", lookup=lookup, retry=retry, valid_for="5 s")
+
+    async with Engine("memory:", workflows=[flow]) as engine:
+        with pytest.raises(Stale, match="effect 'order' is 10s old and was valid for 5s"):
+            await (await engine.start(flow, False)).result()
+    assert venue.done == {}
+
+
+def _unsent(venue: Venue) -> Any:
+    def send(symbol: str, *, key: str) -> str:
+        if venue.raising:
+            error = venue.raising.pop(0)
+            assert error is not None
+            raise error
+        return venue.order(symbol, key=key)
+
+    return send
+
+
+@pytest.mark.parametrize(("looks", "error"), [(True, Stale), (False, Unknown)])
+def test_after_an_outage_an_old_effect_is_not_made(looks: bool, error: type[Exception]) -> None:
+    venue = Venue()
+
+    @workflow("flow")
+    async def flow(run: Run) -> str:
+        return await run.effect("order", venue.slow_order, "BTC", lookup=venue.look if looks else None, valid_for="5 s")
+
+    @live
+    async def play() -> None:
+        venue.hold = asyncio.Event()
+        engine = Engine("memory:", workflows=[flow])
+        await engine.open()
+        await engine.start(flow, id="it")
+        await turns()
+        clock, memory = engine.clock, crash(engine)
+        clock.jump(clock.now() + 3_600 * 10**9)
+        async with Engine(memory, workflows=[flow], clock=clock) as again:
+            with pytest.raises(error):
+                await again.handle("it").result()
+
+    play()
+    assert venue.done == {}

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from tickwork.core.breaker import Breaker
 from tickwork.core.event import Event
+from tickwork.core.letters import DeadLetterPolicy, Rule
+from tickwork.core.queue import Queue
 from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
@@ -25,6 +27,9 @@ from tickwork.errors import Cancelled, NotSent, Rejected
 from tickwork.outcome import Found, NotFound
 
 Program = list[Any]
+
+BOX = Queue("box", policy=DeadLetterPolicy(Rule("*", "discard")))
+"""Where programs send; nobody fetches."""
 
 
 class Note(Event, name="laws/note"):
@@ -214,6 +219,9 @@ class _Body:
     async def do_emit(self, tag: str, delay: float) -> None:
         await self.run.emit(Note(tag=tag), delay=timedelta(seconds=delay) if delay else None)
 
+    async def do_send(self, label: str) -> None:
+        await self.run.send(BOX, label, group="laws")
+
     async def do_emits(self, tag: str, number: int, batch: int) -> int:
         events = [Note(tag=f"{tag}.{index}", number=index) for index in range(number)]
         return len(set(await self.run.emit_all(events, batch, pause="1 s")))
@@ -343,6 +351,7 @@ _safe = st.one_of(
     st.builds(lambda s: ["sleep", s], st.integers(0, 5)),
     st.builds(lambda s: ["until", s], st.integers(-2, 5)),
     st.builds(lambda s: ["emit", "?", s], st.sampled_from([0, 0, 3])),
+    st.just(["send", "?"]),
     st.builds(lambda n, batch: ["emits", "?", n, batch], st.integers(0, 5), st.integers(1, 3)),
     st.builds(lambda how, s: ["wait", "*", s, how], st.sampled_from(["mapping", "text"]), st.just(7.25)),
     st.builds(lambda: ["approval", "?", 11]),

@@ -55,9 +55,11 @@ class Played:
         return self.ending["trace"] if isinstance(self.ending, dict) else self.ending
 
     def tags(self) -> Counter[str]:
-        """What was published, by tag; without what tells of a time, which a step that is shaky shifts."""
+        """What was published and sent, by tag; without what tells of a time, which a step that is shaky shifts."""
         found: Counter[str] = Counter()
         for _, entry in records_of(self.memory):
+            if entry.record.kind == "send":
+                found[f"message {bytes(entry.record.value).decode()}"] += 1
             told = entry.record.kind in ("emit", "event") and not entry.record.due
             if told and not entry.record.name.startswith("tickwork/breaker"):
                 found[bytes(entry.record.value).decode()] += 1
@@ -120,7 +122,10 @@ async def _play(
     world.before_call = lambda key: _intent_is_on_disk(memory, key)
     flows = list(WORKFLOWS.values())
     for left in [*(deaths or []), None]:
-        engine = Probe(memory, flows, clock=clock, finely=finely or left is not None, park=park, dies_after=left)
+        engine = Probe(
+            memory, flows, clock=clock, finely=finely or left is not None, park=park, dies_after=left,
+            queues=[language.BOX],
+        )  # fmt: skip
         if await _live(engine, kind, program, clock, meddling or [], began):
             return await _end(engine, memory, world)
     raise AssertionError("the last engine does not die")
@@ -226,6 +231,7 @@ EXAMPLES_OF_EVERY_KIND: dict[str, tuple[str, Program]] = {
     "retried": ("plain", [["step", "s", "shaky"], ["step", "x", "shaky_async"]]),
     "effects": ("plain", [BUY, ["effect", "f", "before"], ["effect", "g", "blind"], ["effect", "h", "notsent"]]),
     "events": ("plain", [["emit", "t", 0], ["emit", "u", 3], WAIT, ["wait", "u", 7.25, "text"]]),
+    "messages": ("retried", [["send", "s"], STEP, ["send", "t"], ["fail", "f", 1], SLEEP, ["send", "u"]]),
     "paced": ("plain", [["emits", "t", 5, 2], ["wait", "t.4", 7.25, "mapping"], STEP]),
     "guarded": (
         "retried",

@@ -164,7 +164,7 @@ class Consumers:
             desk.line.fail_together(items, now, failure, rest)
         else:
             item = items[0]
-            final = False and isinstance(error, Fatal) or (isinstance(error, StepFailed) and error.fatal)
+            final = isinstance(error, Fatal) or (isinstance(error, StepFailed) and error.fatal)
             rest = self._rest(desk, item, item.attempts, error)
             desk.line.fail(item, now, failure, rest, final=final)
         lines.returned(desk, items, ref=run.seq, together=len(items) > 1)

@@ -91,6 +91,10 @@ class Effects:
         if not self._wanted(pend) or self._straggles(pend):
             return
         ask: Effect = pend.waiting.ask  # type: ignore[assignment]
+        if pend.run.cancelled is not None and pend.failures and not pend.doubtful:
+            # nobody waits for it any more, and it certainly has not happened
+            self._resolve(pend, None, NotSent(f"effect {ask.name!r} was cancelled before it was sent again"), 0)
+            return
         if ask.valid_for and self._now() - pend.asked_at > ask.valid_for:
             self._too_late(pend, ask)
             return
@@ -155,6 +159,8 @@ class Effects:
         if pend.waiting.branch.doom is None and retry.allows(error, pend.failures + 1):
             self._note_failure(pend, error, retry, self._launch)
         else:
+            if pend.doubtful:
+                error = Unknown(f"effect {ask.name!r}: the last attempt was not sent ({error}), but one before may be")
             self._resolve(pend, None, error, took)
 
     # -- nobody knows ---------------------------------------------------------------------------------------------

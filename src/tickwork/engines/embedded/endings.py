@@ -46,8 +46,10 @@ class Endings:
                 self._log.record(run, Record("done", now, value=raw))
                 self.end(run, Ending(Status.DONE, raw, NOTHING))
                 return
-        if isinstance(error, Cancelled):
-            self._log.record(run, Record("cancelled", now, name=run.cancelled or str(error)))
+        if isinstance(error, Cancelled) or run.cancelled is not None:
+            # an effect under way may have failed for certain before the body heard of it: it is cancelled all the same
+            failed = NOTHING if isinstance(error, Cancelled) else encode_error(error)[0]
+            self._log.record(run, Record("cancelled", now, name=run.cancelled or str(error), error=failed))
             self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
             return
         self.failed(run, error)

@@ -35,9 +35,12 @@ def copied_before(entries: list[Entry], from_step: str, id: str) -> tuple[Raw, R
     return Raw(bytes(who.input)), Raw(_encode([(entry.seq, entry.record) for entry in kept.values()]))
 
 
+_ASKED = ("step", "effect", "intent", "call", "wait", "emit", "send", "start", "tried")
+
+
 def _is(record: object, name: str, occ: int) -> bool:
     return (
         getattr(record, "name", None) == name
         and getattr(record, "occ", 0) == occ
-        and getattr(record, "kind", "") in ("step", "effect", "intent", "call", "wait", "emit", "send", "start", "tried")
+        and getattr(record, "kind", "") in _ASKED
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -35,6 +35,31 @@ def _reader(view: View, name: str, version: int) -> type[Event] | None:
 
 def _listening(view: View) -> str:
     return ",".join(sorted(f"{event.event_name} {event.event_version}" for event in view.on))
+
+
+class _States(Mapping[str, Any]):
+    """A view's states at one moment: bytes, until somebody looks. A view may hold a million."""
+
+    def __init__(self, view: View, states: dict[str, bytes]) -> None:
+        self._view = view
+        self._states = states
+
+    def __getitem__(self, key: str) -> Any:
+        return self._view.codec.decode(self._states[key], f"state of view {self._view.name!r}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} states of {self._view!r}>"
 
 
 class Views:
@@ -133,10 +158,10 @@ class Views:
         data = self._states[view.name].get(key)
         return None if data is None else view.codec.decode(data, f"state of view {view.name!r}")
 
-    def items(self, view: View) -> dict[str, Any]:
-        """All keys with their states."""
+    def items(self, view: View) -> Mapping[str, Any]:
+        """All keys with their states, as they are now; each is decoded when it is asked for."""
         self._check(view)
-        return {key: self.get(view, key) for key in self._states[view.name]}
+        return _States(view, dict(self._states[view.name]))
 
     def claim(self, view: View, key: str, expected: Any, new: Any) -> tuple[bool, Raw]:
         """Compare and set. Returns whether it was set, and the record's value."""
