@@ -13,6 +13,7 @@ import pytest
 from tests.engine.support import crash, live, records
 from tickwork.core.clock import VirtualClock
 from tickwork.core.event import Alert, Event
+from tickwork.core.flow import Throttle
 from tickwork.core.letters import DeadLetterPolicy, Rule
 from tickwork.core.queue import Draft, Queue
 from tickwork.core.retry import Retry
@@ -770,6 +771,24 @@ async def test_an_open_breaker_says_how_long_a_message_rests() -> None:
 
 
 @live
+async def test_flow_control_makes_the_runs_of_messages_wait() -> None:
+    queue = Queue("q")
+    flow = {"concurrency": 1, "throttle": Throttle(1, "10s")}
+    async with engine(workflows=[consumer(queue, **flow)]) as it:
+        await it.queues.send_all(queue, [Draft(n, group=str(n)) for n in range(3)])
+        assert counts(await same_on_disk(it)) == (0, 0, 3, 0)
+        assert [info.status for info in await it.runs()] == ["queued", "queued", "waiting"]
+        memory = crash(it)
+    async with engine(workflows=[consumer(queue, **flow)], memory=memory) as it:
+        await wait(it, 15)
+        assert done == [0, 1]
+        queued = await it.runs(status="queued")
+        await it.cancel(queued[0].id)
+        assert [letter.code for letter in await it.queues.letters()] == ["cancelled"]
+        assert (await same_on_disk(it)).completed_today == 2
+
+
+@live
 async def test_a_paused_run_keeps_its_message() -> None:
     queue = Queue("q")
     async with engine(workflows=[consumer(queue)]) as it:
@@ -1164,7 +1183,7 @@ def test_other_processes_lease_over_the_control_socket(tmp_path: Path) -> None:
     @live
     async def check() -> None:
         queue = Queue("q", message=Order, capacity=1)
-        async with Engine(f"sqlite:///{tape}", queues=[queue]):
+        async with Engine(f"sqlite:///{tape}", queues=[queue]) as it:
 
             async def ask(verb: str, **arguments: Any) -> Any:
                 return await asyncio.to_thread(ask_owner, tape, f"queues.{verb}", **arguments)
@@ -1186,6 +1205,9 @@ def test_other_processes_lease_over_the_control_socket(tmp_path: Path) -> None:
             assert (done["seq"], done["status"]) == (seq, "completed")
             assert await ask("letters") == []
             assert [told["completed_today"] for told in await ask("statuses")] == [1]
+            await it.queues.send(queue, {"symbol": "C"})
+            (message,) = await ask("lease", queue="q")
+            await asyncio.gather(*[it.queues.ack(message["lease"]) for _ in range(5)])  # before the first is on disk
             with pytest.raises(InvalidInput):
                 await ask("lease", queue="nope")
 
