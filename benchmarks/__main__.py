@@ -18,6 +18,7 @@ SUBJECTS = (
     "latency",
     "events",
     "decision",
+    "queues",
     "sleeping",
     "delayed",
     "waiting",

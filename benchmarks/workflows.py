@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime
+from typing import Any
 
-from tickwork import Event, NotFound, Run, workflow
+from tickwork import Event, NotFound, Queue, Run, workflow
 
 
 class Go(Event, name="bench/go"):
@@ -143,3 +144,13 @@ async def order(run: Run, go: Go) -> int:
     """Decides, then is caught by the crash in the middle of its order."""
     n = await run.step("add-one", add_one, go.n)
     return await run.effect("send", send_order, n, lookup=look, grace="0s")
+
+
+worked = Queue("worked", ordering="standard", capacity=1_000_000, consumers=100)
+"""Its messages start runs."""
+
+
+@workflow("works", on=worked)
+async def works(run: Run, message: dict[str, Any]) -> int:
+    """One step about a message."""
+    return await run.step("n", add_one, message["n"])

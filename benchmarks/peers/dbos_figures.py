@@ -13,7 +13,7 @@ from benchmarks.setting import ROOT, child, folder
 
 VERSION = "3.4.0"
 _ENVIRONMENT = ROOT / ".bench-env"
-_PYTHON = _ENVIRONMENT / "bin" / "python"
+PYTHON = _ENVIRONMENT / "bin" / "python"
 
 
 def install() -> None:
@@ -23,14 +23,14 @@ def install() -> None:
     if not runs("-m", "pip", "--version"):
         make_environment()
     print("installing the peer into .bench-env ...", flush=True)
-    pip = [str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, f"dbos=={VERSION}"], check=True, stdout=sys.stderr)
 
 
 def runs(*arguments: str) -> bool:
     """Does the environment's Python run, and do this well?"""
     try:
-        return subprocess.run([str(_PYTHON), *arguments], capture_output=True, check=False).returncode == 0
+        return subprocess.run([str(PYTHON), *arguments], capture_output=True, check=False).returncode == 0
     except OSError:  # not there, of another machine, or a link to nowhere
         return False
 
@@ -52,4 +52,4 @@ def measured(quick: bool) -> dict[str, Any]:
     install()
     with folder() as path:
         script = Path(__file__).with_name("dbos_peer.py")
-        return child("", path, "quick" if quick else "full", python=str(_PYTHON), script=script)
+        return child("", path, "quick" if quick else "full", python=str(PYTHON), script=script)

@@ -73,6 +73,15 @@ def to_first_step(count: int, *, queued: bool) -> list[float]:
     return taken
 
 
+def through_queue(count: int) -> float:
+    """Messages a second: that many runs of one step enqueued at once, until the last has ended."""
+    began = time.perf_counter()
+    handles = [DBOS.enqueue_workflow("bench", one_step, n) for n in range(count)]
+    for handle in handles:
+        handle.get_result()
+    return count / (time.perf_counter() - began)
+
+
 def middle(values: list[float]) -> float:
     """The median."""
     return sorted(values)[len(values) // 2]
@@ -95,6 +104,7 @@ def main(folder: str, quick: bool) -> None:
         "steps_100": at_once(30 if quick else 100),
         "steps_1000": at_once(100 if quick else 1_000),
         "first_step_p50": middle(to_first_step(10 if quick else 50, queued=False)),
+        "queued": through_queue(50 if quick else 500),
         "queued_first_step_p50": middle(to_first_step(2 if quick else 5, queued=True)),
     }
     print("RESULT " + json.dumps(result), flush=True)

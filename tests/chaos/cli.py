@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
 TRIES = 3
 """Rounds in which a wrong build must be caught; a round draws its moments at random."""
 
-KILLS_OF_A_ROUND = 12
+KILLS_OF_A_ROUND = 8
 WORLDS_OF_A_ROUND = 30
 
 
@@ -89,8 +89,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def run_kill(tally: Tally) -> None:
     """Form one."""
     given = tally.given
-    points = mutations.MUTATIONS[given.mutation].points if given.mutation else ()
-    plan = kill.Plan(kills=given.kills, seed=given.seed, seconds=given.seconds, mutation=given.mutation, points=points)
+    plan = kill.Plan(kills=given.kills, seed=given.seed, seconds=given.seconds)
+    if given.mutation:
+        plan = kill.wrong(given.mutation, given.seed, given.kills, given.seconds)
     outcome = kill.run(plan)
     again = f"--only kill --kills {given.kills} --seed {given.seed}"
     tally.note(outcome.summary(), outcome.verdict, again + _mutated(given))
@@ -100,12 +101,12 @@ def run_power(tally: Tally) -> None:
     """Form two."""
     given = tally.given
     mutations.apply(given.mutation)
+    wrong = mutations.MUTATIONS.get(given.mutation)
     if given.world:
         outcome = power.Outcome(Verdict())
-        power.one(given.world, outcome)
+        power.one(given.world, outcome, wrong)
     else:
-        until = mutations.MUTATIONS[given.mutation].shows if given.mutation else ()
-        outcome = power.run(given.worlds, given.seed, seconds=given.seconds, until=until)
+        outcome = power.run(given.worlds, given.seed, seconds=given.seconds, wrong=wrong)
     worlds = " ".join(f"--world {seed}" for seed in outcome.failing[:1])
     tally.note(outcome.summary(), outcome.verdict, worlds + _mutated(given))
 
@@ -131,7 +132,6 @@ def run_mutations(tally: Tally) -> None:
 
 
 def _caught(form: str, name: str, seed: int) -> bool:
-    shows = mutations.MUTATIONS[name].shows
     if form == "kill":
         said = kill.caught(name, seed, KILLS_OF_A_ROUND).verdict.failures
     else:
@@ -139,4 +139,4 @@ def _caught(form: str, name: str, seed: int) -> bool:
         line = ["--only", "power", "--mutation", name, "--seed", str(seed), "--worlds", str(WORLDS_OF_A_ROUND)]
         done = subprocess.run([sys.executable, str(SCRIPT), *line], capture_output=True, text=True, check=False)
         said = [line for line in done.stdout.splitlines() if "FAILED" in line] if done.returncode == 1 else []
-    return any(f"{check}:" in failure for check in shows for failure in said)
+    return mutations.MUTATIONS[name].shown(said)

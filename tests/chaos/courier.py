@@ -32,6 +32,11 @@ class Told:
     posted: dict[str, int] = field(default_factory=dict)
     """Parcels that the courier sent itself: id -> position; 0 while nobody has told it."""
 
+    @property
+    def acked(self) -> int:
+        """How many parcels it was told are done."""
+        return sum(what == "acked" for what, _ in self.leases)
+
 
 class Courier:
     """One consumer. After a death another one goes on with the same notes."""
@@ -45,37 +50,48 @@ class Courier:
         self._unsure: list[str] = []
         """Leases that were acknowledged, but nobody said so."""
 
-    async def round(self, *, post: bool = True) -> int:
-        """Ask again what was not answered, now and then send one, work on some; returns how many there were.
+    async def round(self) -> None:
+        """Ask again what was not answered, now and then send one, work on some.
 
         Raises:
             whatever ``ask`` raises when the engine is dead.
         """
-        rng = self._rng
+        await self._ask_again()
+        if self._rng.random() < POSTS:
+            await self._post(f"post-{len(self._told.posted)}")
+        lasts = self._rng.choice(("10 ms", "40 ms", self._lasting))
+        stuck: set[str] = set()
+        """Groups of which one was not done: what follows it cannot be."""
+        for message in await self._lease(self._rng.randint(1, 8), lasts):
+            if message["group"] not in stuck and not await self._work(message["lease"], lasts):
+                stuck.add(message["group"])
+
+    async def finish(self) -> None:
+        """Do all that there is, and nothing else."""
+        await self._ask_again()
+        while found := await self._lease(20, "1 second"):
+            for message in found:
+                self._unsure.append(message["lease"])
+                await self._ack(message["lease"])
+
+    async def _ask_again(self) -> None:
         while self._unsure:
             await self._ack(self._unsure[0])
         lost = next((id for id, seq in self._told.posted.items() if not seq), None)
-        if lost or (post and rng.random() < POSTS):
-            await self._post(lost or f"post-{len(self._told.posted)}")
+        if lost is not None:
+            await self._post(lost)
+
+    async def _lease(self, most: int, lasts: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self._ask(
-            "queues.lease",
-            queue=PARCELS.name,
-            max=rng.randint(1, 5),
-            visibility=rng.choice(("10 ms", "40 ms", self._lasting)),
-            consumer="courier",
+            "queues.lease", queue=PARCELS.name, max=most, visibility=lasts, consumer="courier"
         )
         self._told.leases += [("leased", message["lease"]) for message in found]
-        stuck: set[str] = set()
-        """Groups of which one was not done: what follows it cannot be."""
-        for message in found:
-            if message["group"] not in stuck and not await self._work(message["lease"]):
-                stuck.add(message["group"])
-        return len(found)
+        return found
 
-    async def _work(self, lease: str) -> bool:
+    async def _work(self, lease: str, lasts: str) -> bool:
         """Deal with one parcel; is it done?"""
         chance = self._rng.random()
-        if chance < 0.08:
+        if chance < 0.08 and lasts != self._lasting:
             return False  # forgotten: its lease lapses
         if chance < 0.25:
             await self._try("returned", lease, "queues.reject", lease=lease, error="torn", retry_in="3 ms")

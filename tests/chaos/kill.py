@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,7 @@ SHAPES = tuple(LABELS)
 STARTED_IN = 20.0
 """Seconds after which a process that does not answer is stuck."""
 SETTLED_IN = 60.0
-WRONG_SETTLED_IN = 4.0
+WRONG_SETTLED_IN = 3.0
 """The same for a wrong build, which may never settle."""
 UNREACHED = 1.2
 """Seconds after which a named point is given up and the process is killed where it is."""
@@ -86,7 +87,7 @@ class Outcome:
     effects: int = 0
     orders: int = 0
     messages: int = 0
-    """Of queues."""
+    """Acknowledged by the courier."""
     looks: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -111,8 +112,8 @@ class Outcome:
             f"kill: {self.kills} kills ({named} at {len(self.at_points)} named points), {self.venue_kills} of the "
             f"venue, {self.acknowledged} events "
             f"acknowledged of {self.offered} offered, {self.effects} effects, {self.orders} orders, look-ups "
-            f"{self.looks['found']} found and {self.looks['not found']} did not, {self.messages} messages, "
-            f"{self.seconds:.0f} s"
+            f"{self.looks['found']} found and {self.looks['not found']} did not, {self.messages} messages "
+            f"acknowledged, {self.seconds:.0f} s"
         )
 
 
@@ -177,7 +178,7 @@ class Lane:
         self.outcome.orders = sum(shape == "order" for shape in self._fed.shapes.values())
         self.outcome.effects = len(lines(self._folder / "outside.txt"))
         self.outcome.looks = Counter(lines(self._folder / "looks.txt"))
-        self.outcome.messages = sum(what == "acked" for what, _ in self._fed.courier.leases)
+        self.outcome.messages = self._fed.courier.acked
 
     # -- one cycle ------------------------------------------------------------------------------------------------
 
@@ -204,8 +205,8 @@ class Lane:
         if not self._answering(child):
             return
         stop = time.monotonic() + seconds
-        feeders = [threading.Thread(target=self._feed, args=(stop,)) for _ in range(3)]
-        feeders.append(threading.Thread(target=lambda: asyncio.run(self._carry(stop))))
+        work = [*[self._feed] * 3, lambda stop: asyncio.run(self._carry(stop))]
+        feeders = [threading.Thread(target=self._until_gone, args=(feed, stop)) for feed in work]
         for feeder in feeders:
             feeder.start()
         while child.poll() is None and time.monotonic() < stop:
@@ -228,19 +229,23 @@ class Lane:
     async def _ask(self, verb: str, **arguments: Any) -> Any:
         return ask_owner(self._tape, verb, timeout=10, **arguments)
 
-    async def _carry(self, stop: float) -> None:
-        """Let the courier work until the owner is gone."""
+    def _until_gone(self, feed: Callable[[float], None], stop: float) -> None:
+        """Feed until it is time to stop, or the owner is gone: nobody knows then whether it has what it was given."""
         try:
-            while time.monotonic() < stop:
-                await self._courier.round()
-                time.sleep(0.004)  # noqa: ASYNC251 - the loop is this thread's own
-        except TickworkError as error:
-            self.outcome.verdict.failures.append(f"the courier was refused: {type(error).__name__}: {error}")
+            feed(stop)
         except (OSError, ValueError):
             return
+        except Exception as error:  # noqa: BLE001 - in a thread of its own nobody else would hear of it
+            self.outcome.verdict.failures.append(f"the harness was refused: {type(error).__name__}: {error}")
+
+    async def _carry(self, stop: float) -> None:
+        """Let the courier work."""
+        while time.monotonic() < stop:
+            await self._courier.round()
+            time.sleep(0.004)  # noqa: ASYNC251 - the loop is this thread's own
 
     def _feed(self, stop: float) -> None:
-        """Offer events until the owner is gone; note what it acknowledged."""
+        """Offer events; note what was acknowledged."""
         for _ in range(EVENTS_A_CYCLE // 3):
             if time.monotonic() > stop:
                 return
@@ -249,17 +254,14 @@ class Lane:
                 n = self._next
                 shape = self._plan.shapes[n % len(self._plan.shapes)]
                 self._fed.shapes[n] = shape
-            try:
-                told = ask_owner(self._tape, "emit", name="chaos/tick", payload={"n": n, "shape": shape}, timeout=10)
-                self._fed.acknowledged[n] = told["seq"]
-                if shape == "waiter":
-                    self._answers.append(n)
-                self._answer_some()
-                if n % COMMAND_EVERY == 0:
-                    self._start_commanded(n)
-                    self._command_one()
-            except (OSError, ValueError):
-                return  # killed: nobody knows whether this one is on the tape
+            told = ask_owner(self._tape, "emit", name="chaos/tick", payload={"n": n, "shape": shape}, timeout=10)
+            self._fed.acknowledged[n] = told["seq"]
+            if shape == "waiter":
+                self._answers.append(n)
+            self._answer_some()
+            if n % COMMAND_EVERY == 0:
+                self._start_commanded(n)
+                self._command_one()
             time.sleep(0.004)
 
     def _answer_some(self) -> None:
@@ -313,8 +315,8 @@ class Lane:
             self._until(self._quiet, child, limit)
             time.sleep(0.3)  # delayed events and fills that are on their way
             self._until(self._quiet, child, limit)
-        except OSError as error:
-            raise Stuck(f"it went away: {error}: {self._last_words()}") from None
+        except (OSError, TickworkError, TypeError) as error:
+            raise Stuck(f"it went away or refused: {type(error).__name__}: {error}: {self._last_words()}") from None
         finally:
             child.terminate()
             try:
@@ -335,7 +337,7 @@ class Lane:
         for id in self._fed.commanded:
             self._finish(id)
         self._command("letters.redrive", every=True)
-        asyncio.run(self._courier.round(post=False))
+        asyncio.run(self._courier.finish())
         return False
 
     # -- processes ------------------------------------------------------------------------------------------------
@@ -411,7 +413,13 @@ def run(plan: Plan) -> Outcome:
     return total
 
 
+def wrong(name: str, seed: int, kills: int, seconds: float = 0.0) -> Plan:
+    """A round of a wrong build: fed what shows it, killed where it shows."""
+    build = MUTATIONS[name]
+    shapes = build.shapes or SHAPES
+    return Plan(kills, seed, seconds, mutation=name, points=build.points, shapes=shapes)
+
+
 def caught(name: str, seed: int, kills: int) -> Outcome:
-    """A short round of a wrong build, killed where it shows; its verdict must have failures."""
-    wrong = MUTATIONS[name]
-    return run(Plan(kills, seed, mutation=name, points=wrong.points, shapes=wrong.shapes or SHAPES))
+    """A short one; its verdict must have failures."""
+    return run(wrong(name, seed, kills))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -103,7 +104,7 @@ def in_order(tape: Tape) -> list[str]:
             lines.setdefault((record.name, one.group), []).append((record.due or record.at, seq))
     complaints = []
     for (queue, group), ranks in lines.items():
-        for before, after in zip(ranks, ranks[1:], strict=False):
+        for before, after in pairwise(ranks):
             if after < before:
                 complaints.append(f"group {group!r} of {queue}: message {after[1]} was completed after {before[1]}")
     return complaints

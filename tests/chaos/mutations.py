@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tickwork.core.breaker import BreakerState
+from tickwork.core.message import Stage
 from tickwork.engines.embedded import batch, schema, writer
+from tickwork.engines.embedded.breakers import Breakers
 from tickwork.engines.embedded.effects import Effects
+from tickwork.engines.embedded.flow import Flows
+from tickwork.engines.embedded.leases import Leases
+from tickwork.engines.embedded.lines import Lines
 from tickwork.engines.embedded.log import Log
+from tickwork.engines.embedded.schedules import Schedules
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,10 @@ class Mutation:
     """Where to kill a process to see it soon."""
     shapes: tuple[str, ...] = ()
     """What to feed it to see it soon; empty: everything."""
+
+    def shown(self, failures: list[str]) -> bool:
+        """Has it been caught?"""
+        return any(f"{check}:" in failure for check in self.shows for failure in failures)
 
 
 def _pragma(level: str) -> Callable[[], None]:
@@ -125,10 +137,108 @@ def _two_transactions() -> None:
     vars(writer)["write"] = wrong
 
 
+# -- what stands in line --------------------------------------------------------------------------------------------
+
+
+def _ack_before_disk() -> None:
+    """The courier is told that its parcel is done before the tape has it."""
+    right = Leases.ack
+
+    async def wrong(self: Leases, *leases: str) -> None:
+        async def soon() -> None:
+            self._pump()
+
+        self._done = soon  # type: ignore[method-assign]
+        try:
+            await right(self, *leases)  # it waits for nothing else, so nobody sees this but itself
+        finally:
+            del self._done
+
+    Leases.ack = wrong  # type: ignore[method-assign]
+
+
+def _lease_without_row() -> None:
+    """A lease is on the tape, but the message's row still says that it waits."""
+    right = Lines.touch
+
+    def wrong(self: Lines, desk: Any, items: Any) -> None:
+        right(self, desk, [item for item in items if item.stage is not Stage.IN_FLIGHT or not item.lease])
+
+    Lines.touch = wrong  # type: ignore[method-assign]
+
+
+def _ids_forgotten() -> None:
+    """Ids of messages are remembered by the process that took them, and by no other."""
+    known, recover = Lines.known, Lines.recover
+
+    def wrong(self: Lines, desk: Any, ids: Any) -> dict[str, int]:
+        return {id: seq for id, seq in known(self, desk, ids).items() if seq >= vars(self)["since"]}
+
+    def recovered(self: Lines) -> Any:
+        vars(self)["since"] = self._log.next_seq
+        return recover(self)
+
+    Lines.known = wrong  # type: ignore[method-assign]
+    Lines.recover = recovered  # type: ignore[method-assign]
+
+
+def _schedule_row_late() -> None:
+    """A firing is on the tape at once, the row that says so when the next one comes."""
+    right = Schedules._keep
+
+    def wrong(self: Schedules, name: str, row: Any) -> None:
+        late = vars(self).setdefault("late", {})
+        before, late[name] = late.get(name), copy.deepcopy(row)
+        if before is not None:
+            right(self, name, before)
+
+    Schedules._keep = wrong  # type: ignore[method-assign]
+
+
+def _forgetting(table: str, forgotten: Callable[[Any], bool]) -> Callable[[], None]:
+    """Flow control does not find some of its rows after a restart."""
+
+    def apply() -> None:
+        right = Flows.recover
+
+        def wrong(self: Flows) -> None:
+            reader = self._runs.reader
+            rows = reader.rows
+
+            def fewer(sql: str, *values: Any) -> list[Any]:
+                found = rows(sql, *values)
+                return [row for row in found if not forgotten(row)] if f"FROM {table}" in sql else found
+
+            reader.rows = fewer  # type: ignore[method-assign,assignment]
+            try:
+                right(self)
+            finally:
+                del reader.rows
+
+        Flows.recover = wrong  # type: ignore[method-assign]
+
+    return apply
+
+
+def _breaker_forgotten() -> None:
+    """A breaker is closed when the tape is opened, whatever it was."""
+    right = Breakers.recover
+
+    def wrong(self: Breakers) -> None:
+        for circuit in self._circuits.values():
+            circuit.state = BreakerState()
+        right(self)
+
+    Breakers.recover = wrong  # type: ignore[method-assign]
+
+
 ACKNOWLEDGED = ("acknowledged events are on the tape",)
 UNSYNCED = (*ACKNOWLEDGED, "what a power cut left can be opened")
 KEYS = ("each key once outside, with its intent",)
 ROWS = ("every run ended well",)
+TOLD = ("what the courier was told is on the tape",)
+HELD = 5
+"""Column of ``flow`` that says whether a run holds its turn."""
 
 MUTATIONS = {
     found.name: found
@@ -177,6 +287,78 @@ MUTATIONS = {
             ("kill", "power"),
             ROWS,
             ("wal.sync.before", "wal.sync.after", "wal.write"),
+        ),
+        Mutation(
+            "ack-before-disk",
+            "a parcel is done before that is on disk",
+            _ack_before_disk,
+            ("kill", "power"),
+            TOLD,
+            ("queue.acked", "commit.begun", "commit.rows"),
+            ("parcel",),
+        ),
+        Mutation(
+            "lease-without-row",
+            "a lease is forgotten at the start",
+            _lease_without_row,
+            ("kill", "power"),
+            ("rows of messages as their records say",),
+            ("commit.done", "queue.extended"),
+            ("parcel",),
+        ),
+        Mutation(
+            "ids-forgotten",
+            "a second message of one id is taken after a restart",
+            _ids_forgotten,
+            ("kill", "power"),
+            ("each message completed once",),
+            ("effect.written", "queue.sent", "queue.delivered"),
+            ("sender",),
+        ),
+        Mutation(
+            "schedule-row-late",
+            "a firing and the schedule's row commit apart",
+            _schedule_row_late,
+            ("kill",),
+            ("each second fired once",),
+            ("schedule.kept", "commit.done"),
+            ("plain",),
+        ),
+        Mutation(
+            "waiting-forgotten",
+            "who waits for a turn is forgotten at the start",
+            _forgetting("flow", lambda row: not row[HELD]),
+            ("kill", "power"),
+            ROWS,
+            ("effect.written", "flow.queued"),
+            ("turn",),
+        ),
+        Mutation(
+            "turns-forgotten",
+            "who holds a turn is forgotten at the start",
+            _forgetting("flow", lambda row: bool(row[HELD])),
+            ("kill", "power"),
+            ("turns of a key in order",),
+            ("effect.written", "flow.admitted"),
+            ("turn",),
+        ),
+        Mutation(
+            "gathering-forgotten",
+            "what is gathered is forgotten at the start",
+            _forgetting("gathers", lambda row: True),
+            ("kill", "power"),
+            ("each piece in one batch",),
+            ("flow.gathering", "commit.done"),
+            ("gathered",),
+        ),
+        Mutation(
+            "breaker-forgotten",
+            "a breaker is closed at the start",
+            _breaker_forgotten,
+            ("kill", "power"),
+            ("the breaker as its records say",),
+            ("breaker.changed", "effect.written"),
+            ("guarded",),
         ),
     )
 }

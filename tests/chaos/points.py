@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pkgutil
 import signal
 import threading
 from collections import Counter
@@ -45,7 +46,7 @@ POINTS = (
     "queue.leased",
     "queue.extended",
     "queue.acked",
-    "queue.rejected",
+    "queue.failed",
     "queue.lapsed",
     "queue.returned",
     "queue.delivered",
@@ -80,7 +81,7 @@ FREQUENT = {
     "lock.taken": 1,
     "recover.begun": 1,
     "recover.done": 1,
-    "queue.rejected": 3,
+    "queue.failed": 3,
     "queue.lapsed": 3,
     "queue.died": 2,
     "queue.revived": 2,
@@ -133,43 +134,50 @@ def reach(name: str) -> None:
         die()
 
 
+PLACES = (
+    ("engines.embedded.lock:OwnerLock.__init__", "", "lock.taken"),
+    ("engines.embedded.engine:Engine._recover", "recover.begun", "recover.done"),
+    ("engines.embedded.effects:Effects._launch", "intent.durable", ""),
+    ("engines.embedded.effects:Effects._resolve", "outcome.before", "outcome.recorded"),
+    ("engines.embedded.effects:Effects._look", "look.before", ""),
+    ("engines.embedded.effects:Effects._looked", "look.after", ""),
+    ("engines.embedded.batch:_write_rows", "commit.begun", "commit.rows"),
+    ("engines.embedded.writer:write", "", "commit.done"),
+    ("engines.embedded.runs:Runs._turn", "", "turn.after"),
+    ("engines.embedded.runs:Runs.park", "", "park"),
+    ("engines.embedded.runs:Runs.wake", "wake", ""),
+    ("engines.embedded.lines:Lines.sent", "", "queue.sent"),
+    ("core.line:Line.lease", "", "queue.leased"),
+    ("core.line:Line.extend", "", "queue.extended"),
+    ("engines.embedded.leases:Leases._complete", "", "queue.acked"),
+    ("core.line:Line.fail", "", "queue.failed"),
+    ("core.line:Line._lapse", "", "queue.lapsed"),
+    ("engines.embedded.lines:Lines.returned", "", "queue.returned"),
+    ("engines.embedded.consumers:Consumers._deliver", "", "queue.delivered"),
+    ("engines.embedded.lines:Lines.completed", "", "queue.completed"),
+    ("engines.embedded.lines:Lines._died", "", "queue.died"),
+    ("engines.embedded.lines:Lines.revive", "", "queue.revived"),
+    ("engines.embedded.letters:Letters.died", "", "letter.died"),
+    ("engines.embedded.letters:Letters._redrive_run", "", "letter.redriven"),
+    ("engines.embedded.schedules:Schedules._start", "", "schedule.fired"),
+    ("engines.embedded.schedules:Schedules._come_due", "schedule.due", "schedule.kept"),
+    ("engines.embedded.flow:Flows._wait", "", "flow.queued"),
+    ("engines.embedded.runs:Runs.admitted", "", "flow.admitted"),
+    ("engines.embedded.flow:Flows._gather", "", "flow.gathering"),
+    ("engines.embedded.flow:Flows._gathered", "", "flow.gathered"),
+    ("engines.embedded.breakers:Breakers._announce", "", "breaker.changed"),
+)
+"""Functions, with the point before and the point after each."""
+
+
 def install() -> None:
     """Wrap production code so that the armed point is reached."""
-    from tickwork.core import line
-    from tickwork.engines.embedded import batch, breakers, consumers, control, effects, engine, flow, leases, letters
-    from tickwork.engines.embedded import lines, lock, runs, schedules, writer
+    for path, before, after in PLACES:
+        module, _, function = path.partition(":")
+        owner, _, name = function.rpartition(".")
+        _around(pkgutil.resolve_name(f"tickwork.{module}:{owner}"), name, before=before, after=after)
+    from tickwork.engines.embedded import control
 
-    _around(lock.OwnerLock, "__init__", after="lock.taken")
-    _around(engine.Engine, "_recover", before="recover.begun", after="recover.done")
-    _around(effects.Effects, "_launch", before="intent.durable")
-    _around(effects.Effects, "_resolve", before="outcome.before", after="outcome.recorded")
-    _around(effects.Effects, "_look", before="look.before")
-    _around(effects.Effects, "_looked", before="look.after")
-    _around(batch, "_write_rows", before="commit.begun", after="commit.rows")
-    _around(writer, "write", after="commit.done")
-    _around(runs.Runs, "_turn", after="turn.after")
-    _around(runs.Runs, "park", after="park")
-    _around(runs.Runs, "wake", before="wake")
-    _around(lines.Lines, "sent", after="queue.sent")
-    _around(line.Line, "lease", after="queue.leased")
-    _around(line.Line, "extend", after="queue.extended")
-    _around(leases.Leases, "_complete", after="queue.acked")
-    _around(line.Line, "fail", after="queue.rejected")
-    _around(line.Line, "_lapse", after="queue.lapsed")
-    _around(lines.Lines, "returned", after="queue.returned")
-    _around(consumers.Consumers, "_deliver", after="queue.delivered")
-    _around(lines.Lines, "completed", after="queue.completed")
-    _around(lines.Lines, "_died", after="queue.died")
-    _around(lines.Lines, "revive", after="queue.revived")
-    _around(letters.Letters, "died", after="letter.died")
-    _around(letters.Letters, "_redrive_run", after="letter.redriven")
-    _around(schedules.Schedules, "_come_due", before="schedule.due", after="schedule.kept")
-    _around(schedules.Schedules, "_start", after="schedule.fired")
-    _around(flow.Flows, "_wait", after="flow.queued")
-    _around(runs.Runs, "admitted", after="flow.admitted")
-    _around(flow.Flows, "_gather", after="flow.gathering")
-    _around(flow.Flows, "_gathered", after="flow.gathered")
-    _around(breakers.Breakers, "_announce", after="breaker.changed")
     answer = control.Control._answer
 
     async def answered(self: Any, line: bytes) -> Any:

@@ -17,10 +17,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from tests.chaos import outside, workload
 from tests.chaos.checks import Fed, Verdict, judge
+from tests.chaos.courier import Courier
 from tests.chaos.lossy import LOSSES, Disk, LossyVFS
+from tests.chaos.mutations import Mutation
+from tests.chaos.paced import CLOCK
 from tickwork import Engine, TapeError, TickworkError
 from tickwork.engines.embedded import schema
 
@@ -28,8 +34,13 @@ SHAPES = tuple(shape for shape in workload.SHAPES if shape != "order")
 LIFE = 0.08
 """Seconds that a life lasts at most, if its disk does not die before."""
 SETTLED_IN = 30.0
+WRONG_SETTLED_IN = 3.0
+"""The same for a wrong build, which may never settle."""
 UNREADABLE = "what a power cut left can be opened"
 """The check that SQLite's own promises held."""
+
+LASTING = "150 ms"
+UNFINISHED = ("running", "waiting", "queued", "dead")
 
 SOON = 60
 """A disk that dies at a call of its own dies within so many."""
@@ -46,6 +57,8 @@ class Outcome:
     offered: int = 0
     acknowledged: int = 0
     effects: int = 0
+    messages: int = 0
+    """Acknowledged by the courier."""
     lost: int = 0
     """Bytes thrown away."""
     looks: Counter[str] = field(default_factory=Counter)
@@ -59,21 +72,25 @@ class Outcome:
             f"power: {self.deaths} cuts ({self.at_calls} in the middle of a write or sync) in {self.worlds} worlds, "
             f"{self.acknowledged} events acknowledged of {self.offered} offered, {self.effects} effects, "
             f"{self.lost / 1024:.0f} KiB of unsynced writes in doubt, look-ups {self.looks['found']} found and "
-            f"{self.looks['not found']} did not, {self.seconds:.0f} s"
+            f"{self.looks['not found']} did not, {self.messages} messages acknowledged, {self.seconds:.0f} s"
         )
 
 
 class World:
     """The lives of one tape."""
 
-    def __init__(self, seed: str, folder: Path, outcome: Outcome) -> None:
+    def __init__(self, seed: str, folder: Path, outcome: Outcome, wrong: Mutation | None = None) -> None:
         self._rng = random.Random(seed)
+        self._shapes = wrong.shapes if wrong is not None and wrong.shapes else SHAPES
+        self._settled_in = SETTLED_IN if wrong is None else WRONG_SETTLED_IN
         self._folder = folder
         self._outcome = outcome
         self._outside = outside.Outside(folder, sync=False)
         self._fed = Fed()
         self._life = 0
-        self._started: dict[str, str] = {}
+        self._refused: list[str] = []
+        self._engine: Engine
+        self._courier = Courier(self._ask, self._fed.courier, random.Random(f"{seed}/courier"), LASTING)
 
     async def run(self, lives: int) -> Verdict:
         """All lives, then one without a death, then the judgement."""
@@ -86,6 +103,7 @@ class World:
             verdict.failures.append(f"{UNREADABLE}: {type(error).__name__}: {error}")
             return verdict
         verdict = await self._settle()
+        verdict.check("nothing was refused", self._refused)
         try:
             judge(self._folder, self._fed, orders=False, verdict=verdict)
         except (TickworkError, OSError, KeyError, ValueError) as error:
@@ -93,11 +111,24 @@ class World:
         self._outcome.offered += len(self._fed.shapes)
         self._outcome.acknowledged += len(self._fed.acknowledged)
         self._outcome.effects += len(outside.lines(self._outside.path))
+        self._outcome.messages += self._fed.courier.acked
         self._outcome.looks += self._outside.looks()
         return verdict
 
-    def _engine(self, tape: Path, vfs: str | None = None) -> Engine:
-        return Engine(f"sqlite:///{tape}", workflows=workload.workflows(), hot_max=8, park_after="20 ms", vfs=vfs)
+    def _made(self, tape: Path, vfs: str | None = None) -> Engine:
+        self._engine = Engine(
+            f"sqlite:///{tape}",
+            workflows=workload.workflows(),
+            queues=workload.queues(),
+            hot_max=8,
+            park_after="20 ms",
+            vfs=vfs,
+        )
+        return self._engine
+
+    async def _ask(self, verb: str, **arguments: Any) -> Any:
+        """What the control socket would do and say."""
+        return msgspec.to_builtins(await self._engine.queues.verbs()[verb](**arguments))
 
     def _here(self) -> Path:
         folder = self._folder / f"life{self._life}"
@@ -114,7 +145,8 @@ class World:
         gone = asyncio.Event()
         loop = asyncio.get_running_loop()
         disk.on_death = lambda: void(loop.call_soon_threadsafe(gone.set))
-        engine = self._engine(self._here() / "tape.db", vfs.name)
+        self._outside.calls.clear()
+        engine = self._made(self._here() / "tape.db", vfs.name)
         try:
             await engine.open()
         except TapeError:
@@ -136,7 +168,7 @@ class World:
 
     async def _feed(self, engine: Engine, gone: asyncio.Event, seconds: float) -> None:
         """Offer events a few at a time until the disk dies or the time is over."""
-        offers: list[asyncio.Task[None]] = []
+        offers: list[asyncio.Task[None]] = [asyncio.create_task(self._carry())]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not gone.is_set():
@@ -147,11 +179,20 @@ class World:
                         await gone.wait()
         for offer in offers:
             offer.cancel()
-        await asyncio.gather(*offers, return_exceptions=True)
+        ended = await asyncio.gather(*offers, return_exceptions=True)
+        self._refused += [f"{type(end).__name__}: {end}" for end in ended if isinstance(end, Exception)]
+
+    async def _carry(self) -> None:
+        """Let the courier work until the disk is gone."""
+        with contextlib.suppress(TapeError):
+            while True:
+                await self._courier.round()
+                await self._engine.letters.redrive(every=True)
+                await asyncio.sleep(0.002)
 
     async def _offer(self, engine: Engine) -> None:
         n = len(self._fed.shapes) + 1
-        shape = SHAPES[n % len(SHAPES)]
+        shape = self._shapes[n % len(self._shapes)]
         self._fed.shapes[n] = shape
         with contextlib.suppress(TapeError):
             self._fed.acknowledged[n] = await engine.emit(workload.Tick(n=n, shape=shape))
@@ -164,10 +205,11 @@ class World:
         verdict = Verdict()
         tape = self._here() / "tape.db"
         try:
-            async with self._engine(tape) as engine:
+            async with self._made(tape) as engine:
                 for n, shape in self._fed.shapes.items():
                     if shape == "waiter":
                         engine.post(workload.Answer(n=n))
+                await engine.schedules.pause(CLOCK)
                 await self._quiet(engine)
                 await asyncio.sleep(0.1)
                 await self._quiet(engine)
@@ -180,12 +222,16 @@ class World:
         return verdict
 
     async def _quiet(self, engine: Engine) -> None:
-        async with asyncio.timeout(SETTLED_IN):
+        async with asyncio.timeout(self._settled_in):
             while True:
                 await engine.durable()
                 counts = engine.queries.counts()
-                if not any(counts.get(status) for status in ("running", "waiting")):
+                queues = await engine.queues.statuses()
+                waiting = sum(queue.total + queue.delayed + queue.dead for queue in queues)
+                if not waiting and not any(counts.get(status) for status in UNFINISHED):
                     return
+                await engine.letters.redrive(every=True)
+                await self._courier.finish()
                 await asyncio.sleep(0.005)
 
 
@@ -214,25 +260,25 @@ def checkpoints(pages: int) -> Iterator[None]:
         schema.CHECKPOINT_PAGES = before
 
 
-def run(worlds: int, seed: int, *, seconds: float = 0.0, until: tuple[str, ...] = ()) -> Outcome:
-    """Many worlds, one after the other, each by a seed of its own; ``until`` one of these checks fails."""
+def run(worlds: int, seed: int, *, seconds: float = 0.0, wrong: Mutation | None = None) -> Outcome:
+    """Many worlds, one after the other, each by a seed of its own; of a wrong build until it has shown itself."""
     started = time.monotonic()
     outcome = Outcome(Verdict())
     for number in range(worlds):
         if seconds and time.monotonic() - started > seconds:
             break
-        one(f"{seed}/{number}", outcome)
-        if any(check in failure for check in until for failure in outcome.verdict.failures):
+        one(f"{seed}/{number}", outcome, wrong)
+        if wrong is not None and wrong.shown(outcome.verdict.failures):
             break
     outcome.seconds = time.monotonic() - started
     return outcome
 
 
-def one(seed: str, outcome: Outcome) -> None:
+def one(seed: str, outcome: Outcome, wrong: Mutation | None = None) -> None:
     """One world."""
     rng = random.Random(f"world {seed}")
     with tempfile.TemporaryDirectory(prefix="tickwork-power-") as folder, checkpoints(rng.choice((12, 40, 8_000))):
-        verdict = asyncio.run(World(seed, Path(folder), outcome).run(rng.randint(3, 8)))
+        verdict = asyncio.run(World(seed, Path(folder), outcome, wrong).run(rng.randint(3, 8)))
     outcome.worlds += 1
     outcome.verdict.passed += verdict.passed
     if verdict.failures:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import cli, kill, mutations, power, workload
-from tests.chaos.points import FREQUENT, POINTS
+from tests.chaos.points import FREQUENT, PLACES, POINTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,6 +21,7 @@ def test_a_few_kills() -> None:
     assert outcome.verdict.failures == []
     assert outcome.kills == 8
     assert outcome.acknowledged > 20
+    assert outcome.messages > 5
 
 
 def test_a_few_power_cuts() -> None:
@@ -28,9 +29,12 @@ def test_a_few_power_cuts() -> None:
     assert outcome.verdict.failures == []
     assert outcome.deaths > 10
     assert outcome.lost > 0, "no cut met a write that was not synced"
+    assert outcome.messages > 5
 
 
-@pytest.mark.parametrize(("form", "name"), [("power", "synchronous-off"), ("kill", "no-lookup")])
+@pytest.mark.parametrize(
+    ("form", "name"), [("power", "synchronous-off"), ("kill", "no-lookup"), ("power", "turns-forgotten")]
+)
 def test_a_wrong_build_is_caught(form: str, name: str) -> None:
     assert any(cli._caught(form, name, seed) for seed in range(1, cli.TRIES + 1))
 
@@ -67,4 +71,7 @@ def test_the_command_says_what_to_run_again() -> None:
 def test_every_shape_and_point_is_known() -> None:
     assert set(workload.LABELS) == {*workload.SHAPES, "order"}
     assert set(FREQUENT) <= set(POINTS)
-    assert all(set(mutation.points) <= set(POINTS) for mutation in mutations.MUTATIONS.values())
+    assert {point for _, *around in PLACES for point in around if point} <= set(POINTS)
+    for mutation in mutations.MUTATIONS.values():
+        assert set(mutation.points) <= set(POINTS)
+        assert set(mutation.shapes) <= set(workload.SHAPES)

@@ -194,10 +194,10 @@ LABELS: dict[str, tuple[str, ...]] = {
     "emitter": ("late", "now", "emitted"),
     "looper": ("round1", "round2", "round3", "looped"),
     "order": (),
-    "sender": ("sent", "job1", "job2"),
+    "sender": ("sent", "same", "job1", "job2"),
     "parcel": (),
     "frail": ("frail1", "frail2"),
-    "turn": ("begin1", "end1", "begin2", "end2"),
+    "turn": ("begin1", "end1", "begin2", "end2", "same"),
     "gathered": ("piece1", "piece2", "piece3"),
     "guarded": ("lost", "unsent"),
 }

@@ -98,7 +98,7 @@ class LineMachine(RuleBasedStateMachine):
         assert [item.seq for item in taken] == wanted
         if taken:
             self.seq += 1
-            self.line.lease(taken, self.seq, self.now + seconds * S, "outside")
+            self.line.lease(taken, self.now, self.seq, self.now + seconds * S, "outside")
             self.count(taken)
             self.hands.append(taken)
 
@@ -110,6 +110,8 @@ class LineMachine(RuleBasedStateMachine):
         assert [item.seq for item in taken] == wanted
         assert len(taken) <= 1 or not failing(taken)
         if taken:
+            self.seq += 1
+            self.line.work(taken, self.now, self.seq)
             self.count(taken)
             self.runs.append(taken)
 
@@ -332,7 +334,7 @@ def test_heaps_are_cleaned_of_what_has_left() -> None:
     for seq in range(1, 20_001):
         line.add(Item(seq, START + seq), START + seq)
         items = line.take(START + seq, 1)
-        line.lease(items, seq, START + seq + 30 * S)
+        line.lease(items, START + seq, seq, START + seq + 30 * S)
         line.complete(items, START + seq)
     assert len(line._joined) < 2_100
     assert len(line._leases) < 2_100

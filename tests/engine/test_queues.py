@@ -23,7 +23,7 @@ from tickwork.engines.embedded import Engine, Memory
 from tickwork.engines.embedded.control import ask_owner
 from tickwork.engines.embedded.queue_tables import QueueStatus, QueueTables
 from tickwork.engines.embedded.reader import started
-from tickwork.errors import BreakerOpen, InvalidInput, LeaseExpired, NewerEvent, QueueFull, Rejected
+from tickwork.errors import BreakerOpen, InvalidInput, LeaseExpired, NewerEvent, QueueFull, Rejected, TapeError
 
 SECOND = 1_000_000_000
 
@@ -121,6 +121,18 @@ async def test_what_a_caller_is_told_is_on_disk() -> None:
 
 
 @live
+async def test_a_closed_engine_takes_nothing() -> None:
+    async with engine(Queue("q")) as it:
+        await it.queues.send("q", 1)
+        (message,) = await it.queues.lease("q")
+    with pytest.raises(TapeError):
+        it.queues.post("q", 2)
+    for late in (it.queues.send("q", 2), it.queues.lease("q"), it.queues.ack(message.lease), it.queues.status("q")):
+        with pytest.raises(TapeError):
+            await late
+
+
+@live
 async def test_an_id_is_one_message_within_the_window() -> None:
     queue = Queue("q", retention="1h", dedupe_window="10s")
     async with engine(queue) as it:
@@ -142,12 +154,14 @@ async def test_an_id_is_one_message_within_the_window() -> None:
 @live
 async def test_an_id_is_forgotten_while_the_engine_runs_too() -> None:
     async with engine(Queue("q", dedupe_window="10s")) as it:
-        first = it.queues.post("q", 1, id="x")
-        assert it.queues.post("q", 2, id="x") == first
-        it.clock.jump(it.clock.now() + 10 * SECOND)
-        second = await it.queues.send("q", 3, id="x")
-        assert second != first
-        assert await it.queues.send("q", 4, id="x") == second
+        seqs = []
+        for n in range(3):  # none of it is on disk yet
+            seqs.append(it.queues.post("q", n, id="x"))
+            assert it.queues.post("q", n, id="x") == seqs[-1]
+            it.clock.jump(it.clock.now() + 10 * SECOND)
+        await it.queues.send("q", 4, id="y")
+        assert await it.queues.send("q", 5, id="x") not in seqs
+        assert len(set(seqs)) == 3
 
 
 @live
@@ -646,6 +660,37 @@ async def test_a_list_takes_a_batch_and_poison_takes_no_neighbour_along() -> Non
 
 
 @live
+async def test_what_is_too_large_together_goes_one_by_one() -> None:
+    batches.clear()
+    queue = Queue("q", consumers=1)
+    async with engine(workflows=[batch_consumer(queue)]) as it:
+        await it.queues.send_all(queue, ["x" * 600_000, "y" * 600_000, "z"])
+        await wait(it, 5)
+        assert [[text[0] for text in batch] for batch in batches] == [["x"], ["y", "z"]]
+        told = await same_on_disk(it)
+        assert (told.completed_today, told.failed_today, told.dead_today) == (3, 0, 0)
+
+
+@live
+async def test_a_rule_may_redrive_what_cannot_be_read() -> None:
+    policy = DeadLetterPolicy(Rule("invalid_input", "retry", after="10s", times=2))
+    queue = Queue("q", policy=policy)
+
+    @workflow("orders", on=queue)
+    async def orders(run: Run, order: Order) -> str:
+        return order.symbol
+
+    async with engine(workflows=[orders]) as it:
+        await it.queues.send_all(queue, [5, Order(symbol="A")])
+        assert counts(await same_on_disk(it)) == (0, 1, 0, 0)
+        await wait(it, 10)
+        assert counts(await same_on_disk(it)) == (0, 1, 0, 0)
+        await wait(it, 10)
+        told = await same_on_disk(it)
+        assert (counts(told), told.completed_today, told.dead_today) == ((0, 0, 0, 1), 1, 3)
+
+
+@live
 async def test_a_batch_of_events_is_a_list_of_events() -> None:
     queue, seen = Queue("q", message=Order, consumers=1), []
 
@@ -1004,6 +1049,34 @@ async def test_an_event_of_a_newer_version_waits_for_an_upgrade_and_blocks_nobod
         await it.queues.redrive(queue)
         await wait(it, 30)
         assert await bodies(it) == [New(number=1), "plain", New(number=2), New(number=3)]
+
+
+@live
+async def test_an_upcast_that_fails_makes_a_dead_letter() -> None:
+    class Changed(Event, name="queues/changed", version=2):
+        symbol: str
+
+        @classmethod
+        def upcast(cls, version: int, fields: dict[str, Any]) -> dict[str, Any]:
+            return {"symbol": fields["coin"]}
+
+    class Before(Event, name="queues/changed", version=1):
+        other: int
+
+    import tickwork.core.event as events
+
+    held, worked = Queue("held"), Queue("worked")
+    async with engine(held, worked) as it:
+        for queue in (held, worked):
+            await it.queues.send_all(queue, [Before(other=1), "fine"])
+        memory = crash(it)
+    del events._known["queues/changed", 1]
+    async with engine(held, workflows=[consumer(worked)], memory=memory) as it:
+        assert await bodies(it, "held") == ["fine"]
+        await wait(it, 2)
+        assert done == ["fine"]
+        assert [letter.code for letter in await it.queues.letters()] == ["key_error", "key_error"]
+    assert Changed.event_version == 2
 
 
 @live

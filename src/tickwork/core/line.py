@@ -169,7 +169,7 @@ class Line:
     # -- taking ---------------------------------------------------------------------------------------------------
 
     def take(self, now: int, limit: int, *, together: bool = False) -> list[Item]:
-        """Up to ``limit`` messages, from now on in flight.
+        """Up to ``limit`` messages, from now on in flight: for ``lease`` or ``work``, or to be released.
 
         ``together``: they will be one input. Then one that has failed before goes alone.
         """
@@ -202,9 +202,6 @@ class Line:
     def _take(self, item: Item, now: int, following: list[Entry]) -> None:
         self._move(item, Stage.IN_FLIGHT)
         item.attempts += 1
-        item.leased_at = now
-        item.lease = item.lease_until = item.run = 0
-        item.consumer = ""
         if self.queue.fifo:
             self._groups[item.group].out += 1
             behind = item.next
@@ -216,11 +213,16 @@ class Line:
             del self._resting[item.seq]
         return item.seq in self._resting
 
-    def lease(self, items: Sequence[Item], lease: int, until: int, consumer: str = "") -> None:
+    def lease(self, items: Sequence[Item], now: int, lease: int, until: int, consumer: str = "") -> None:
         """What was taken goes to a consumer outside, until a time."""
         for item in items:
-            item.lease, item.lease_until, item.consumer = lease, until, consumer
+            item.lease, item.lease_until, item.consumer, item.run, item.leased_at = lease, until, consumer, 0, now
         self._watch(until, items)
+
+    def work(self, items: Sequence[Item], now: int, run: int) -> None:
+        """What was taken goes to a run."""
+        for item in items:
+            item.lease, item.lease_until, item.consumer, item.run, item.leased_at = 0, 0, "", run, now
 
     def extend(self, item: Item, until: int) -> None:
         """A lease lasts longer."""

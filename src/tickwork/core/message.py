@@ -100,6 +100,10 @@ class Item:
         self.next: Item | None = None
         """The one behind it in its group."""
 
+    def __lt__(self, other: Item) -> bool:
+        # asked by heaps, where two entries are of one time: a lease given anew may end when the one before would have
+        return self.seq < other.seq
+
     @property
     def rank(self) -> tuple[int, int, int]:
         """Its place in line: who joined first, and of those who joined at one time, who was recorded first."""

@@ -16,11 +16,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from tickwork.faces.breakers import breakers
+from tickwork.faces.doctor import doctor
 from tickwork.faces.doors import Doors
 from tickwork.faces.events import emit
 from tickwork.faces.letters import discard, letters, redrive
 from tickwork.faces.notify import notify
 from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, queries_of, tape_of
+from tickwork.faces.queues import queues
 from tickwork.faces.schedules import schedules
 
 DONE, FAILED, WRONG_USE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -183,11 +185,12 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
     return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
 
 
-for verb in (emit, letters, redrive, discard):
+for verb in (emit, letters, redrive, discard, doctor):
     app.command()(verb)
 app.add_typer(notify, name="notify")
 app.add_typer(breakers, name="breakers")
 app.add_typer(schedules, name="schedules")
+app.add_typer(queues, name="queues")
 
 
 # -------------------------------------------------------------------------------------------------------- the way in

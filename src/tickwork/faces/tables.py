@@ -72,7 +72,7 @@ def coloured(word: str) -> Text:
         "hold": "dim",
         "stopped": "yellow",
     }
-    bad = ("dead", "refused", "rejected", "diverged", "stranded", "canceled", "cancelled")
+    bad = ("dead", "failed", "refused", "rejected", "diverged", "stranded", "canceled", "cancelled")
     return Text(word, style=colours.get(word, "red" if word in bad else ""))
 
 

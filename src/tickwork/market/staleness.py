@@ -46,8 +46,21 @@ class FeedResumed(Event, name="market/feed.resumed", version=1):
         return self.known_at
 
 
-@view("market/silences", on=(FeedSilent, FeedResumed), key=lambda event: event.source)
-def silences(state: list[str] | None, event: FeedSilent | FeedResumed) -> list[str] | None:
+class FeedDropped(Event, name="market/feed.dropped", version=1):
+    """A source is not watched any more for these symbols; it was silent about them to the end."""
+
+    source: str
+    symbols: tuple[str, ...]
+    known_at: datetime
+
+    @property
+    def happened_at(self) -> datetime:
+        """When that was noticed."""
+        return self.known_at
+
+
+@view("market/silences", on=(FeedSilent, FeedResumed, FeedDropped), key=lambda event: event.source)
+def silences(state: list[str] | None, event: FeedSilent | FeedResumed | FeedDropped) -> list[str] | None:
     """The symbols that a source is silent about. It tells a new process which silences have been told of already."""
     now_silent = set(state or ())
     if isinstance(event, FeedSilent):
@@ -104,6 +117,15 @@ class Staleness:
                 expected = self._expected.get((source, symbol))
                 if expected is not None:
                     expected.told = True
+
+    def dropped(self, silences: Mapping[str, Iterable[str]], now_ns: int) -> list[FeedDropped]:
+        """What of these silences, by source, is not expected any more: nothing would ever end them."""
+        found, known_at = [], from_ns(now_ns)
+        for source, symbols in sorted(silences.items()):
+            gone = tuple(symbol for symbol in symbols if (source, symbol) not in self._expected)
+            if gone:
+                found.append(FeedDropped(source=source, symbols=gone, known_at=known_at))
+        return found
 
     def saw(self, source: str, symbol: str, known_ns: int) -> None:
         """This came in. What was not expected is, from now on."""

@@ -10,9 +10,9 @@ both, because a quote between two bars is no bar.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
-
-import msgspec
 
 from tickwork.core.event import Event
 from tickwork.core.trigger import Trigger
@@ -70,12 +70,33 @@ def fired_until(state: Mapping[str, int], recording: str) -> dict[str, int]:
     return {trigger: state[f"{name} {trigger}"] for name, _, trigger in found if name == recording}
 
 
-class UnfedTrigger(msgspec.Struct, frozen=True, rename="camel"):
+@dataclass(frozen=True, slots=True)
+class UnfedTrigger:
     """A trigger that waits for what no feed brings."""
 
     trigger: str
     needs: str
     """Such as ``bars of BTC/USDT``."""
+
+
+class Unfed(Event, name="market/unfed", version=1):
+    """What waits for what no feed brings has changed. This is all of it now."""
+
+    triggers: tuple[UnfedTrigger, ...]
+    alerts: tuple[str, ...]
+    """Symbols for whose prices alerts, or rules on positions, wait."""
+    known_at: datetime
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it was noticed."""
+        return self.known_at
+
+
+@view("market/unfed", on=Unfed, key=lambda event: "")
+def unfed(state: Unfed | None, event: Unfed) -> Unfed | None:  # noqa: ARG001 - of every fold
+    """The last of them, if it names anything."""
+    return event if event.triggers or event.alerts else None
 
 
 class StandingTriggers:

@@ -39,19 +39,19 @@ from tickwork.market.live import FeedRefused, Item, Kind, LiveFeed, Placed
 from tickwork.market.live_recording import LiveRecording, merge_items
 from tickwork.market.news import NewsItem, SocialPost
 from tickwork.market.staleness import FeedSilent, Staleness, silences
-from tickwork.market.standing import StandingTriggers, UnfedTrigger, fired_until, firings, what_fired
+from tickwork.market.standing import StandingTriggers, Unfed, UnfedTrigger, fired_until, firings, unfed, what_fired
 from tickwork.market.triggers.base import BarTrigger
 from tickwork.service.alerts import Alerts
 from tickwork.service.checkpoint import Checkpoint, load, save
 from tickwork.service.feed_status import FeedStatus, status_of
-from tickwork.values import NS_PER_SECOND, DurationLike, duration
+from tickwork.values import NS_PER_SECOND, DurationLike, duration, from_ns
 from tickwork.venues.feeds.reconnecting import Setting
 from tickwork.venues.feeds.recorder import Recorder, RecordingFailed
 
 FIRINGS: Final = firings()
 """How far each trigger has fired; enough for all triggers that come with the product."""
 
-WATCH_VIEWS: Final[tuple[View, ...]] = (FIRINGS, silences)
+WATCH_VIEWS: Final[tuple[View, ...]] = (FIRINGS, silences, unfed)
 """The views that the engine must be given."""
 
 KNOWN: Final = 10_000
@@ -163,8 +163,8 @@ class Watch:
         await self.checkpoint()
         if self._alerts is not None:
             self._alerts.fed = self.fed
-        for unfed in self.unfed():
-            _log.warning("trigger %s waits for %s, which no feed brings", unfed.trigger, unfed.needs)
+        for one in self.unfed():
+            _log.warning("trigger %s waits for %s, which no feed brings", one.trigger, one.needs)
 
     def _opened(self, name: str, begin: int) -> Recorder:
         recorder = Recorder(self._home, name, begin=begin)
@@ -180,7 +180,10 @@ class Watch:
         for name, feed in self._feeds.items():
             for symbol in feed.symbols or ("",):
                 self._staleness.expect(name, symbol, now_ns, self._silence_of.get(name))
-        self._staleness.told(self._engine.items(silences))
+        told = self._engine.items(silences)
+        self._staleness.told(told)
+        for event in self._staleness.dropped(told, now_ns):
+            self._engine.post(event)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -238,13 +241,14 @@ class Watch:
             self._tell(placed)
 
     async def checkpoint(self) -> None:
-        """Write down what the triggers remember, once all that they fired is on disk.
+        """Write down what the triggers remember, once all that they fired is on disk. Also tell what nobody feeds.
 
         Raises:
             RecordingFailed, TapeError: the disk failed. A checkpoint itself that cannot be written is only logged.
         """
         ends = {name: recorder.end for name, recorder in self._recorders.items()}
         content = msgspec.json.encode(Checkpoint(ends, self._standing.states()))
+        self._tell_unfed()
         await self._publish()
         for recorder in self._recorders.values():
             await recorder.sync()
@@ -372,6 +376,14 @@ class Watch:
             said = "is silent" if isinstance(event, FeedSilent) else "speaks again"
             _log.warning("feed %s %s%s", event.source, said, "".join(f" {symbol}" for symbol in event.symbols))
             self._engine.post(event)
+
+    def _tell_unfed(self) -> None:
+        """Publish what waits for what no feed brings, where that has changed."""
+        alerts = () if self._alerts is None else self._alerts.unfed(self.fed)
+        triggers, symbols = tuple(self.unfed()), tuple(one.symbol for one in alerts)
+        told: Unfed | None = self._engine.read(unfed, "")
+        if (triggers, symbols) != (((), ()) if told is None else (told.triggers, told.alerts)):
+            self._engine.post(Unfed(triggers=triggers, alerts=symbols, known_at=from_ns(self._setting.now())))
 
     # -- questions ------------------------------------------------------------------------------------------------
 

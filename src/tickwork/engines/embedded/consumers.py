@@ -12,10 +12,10 @@ from typing import Any, get_origin
 import msgspec
 from msgspec import Raw
 
-from tickwork.core.codec import decode_error
+from tickwork.core.codec import MAX_VALUE, decode_error
 from tickwork.core.event import Event, event_tag
 from tickwork.core.letters import class_name, error_code
-from tickwork.core.message import Failure, Item, Stage
+from tickwork.core.message import Failure, Item
 from tickwork.core.queue import Queue, Sent
 from tickwork.core.tape import Record
 from tickwork.core.workflow import Workflow
@@ -24,7 +24,7 @@ from tickwork.engines.embedded.listeners import newest
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import BreakerOpen, Fatal, InvalidInput, NewerEvent, StepFailed
+from tickwork.errors import BreakerOpen, Fatal, InvalidInput, StepFailed
 
 _encode = msgspec.json.Encoder().encode
 
@@ -106,26 +106,31 @@ class Consumers:
             return
         try:
             input, tag = _input(workflow, read, sent, desk.many)
-        except InvalidInput as error:
-            if len(items) > 1:  # one by one it will show whose it is
-                desk.line.fail_together(items, lines.now(), failure_of(error, lines.now(), "unreadable"), 0)
-                lines.returned(desk, items, together=True)
-            else:
-                unread(lines, desk, items[0], error)
-            return
+        except Exception:  # noqa: BLE001 - the validators of what the workflow takes are the user's
+            unfit = []
+            for item, body, one in zip(items, read, sent, strict=True):
+                error = _unfit(workflow, body, one, desk.many)
+                if error is not None:
+                    unfit.append((item, error))
+            if unfit:
+                give_up(lines, desk, items, unfit)
+                return
+            # each is fine by itself: together they are too large
+            desk.line.release(items[1:])
+            items, sent = items[:1], sent[:1]
+            input, tag = _input(workflow, read[:1], sent, desk.many)
         owners = {one.owner for one in sent}
         run = self._runs.start(
             workflow, input, owner=owners.pop() if len(owners) == 1 else "", ref=items[0].seq, event=tag
         )
-        self._deliver(desk, run, items)
+        desk.line.work(items, lines.now(), run.seq)
         desk.working += 1
+        self._deliver(desk, run, items)
 
     def _deliver(self, desk: Desk, run: LiveRun, items: list[Item]) -> None:
         """The run points to its messages, and they to it."""
         value = Raw(_encode([item.seq for item in items]))
         self._log.record(run, Record("delivered", self._lines.now(), desk.queue.name, value=value))
-        for item in items:
-            item.run = run.seq
         self._at_work[run.seq] = Work(desk, items)
         self._lines.touch(desk, items)
 
@@ -178,6 +183,8 @@ class Consumers:
         seq = self._runs.find(id)
         run = None if seq is None else self._runs.hot.get(seq)
         assert run is not None
+        for item in work.items:
+            item.run = run.seq
         self._deliver(work.desk, run, work.items)
 
     def recover(self, at_work: list[tuple[Desk, Item]]) -> None:
@@ -193,30 +200,27 @@ class Consumers:
 
 
 def readable(lines: Lines, desk: Desk, items: list[Item], sent: list[Sent]) -> list[Any] | None:
-    """The bodies of messages that were taken; ``None`` where some could not be read: then those are dead letters, and
-    the others wait again, not tried."""
+    """The bodies of messages that were taken; ``None`` where some could not be read and were given up."""
     read: list[Any] = []
-    failed: list[tuple[Item, Exception]] = []
+    unfit: list[tuple[Item, Exception]] = []
     for item, one in zip(items, sent, strict=True):
         try:
             read.append(one.read())
-        except (InvalidInput, NewerEvent) as unfit:
-            failed.append((item, unfit))
-    if not failed:
+        except Exception as error:  # noqa: BLE001 - an upcast is the user's function
+            unfit.append((item, error))
+    if not unfit:
         return read
-    for item, error in failed:
-        unread(lines, desk, item, error)
-    left = [item for item in items if item.stage is Stage.IN_FLIGHT]
-    desk.line.release(left)
-    lines.touch(desk, items)
+    give_up(lines, desk, items, unfit)
     return None
 
 
-def unread(lines: Lines, desk: Desk, item: Item, error: Exception) -> None:
-    """A message that this code cannot read is a dead letter, kept until one can; it blocks nobody."""
+def give_up(lines: Lines, desk: Desk, taken: list[Item], unfit: list[tuple[Item, Exception]]) -> None:
+    """Messages that this code cannot read are dead letters, kept until one can; the others wait again, not tried."""
     now = lines.now()
-    released = desk.line.kill(item, now, failure_of(error, now, "unreadable"))
-    lines.returned(desk, [item], released)
+    desk.line.release(taken)
+    for item, error in unfit:
+        desk.line.kill(item, now, failure_of(error, now, "unreadable"))
+        lines.returned(desk, [item])
 
 
 def failure_of(error: BaseException, at: int, why: str, run: int = 0) -> Failure:
@@ -226,6 +230,15 @@ def failure_of(error: BaseException, at: int, why: str, run: int = 0) -> Failure
         detail = detail[: DETAIL_MAX - 1] + "…"
     name = class_name(error)
     return Failure(at, why, error_code(error), name, detail.removeprefix(f"{name}: "), run)
+
+
+def _unfit(workflow: Workflow, body: Any, sent: Sent, many: bool) -> Exception | None:
+    """Why the workflow does not take this message by itself, if it does not."""
+    try:
+        _input(workflow, [body], [sent], many)
+    except Exception as error:  # noqa: BLE001 - the validators of what the workflow takes are the user's
+        return error
+    return None
 
 
 def _input(workflow: Workflow, read: list[Any], sent: list[Sent], many: bool) -> tuple[Raw, str]:
@@ -241,4 +254,9 @@ def _input(workflow: Workflow, read: list[Any], sent: list[Sent], many: bool) ->
     parts = [
         body.to_wire() if isinstance(body, Event) else bytes(one.body) for body, one in zip(read, sent, strict=True)
     ]
-    return Raw(b"[" + b",".join(parts) + b"]" if many else parts[0]), tag
+    data = b"[" + b",".join(parts) + b"]" if many else parts[0]
+    if len(data) > MAX_VALUE + len("[]"):
+        raise InvalidInput(
+            f"input of {workflow.name!r}", f"{len(data):,} bytes", f"at most {MAX_VALUE:,} bytes of JSON"
+        )
+    return Raw(data), tag

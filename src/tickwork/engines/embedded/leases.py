@@ -5,6 +5,7 @@ What a consumer is told is on disk before. A lease that is over can do nothing a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from tickwork.engines.embedded.lines import Desk, Lines
 from tickwork.engines.embedded.runs import Runs
 from tickwork.errors import InvalidInput, LeaseExpired
 from tickwork.values import DurationLike, duration, from_ns
+
+_LEASE = re.compile(r"(.+):(\d{1,18})\.(\d{1,18})\.([0-9a-f]{8})", re.ASCII)
 
 LEASE_MAX = 10_000
 """Messages in one lease, at most."""
@@ -89,7 +92,7 @@ class Leases:
             if bodies is None:
                 continue
             number = lines.record(desk, "leased", items, key=consumer, due=now + lasts)
-            desk.line.lease(items, number, now + lasts, consumer)
+            desk.line.lease(items, now, number, now + lasts, consumer)
             lines.touch(desk, items)
             found = [self._message(desk, *one) for one in zip(items, bodies, strict=True)]
             break
@@ -199,12 +202,11 @@ class Leases:
 
     def _parse(self, lease: Any) -> tuple[Desk, int, int]:
         """Queue, message and number of a lease."""
-        name, _, rest = lease.rpartition(":") if isinstance(lease, str) else ("", "", "")
-        parts = rest.split(".")
-        if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts[:2]):
+        match = _LEASE.fullmatch(lease) if isinstance(lease, str) else None
+        if match is None:
             raise InvalidInput("lease", lease, "the `lease` of a message, as it was given")
-        desk, number = self._lines.desk(name), int(parts[1])
-        return desk, int(parts[0]), number if parts[2] == self._runs.names.nonce(number)[:8] else -1
+        desk, number = self._lines.desk(match[1]), int(match[3])
+        return desk, int(match[2]), number if match[4] == self._runs.names.nonce(number)[:8] else -1
 
     @staticmethod
     def _held(desk: Desk, seq: int, number: int) -> Item | None:

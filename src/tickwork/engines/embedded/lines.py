@@ -26,12 +26,15 @@ from tickwork.core.tape import NOTHING, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.bodies import Bodies
 from tickwork.engines.embedded.runs import Runs
-from tickwork.errors import InvalidInput, QueueFull
+from tickwork.errors import InvalidInput, QueueFull, TapeError
 
 _log = logging.getLogger("tickwork.engine")
 
 PURGE_MAX = 1_000
 """Rows that are purged at once."""
+
+IDS_MAX = 500
+"""Ids that are looked for at once."""
 
 PURGE_EVERY = 20_000_000
 """ns between two such slices while there are more."""
@@ -116,8 +119,10 @@ class Lines:
         """A queue of this engine.
 
         Raises:
-            InvalidInput: it has none like that.
+            InvalidInput: it has none like that. TapeError: the engine is not open any more.
         """
+        if self._log.closed or self._log.fault is not None:
+            raise self._log.fault or TapeError("the engine is not open")
         name = queue.name if isinstance(queue, Queue) else queue
         desk = self.desks.get(name) if isinstance(name, str) else None
         if desk is None or not desk.declared:
@@ -127,17 +132,23 @@ class Lines:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    def known(self, desk: Desk, id: str) -> int | None:
-        """The message that has this id already, as far back as the queue remembers."""
-        window = desk.queue.dedupe_window
-        if not id or not window:
-            return None
-        after = self.now() - window
-        recent = self._ids.get((desk.queue.name, id))
-        if recent is not None:
-            return recent[0] if recent[1] > after else None
-        sql = "SELECT max(seq) FROM messages WHERE queue=? AND id=? AND id<>'' AND at>?"
-        found: int | None = self._reader.one(sql, (desk.queue.name, id, after))
+    def known(self, desk: Desk, ids: Iterable[str]) -> dict[str, int]:
+        """The messages that have these ids already, as far back as the queue remembers."""
+        name, window = desk.queue.name, desk.queue.dedupe_window
+        if not window:
+            return {}
+        after, found, asked = self.now() - window, {}, []
+        for id in ids:
+            recent = self._ids.get((name, id))
+            if recent is None:
+                asked.append(id)
+            elif recent[1] > after:
+                found[id] = recent[0]
+        for first in range(0, len(asked), IDS_MAX):
+            some = asked[first : first + IDS_MAX]
+            marks = ",".join("?" * len(some))
+            sql = f"SELECT id, max(seq) FROM messages WHERE queue=? AND id IN ({marks}) AND id<>'' AND at>? GROUP BY id"
+            found |= dict(self._reader.rows(sql, (name, *some, after)))
         return found
 
     def make_sure_of_room(self, desk: Desk, count: int = 1) -> None:
@@ -164,7 +175,7 @@ class Lines:
         self._ids_by_batch.append((number, name))
         while self._ids_by_batch[0][0] <= self._log.committed:
             batch, old = self._ids_by_batch.popleft()
-            if self._ids[old][2] == batch:  # else it was taken once more since
+            if self._ids.get(old, (0, 0, 0))[2] == batch:  # else it was taken once more since
                 del self._ids[old]
 
     # -- what leaves its mark -------------------------------------------------------------------------------------

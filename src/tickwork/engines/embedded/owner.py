@@ -37,9 +37,9 @@ class Owner:
         return verbs
 
     async def status(self) -> dict[str, Any]:
-        """Counts of runs, the last position on disk, and how many runs are in memory."""
+        """Counts of runs, the last position on disk, how many runs are in memory, and the workflows it was given."""
         await self._engine.durable()
-        return self._engine.status()
+        return {**self._engine.status(), "workflows": [[w.name, w.version] for w in self._engine.workflows]}
 
     async def start(
         self, workflow: str, input: Any = None, id: str | None = None, version: int | None = None, owner: str = ""

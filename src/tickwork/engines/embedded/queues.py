@@ -93,7 +93,9 @@ class Queues(Leases):
         owner: str = "",
     ) -> int:
         """Like ``send``, without waiting for the disk: the message may be lost with the process."""
-        return self._post(self._lines.desk(queue), [Draft(body, group, id, delay, priority)], owner)[0]
+        (seq,) = self._post(self._lines.desk(queue), [Draft(body, group, id, delay, priority)], owner)
+        self._pump()
+        return seq
 
     async def send_all(self, queue: Queue | str, messages: Iterable[Any], owner: str = "") -> list[int]:
         """Send many, as one: bodies, or ``Draft``s. Either all of them are taken, or none. Returns their positions.
@@ -114,14 +116,15 @@ class Queues(Leases):
         seqs: list[int] = []
         new: list[tuple[Sent, int]] = []
         records: list[Record] = []
-        given: dict[str, int] = {}
+        known = lines.known(desk, {sent.id for sent in packed if sent.id})
         for sent, due in zip(packed, dues, strict=True):
-            known = lines.known(desk, sent.id) or (given.get(sent.id) if desk.queue.dedupe_window else None)
-            seqs.append(known or self._log.next_seq + len(new))
-            if not known:
-                given[sent.id] = seqs[-1] if sent.id else 0
-                new.append((sent, due if due > now else 0))
-                records.append(Record("message", now, desk.queue.name, value=encode_sent(sent), due=new[-1][1]))
+            seq = known.get(sent.id) if sent.id else None
+            seqs.append(seq or self._log.next_seq + len(new))
+            if seq is None:
+                new.append((sent, due))
+                records.append(Record("message", now, desk.queue.name, value=encode_sent(sent), due=due))
+                if sent.id and desk.queue.dedupe_window:
+                    known[sent.id] = seqs[-1]
         lines.make_sure_of_room(desk, len(new))
         if new:
             first = self._log.outside_all(records)
@@ -137,7 +140,7 @@ class Queues(Leases):
         desk = lines.desk(ask.name)
         sent = desk.queue.fit(msgspec.structs.replace(ask.sent, owner=run.owner))
         now = lines.tick(desk)
-        known = lines.known(desk, sent.id)
+        known = lines.known(desk, (sent.id,)).get(sent.id) if sent.id else None
         due = ask.due if ask.due > now else 0
         fields: dict[str, Any] = {"ref": known} if known else {"value": encode_sent(sent), "due": due}
         failure = None

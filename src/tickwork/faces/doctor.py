@@ -1,0 +1,55 @@
+"""``tickwork doctor``: what is not well, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tickwork.faces.options import HOME, Home, Json, Tape, queries_of, tape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from tickwork.service.finding import Finding
+
+_COLOURS: Final = {"ok": "green", "notice": "cyan", "warning": "yellow", "error": "red"}
+
+
+def doctor(json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
+    """What is not well with a tape and the process that owns it, and what to do about it.
+
+    Ends with 1 when something is worse than a notice.
+    """
+    from tickwork.engines.system_clock import SystemClock
+    from tickwork.faces import tables
+    from tickwork.service.doctor import examine, is_well
+    from tickwork.service.ownership import owner_of
+
+    queries = queries_of(tape, home)
+    owner = owner_of(str(tape_of(tape, home)))
+    findings = examine(queries, owner, SystemClock().now())
+    if json:
+        tables.dump(findings)
+    else:
+        show(findings, tables.console())
+    return 0 if is_well(findings) else 1
+
+
+def show(findings: Sequence[Finding], out: Console) -> None:
+    """What is not well with its advice; where that is nothing, what was looked at."""
+    from rich.table import Table
+    from rich.text import Text
+
+    told = [finding for finding in findings if finding.severity != "ok"]
+    made = Table.grid(padding=(0, 2))
+    for whole in (True, True, False):
+        made.add_column(no_wrap=whole, overflow="fold")
+    for finding in told or findings:
+        words = Text(finding.detail)
+        if finding.advice:
+            words.append(f"\n-> {finding.advice}", style="dim")
+        made.add_row(Text(finding.severity, style=_COLOURS[finding.severity]), finding.what, words)
+    out.print(made)
+    well = ", ".join(finding.what for finding in findings if finding.severity == "ok")
+    out.print("all is well" if not told else f"well: {well}", markup=False)
