@@ -47,6 +47,8 @@ UNREACHED = 1.2
 """Seconds after which a named point is given up and the process is killed where it is."""
 EVENTS_A_CYCLE = 24
 COMMAND_EVERY = 7
+EARLY = 25
+"""Up to which count a point of a wrong build is armed: while there is something to acknowledge."""
 VENUE_DIES = 0.2
 """After how many of the cycles the venue's process is killed too."""
 KINDS = tuple(COMMANDED)
@@ -199,7 +201,8 @@ class Lane:
             self._missed.clear()
             self._deck = self._rng.sample(points := self._plan.points or POINTS, len(points))
         name = self._deck.pop()
-        return f"{name}:{self._rng.randint(1, FREQUENT.get(name, 12))}"
+        most = FREQUENT.get(name, 12)
+        return f"{name}:{self._rng.randint(1, min(most, EARLY) if self._plan.mutation else most)}"
 
     def _feed_while_alive(self, child: subprocess.Popen[bytes], seconds: float) -> None:
         if not self._answering(child):

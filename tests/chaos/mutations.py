@@ -278,7 +278,8 @@ MUTATIONS = {
             _answer_before_disk,
             ("kill", "power"),
             ACKNOWLEDGED,
-            ("commit.begun", "commit.rows", "wal.write"),
+            ("commit.begun", "commit.rows"),
+            ("sleepy",),
         ),
         Mutation(
             "two-transactions",
@@ -286,7 +287,8 @@ MUTATIONS = {
             _two_transactions,
             ("kill", "power"),
             ROWS,
-            ("wal.sync.before", "wal.sync.after", "wal.write"),
+            ("wal.sync.before", "wal.sync.after"),
+            ("plain", "sleepy"),
         ),
         Mutation(
             "ack-before-disk",

@@ -39,7 +39,7 @@ WRONG_SETTLED_IN = 3.0
 UNREADABLE = "what a power cut left can be opened"
 """The check that SQLite's own promises held."""
 
-LASTING = "150 ms"
+LASTING = "80 ms"
 UNFINISHED = ("running", "waiting", "queued", "dead")
 
 SOON = 60
