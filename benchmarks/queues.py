@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from benchmarks.figures import Figure, at_least
+from benchmarks.figures import Figure, times_peer
 from benchmarks.peers import dbos_figures as dbos
 from benchmarks.peers import huey_figures as huey
 from benchmarks.setting import Setting, folder, median
@@ -31,7 +31,7 @@ def measure(setting: Setting) -> None:
     peer = huey.measured(setting.pick(4_000, 400)) if setting.peers else {}
     counts = setting.pick(40_000, 4_000), setting.pick(8_000, 800), setting.pick(8_000, 800)
     for name, count, play, goal in (
-        ("queues-batches", counts[0], _batches, at_least(20_000)),
+        ("queues-batches", counts[0], _batches, times_peer(7)),
         ("queues-one-by-one", counts[1], _one_by_one, None),
     ):
         rate = uvloop.run(rate_of(play, count, setting.pick(5, 2)))
