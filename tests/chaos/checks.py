@@ -35,6 +35,9 @@ from tickwork.venues.paper_book import book_totals
 SHOWN = 8
 """Complaints of one kind that are worth reading."""
 
+UNFINISHED = ("running", "waiting", "paused", "queued", "dead")
+"""Statuses that no run may have when all is over."""
+
 
 @dataclass
 class Fed:

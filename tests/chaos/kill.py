@@ -1,8 +1,9 @@
 """Form one: the real process on real files is killed, again and again, and must come back as if nothing had happened.
 
 One *lane* is one folder with one engine process at a time (and, every second lane, a venue process beside it). A cycle
-starts the engine, feeds it events over its control socket, and ends with SIGKILL: at a named point inside, or at a
-random moment, or while it is starting. After the last one the lane settles, and the files are judged.
+starts the engine, feeds it events over its control socket, lets a courier work on one of its queues, and ends with
+SIGKILL: at a named point inside, or at a random moment, or while it is starting. After the last one the lane settles,
+and the files are judged.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.checks import Fed, Verdict, judge
+from tests.chaos.checks import UNFINISHED, Fed, Verdict, judge
 from tests.chaos.courier import Courier
 from tests.chaos.market import SOCKET
 from tests.chaos.mutations import MUTATIONS
@@ -53,7 +54,7 @@ VENUE_DIES = 0.2
 """After how many of the cycles the venue's process is killed too."""
 KINDS = tuple(COMMANDED)
 LASTING = "1500 ms"
-UNFINISHED = ("running", "waiting", "paused", "queued", "dead")
+"""A lease that outlives a restart."""
 UNDONE = ("available", "delayed", "in_flight", "dead")
 """Of the counts of a queue."""
 FULL = 4 * len(POINTS)
@@ -111,11 +112,10 @@ class Outcome:
         """One line."""
         named = sum(self.at_points.values())
         return (
-            f"kill: {self.kills} kills ({named} at {len(self.at_points)} named points), {self.venue_kills} of the "
-            f"venue, {self.acknowledged} events "
-            f"acknowledged of {self.offered} offered, {self.effects} effects, {self.orders} orders, look-ups "
-            f"{self.looks['found']} found and {self.looks['not found']} did not, {self.messages} messages "
-            f"acknowledged, {self.seconds:.0f} s"
+            f"kill: {self.kills} kills ({named} at {len(self.at_points)} of {len(POINTS)} named points), "
+            f"{self.venue_kills} of the venue, {self.acknowledged} events acknowledged of {self.offered} offered, "
+            f"{self.effects} effects, {self.orders} orders, look-ups {self.looks['found']} found and "
+            f"{self.looks['not found']} did not, {self.messages} messages acknowledged, {self.seconds:.0f} s"
         )
 
 

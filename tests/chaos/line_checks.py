@@ -111,7 +111,7 @@ def in_order(tape: Tape) -> list[str]:
 
 
 def told(tape: Tape, notes: Told) -> list[str]:
-    """What the courier was told is on the tape; and what it was told is done, it never got again."""
+    """What the courier was told is on the tape; and a parcel of which it was told that it is done never came back."""
     at = {entry.seq: entry.record for _, entry in tape.of_kind("leased", "message")}
     by_lease = {(entry.record.kind, entry.record.ref, seq) for _, entry in tape.of_kind("extended", "returned")
                 for seq in _about(entry.record)}  # fmt: skip

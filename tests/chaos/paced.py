@@ -29,30 +29,27 @@ class Stubborn(Fatal):
     """Broken, until a person tries it again."""
 
 
-def fail_first(what: str) -> int:
-    """Fails the first time it is called in a process."""
-    called = world().called(what)
-    if called == 1:
+def _first(what: str) -> bool:
+    """Is this asked for the first time in this process?"""
+    return world().called(what) == 1
+
+
+def fail_first(what: str) -> None:
+    """Fails once in a process."""
+    if _first(what):
         raise ConnectionError("try again")
-    return called
 
 
-def break_first(what: str, *, stubborn: bool) -> int:
+def break_brittle(what: str) -> None:
     """The same, and trying again at once would not help."""
-    called = world().called(what)
-    if called == 1:
-        raise Stubborn(what) if stubborn else Brittle(what)
-    return called
+    if _first(what):
+        raise Brittle(what)
 
 
-def break_brittle(what: str) -> int:
-    """See ``break_first``."""
-    return break_first(what, stubborn=False)
-
-
-def break_stubborn(what: str) -> int:
-    """See ``break_first``."""
-    return break_first(what, stubborn=True)
+def break_stubborn(what: str) -> None:
+    """The same."""
+    if _first(what):
+        raise Stubborn(what)
 
 
 # -- queues -----------------------------------------------------------------------------------------------------------

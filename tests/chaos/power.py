@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from tests.chaos import outside, workload
-from tests.chaos.checks import Fed, Verdict, judge
+from tests.chaos.checks import UNFINISHED, Fed, Verdict, judge
 from tests.chaos.courier import Courier
 from tests.chaos.lossy import LOSSES, Disk, LossyVFS
 from tests.chaos.mutations import Mutation
@@ -40,7 +40,7 @@ UNREADABLE = "what a power cut left can be opened"
 """The check that SQLite's own promises held."""
 
 LASTING = "80 ms"
-UNFINISHED = ("running", "waiting", "queued", "dead")
+"""A lease that outlives a restart."""
 
 SOON = 60
 """A disk that dies at a call of its own dies within so many."""

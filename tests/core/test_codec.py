@@ -7,8 +7,8 @@ import pkgutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from json import dumps
 from enum import Enum
+from json import dumps
 from typing import Any, NamedTuple
 
 import msgspec

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from benchmarks import __main__ as bench
 from benchmarks.figures import Figure, at_least
-from benchmarks.peers import dbos_figures
+from benchmarks.peers import environment
 from benchmarks.setting import Setting
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -48,11 +48,11 @@ def test_a_broken_peer_environment_is_rebuilt(python: str, tmp_path: Path, monke
     (folder / "scratch").mkdir()
     (folder / "bin" / "python").write_text(python)
     (folder / "bin" / "python").chmod(0o755)
-    monkeypatch.setattr(dbos_figures, "_ENVIRONMENT", folder)
-    monkeypatch.setattr(dbos_figures, "_PYTHON", folder / "bin" / "python")
-    assert not dbos_figures.runs("-c", "")
-    dbos_figures.make_environment()
-    assert dbos_figures.runs("-m", "pip", "--version")
+    monkeypatch.setattr(environment, "ENVIRONMENT", folder)
+    monkeypatch.setattr(environment, "PYTHON", folder / "bin" / "python")
+    assert not environment.runs("-c", "")
+    environment.make()
+    assert environment.runs("-m", "pip", "--version")
     assert (folder / "scratch").is_dir()
 
 
