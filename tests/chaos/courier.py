@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.paced import GROUPS, PARCELS
+from tests.chaos.paced import PARCELS, group
 from tickwork import InvalidInput
 from tickwork.errors import LeaseExpired
 
 Ask = Callable[..., Awaitable[Any]]
-"""``await ask("queues.lease", queue=...)``; raises what the engine answers, or ``GONE`` where it is dead."""
+"""``await ask("queues.lease", queue=...)``; raises what the engine answers, and something else where it is dead."""
 
 POSTS = 0.08
 """In how many rounds the courier sends a parcel itself."""
@@ -39,7 +39,7 @@ class Told:
 
 
 class Courier:
-    """One consumer. After a death another one goes on with the same notes."""
+    """One consumer, who outlives the engines that it asks."""
 
     def __init__(self, ask: Ask, told: Told, rng: random.Random, lasting: str) -> None:
         self._ask = ask
@@ -117,7 +117,5 @@ class Courier:
 
     async def _post(self, id: str) -> None:
         self._told.posted.setdefault(id, 0)
-        group = str(len(id) % GROUPS)
-        self._told.posted[id] = await self._ask(
-            "queues.send", queue=PARCELS.name, body={"post": id}, group=group, id=id
-        )
+        line = group(int(id.removeprefix("post-")))
+        self._told.posted[id] = await self._ask("queues.send", queue=PARCELS.name, body={"post": id}, group=line, id=id)

@@ -13,6 +13,7 @@ from tickwork.core.letters import DeadLetterPolicy, Rule
 from tickwork.core.queue import Queue
 from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
+from tickwork.engines.embedded import Engine
 from tickwork.errors import InvalidInput, NewerEvent, QueueFull
 
 
@@ -212,3 +213,18 @@ async def test_newer_events_for_a_workflow_are_dead_letters_too() -> None:
         assert (told.completed_today, told.dead, told.failed_today) == (3, 2, 0)
     with pytest.raises(NewerEvent):
         Known.read(2, b'{"n":1}')
+
+
+@live
+async def test_what_came_due_between_two_readings_of_the_clock_stays_before_what_is_redriven() -> None:
+    queue = Queue("q", max_retries=0)
+    async with Engine("memory:", queues=[queue]) as engine:
+        dead = await engine.queues.send(queue, "dead", group="g")
+        (message,) = await engine.queues.lease(queue)
+        assert await engine.queues.reject(message.lease) == "dead"
+        await engine.queues.send(queue, "due before", group="g", delay="1 ms")
+        due = engine.clock.now() + 1_000_000
+        times = iter([due - 1])
+        engine.queues._lines.now = lambda: next(times, due + 1)
+        await engine.queues.redrive([dead])
+        assert [message.body for message in await engine.queues.lease(queue, max=10)] == ["due before", "dead"]

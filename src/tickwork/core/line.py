@@ -112,6 +112,7 @@ class Line:
             item.stage = Stage.DELAYED
             heapq.heappush(self._later, (item.visible_at, item.place, item.seq, item))
         else:
+            self._come_due(now)  # what was due by now stands before it, even if nobody has looked since
             self._join(item)
 
     def _join(self, item: Item) -> None:
@@ -381,6 +382,11 @@ class Line:
                 if _under(item, until):
                     lapsed.append(item)
                     released += self._lapse(item, now)
+        self._come_due(now)
+        return Ticked(lapsed, released)
+
+    def _come_due(self, now: int) -> None:
+        """Delayed messages join, rests end."""
         while self._later and self._later[0][0] <= now:
             item = heapq.heappop(self._later)[3]
             if item.stage is Stage.DELAYED:
@@ -388,7 +394,6 @@ class Line:
             elif item.stage is Stage.WAITING:
                 self._resting.pop(item.seq, None)
                 self._offer(item)
-        return Ticked(lapsed, released)
 
     def _lapse(self, item: Item, now: int) -> list[Item]:
         who = f"of consumer {item.consumer!r} " if item.consumer else ""
