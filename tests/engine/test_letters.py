@@ -10,6 +10,7 @@ from tests.engine.support import crash, live, records
 from tickwork.core.event import Alert, Event
 from tickwork.core.letters import DeadLetterPolicy, Rule, error_code
 from tickwork.core.queue import Queue
+from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded import Engine
@@ -250,3 +251,21 @@ async def test_messages_are_letters_too() -> None:
         assert [m.body for m in await engine.queues.lease(queue, 5)] == [{"n": 9}, {"n": 1}, {"n": 2}]
         assert [letter.kind for letter in await engine.dead_letters()] == ["run"]
         assert await engine.letters.redrive(every=True) == ["t0"]
+
+
+@live
+async def test_the_handler_of_a_failure_is_no_attempt() -> None:
+    async def told(run: Run, trade: Trade, error: BaseException) -> None:
+        await run.step("note", str, error)
+
+    @workflow("handled", on_failure=told, retry=Retry(limit=1, delay="1 s"))
+    async def handled(run: Run, trade: Trade) -> None:
+        raise ValueError("no")
+
+    async with Engine("memory:", workflows=[handled]) as engine:
+        await engine.start(handled, Trade(n=1), id="it")
+        await engine.settled()
+        assert [letter.attempts for letter in await engine.dead_letters()] == [2]
+        await engine.redrive("it")
+        await engine.settled()
+        assert [letter.attempts for letter in await engine.dead_letters()] == [4]

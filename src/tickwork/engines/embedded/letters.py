@@ -19,6 +19,7 @@ from msgspec import Raw
 from tickwork.core.codec import encode_error
 from tickwork.core.event import Alert, Event, event_tag, read_event
 from tickwork.core.letters import DEFAULT_POLICY, class_name, error_code
+from tickwork.core.replay import Course
 from tickwork.core.tape import Record
 from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.live import LiveRun
@@ -93,6 +94,13 @@ def spacing(rate: str | None) -> int:
     return span // int(match[1])
 
 
+def _attempts(run: LiveRun, known: Letter | None) -> int:
+    """How often its body was tried; the handler of its failure is not an attempt at it."""
+    course: Course | None = run.course
+    since = 1 if course is None else course.failures if course.failing is not None else course.failures + 1
+    return since + (0 if known is None else known.attempts)
+
+
 class Letters:
     """The dead letters of one engine."""
 
@@ -128,7 +136,7 @@ class Letters:
         """A run died; its rule says what becomes of it."""
         now, known = self._now(), self._load(run.seq)
         letter = Letter(
-            run.seq, "run", run.workflow.name, run.seq, error_code(error), run.attempt,
+            run.seq, "run", run.workflow.name, run.seq, error_code(error), _attempts(run, known),
             now if known is None else known.first_seen, now, 0 if known is None else known.tried,
         )  # fmt: skip
         policy = run.workflow.policy or DEFAULT_POLICY
