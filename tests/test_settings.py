@@ -75,7 +75,7 @@ def refusal(folder: Path, text: str, env: Mapping[str, str] | None = None) -> In
 
 def test_without_a_file(folder: Path) -> None:
     found = load(env={})
-    assert (found.mode, found.home, found.log_level) == ("paper", Path(".tickwork"), "info")
+    assert (found.mode, found.home, found.log_level) == ("paper", Path(".tickwork"), "warning")
     assert found.notify.rules().channels == ()
     assert found.notify.dedupe == timedelta(minutes=5)
     with pytest.raises(InvalidInput, match=r"other\.toml"):
@@ -146,6 +146,9 @@ def test_the_environment_of_the_process(folder: Path, monkeypatch: pytest.Monkey
         ("xyz = 1", "xyz", "home, mode, log_level, notify"),
         ("mode = 'real'", "mode", "'paper' or 'live'"),
         ("mode = ", "tickwork.toml", "TOML"),
+        (f"mode = {'1' * 6_000}", "tickwork.toml", "TOML"),
+        ("[notify.quiet_hours]\nstart = 22\nend = '07:00'\nzone = 'UTC'", "notify.quiet_hours.start", "'22:00'"),
+        ("[notify]\nlimit = { per = 3600 }", "notify.limit.per", "a bare number names no unit"),
         ("notify = 1", "notify", "table"),
         ("[notify]\ndedup = '5m'", "notify.dedup", "'dedupe'"),
         ("[notify]\ndedupe = 5", "notify.dedupe", "a bare number names no unit"),
@@ -172,6 +175,7 @@ def test_what_is_wrong_is_named(folder: Path, text: str, path: str, expected: st
     refused = refusal(folder, text)
     assert refused.path == path
     assert expected in refused.expected
+    assert refused.found != "00:00:22+00:00"
 
 
 @pytest.mark.parametrize(
@@ -210,12 +214,14 @@ SECRETS = (TOKEN, *TOKEN.split(":"), "hunter2", "abcdefghijklmnopqrstuvwxyz")
         "json://localhost/?+X-Api-Key=hunter2",
         "json://me:hunter2@localhost/${PATH_OF_IT}",
         "tgram://123456789:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr/${CHAT}",
+        "discord://${WEBHOOK}/abcdefghijklmnopqrstuvwxyz",
+        "mailtos://${USER}:hunter2@example.com",
+        "json://${HOST}/?+X-Api-Key=hunter2",
     ],
 )
 def test_a_secret_in_the_file_is_refused_and_not_shown(folder: Path, url: str) -> None:
-    env = {"PATH_OF_IT": "x", "CHAT": "-100123456"}
     with pytest.raises(InvalidInput) as refused:
-        loaded(folder, f"[notify.channels.phone]\nurl = '{url}'", env).notify.urls(env=env)
+        loaded(folder, f"[notify.channels.phone]\nurl = '{url}'")
     assert refused.value.path == "notify.channels.phone.url"
     assert "${NAME}" in refused.value.expected
     assert not any(secret in str(refused.value) for secret in SECRETS)
@@ -242,6 +248,15 @@ def test_a_secret_in_the_file_is_refused_and_not_shown(folder: Path, url: str) -
 def test_no_complaint_shows_a_secret_that_is_where_it_should_not_be(folder: Path, text: str) -> None:
     refused = refusal(folder, text)
     assert not any(secret in f"{refused} {refused!r} {refused.args}" for secret in SECRETS)
+
+
+def test_urls_whose_secrets_are_named_are_taken_whatever_they_are(folder: Path) -> None:
+    for url in (
+        "tgram://${TOKEN}/-100123456", "tgram://${TOKEN}/${CHAT}", "discord://${ID}/${TOKEN}", "${ALL}",
+        "slack://${A}/${B}/${C}/#general", "mailtos://me:${PASS}@example.com", "json://localhost/hook/${HOOK}",
+        "pover://${USER}@${TOKEN}", "twilio://${SID}:${TOKEN}@${FROM}/${TO}", "ntfys://${TOKEN}@ntfy.sh/topic",
+    ):  # fmt: skip
+        assert loaded(folder, f"[notify.channels.a]\nurl = '{url}'").notify.rules().channels
 
 
 def test_plain_urls_may_be_written(folder: Path) -> None:

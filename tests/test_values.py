@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tickwork.errors import InvalidInput
 from tickwork.values import (
     EXACT,
-    MAX_NS,
+    LONGEST_NS,
     Duration,
     Money,
     Price,
@@ -86,7 +86,7 @@ def test_a_duration_reads(text: object, ns: int) -> None:
         ("5 s extra", "a duration"),
         ("\u0663s", "a duration"),
         ("0.5ns", "whole nanoseconds"),
-        ("999999999w", "292 years"),
+        ("999999999w", "100 years"),
         ("1s" * 100, "a duration"),
         (True, "a duration"),
         (None, "a duration"),
@@ -98,7 +98,7 @@ def test_a_bad_duration_says_what_is_right(value: object, says: str) -> None:
     assert caught.value.path == "retry.delay"
 
 
-@given(st.integers(0, MAX_NS))
+@given(st.integers(0, LONGEST_NS))
 def test_duration_text_reads_back(ns: int) -> None:
     assert duration(duration_text(ns)) == ns
 

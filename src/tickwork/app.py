@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
+    from tickwork.faces.doors import Defaults
     from tickwork.market.bars import Quote
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.demo_tape import DemoFiles
@@ -24,7 +25,27 @@ def main() -> None:
     from tickwork.faces.cli import run
     from tickwork.faces.doors import Doors
 
-    sys.exit(run(Doors(open_demo=open_demo, open_notifications=open_notifications)))
+    sys.exit(run(Doors(open_demo=open_demo, open_notifications=open_notifications, defaults=defaults)))
+
+
+def defaults() -> Defaults:
+    """What the configuration says of every verb; quick where there is none.
+
+    Raises:
+        InvalidInput: it is wrong.
+    """
+    import os
+    from pathlib import Path
+
+    from tickwork.faces.doors import Defaults
+
+    path = os.environ.get("TICKWORK_CONFIG")
+    if not path and not Path("tickwork.toml").is_file() and "TICKWORK_LOG_LEVEL" not in os.environ:
+        return Defaults()
+    from tickwork.settings import load
+
+    settings = load(Path(path) if path else None, judge_urls=False)
+    return Defaults(settings.home, settings.log_level)
 
 
 def open_demo(options: DemoOptions) -> DemoSession:

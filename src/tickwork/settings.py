@@ -2,7 +2,7 @@
 
     home = ".tickwork"                     # TICKWORK_HOME
     mode = "paper"                         # TICKWORK_MODE
-    log_level = "info"
+    log_level = "warning"                  # TICKWORK_LOG_LEVEL
 
     [notify]                               # TICKWORK_NOTIFY__DEDUPE=...
     dedupe = "5 minutes"
@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, NoReturn, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -48,7 +48,7 @@ from pydantic_settings import (
 from tickwork.errors import InvalidInput
 from tickwork.notify.rules import Channel, Limit, QuietHours, Route, Rules
 from tickwork.values import Duration
-from tickwork.venues.notifications import exposes
+from tickwork.venues.notifications import conceal, exposes
 
 FILE: Final = "tickwork.toml"
 """In the working directory."""
@@ -61,6 +61,8 @@ _SECRET_KEYS: Final = ("url", "url_env", "url_file")
 _RULE: Final = "rule"
 _KINDS: Final = {"tuple_type": "a list", "dict_type": "a table", "model_type": "a table", "dataclass_type": "a table"}
 """What TOML calls what pydantic expects."""
+_PLACEHOLDERS: Final = ("982451653", "placeholder", "P" * 24, "982451653:" + "P" * 35, "P" * 64, "+4915798245165")
+"""Stand for variables while a URL is judged whose variables are not known: of these one mostly suits its service."""
 _HIDDEN: Final = "a value that is not shown, because it may be a secret"
 
 
@@ -122,12 +124,14 @@ class ChannelSettings(Section):
         """
         path = f"notify.channels.{name}"
         if self.url_file is not None:
-            return SecretStr(_only_line(f"{path}.url_file", self.url_file))
+            return _concealed(_only_line(f"{path}.url_file", self.url_file))
         if self.url_env is not None:
-            return SecretStr(_variable(f"{path}.url_env", self.url_env, env))
+            return _concealed(_variable(f"{path}.url_env", self.url_env, env))
         assert self.url is not None
         template = self.url.get_secret_value()
         path = f"{path}.url"
+        for variable in _REFERENCE.findall(template):
+            conceal(_variable(path, variable, env))
         url = SecretStr(_REFERENCE.sub(lambda match: _variable(path, match[1], env), template))
         if url != self.url:
             _check_literal(path, _REFERENCE.sub("/", template), url)
@@ -173,10 +177,11 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".tickwork")
-    """Folder of the tape and of what belongs to it."""
+    """Where the command line looks for the tape and what belongs to it; a program asks for it itself."""
     mode: Literal["paper", "live"] = "paper"
-    """``live`` needs ``--live`` on the command line too."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """For a program to ask: the command line trades nothing but the demo's paper."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """What the command line logs on stderr: this, and worse."""
     notify: NotifySettings = NotifySettings()
 
     @classmethod
@@ -192,12 +197,13 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Settings:
+def load(path: Path | None = None, env: Mapping[str, str] | None = None, *, judge_urls: bool = True) -> Settings:
     """Read the configuration.
 
     Args:
         path: the file; by default ``tickwork.toml`` in the working directory, if there is one.
         env: the environment variables; by default the process's own.
+        judge_urls: look for secrets that are written in URLs; that takes a moment, and whoever sends does it.
 
     Raises:
         InvalidInput: no such file, not TOML, an unknown key, a wrong value, or a secret in the file. The path is that
@@ -209,7 +215,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Sett
         raise InvalidInput("the configuration", str(file), "a file")
     try:
         told = TomlConfigSettingsSource(Settings, file)()
-    except (TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOML's, UTF-8's, or that of a number with thousands of digits
         raise InvalidInput(str(file), str(error), "TOML") from None
     _check_variables(env)
     variables = EnvSettingsSource(Settings)
@@ -222,8 +228,8 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Sett
         raise _complaint(error.errors(include_url=False)) from None
     for name, channel in _tables(told, "notify", "channels").items():
         url = channel.get("url") if isinstance(channel, dict) else None
-        if isinstance(url, str) and not _REFERENCE.search(url):
-            _check_literal(f"notify.channels.{name}.url", url, SecretStr(url))
+        if judge_urls and isinstance(url, str):
+            _check_url(f"notify.channels.{name}.url", url)
     settings.notify.rules()
     return settings
 
@@ -231,13 +237,42 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Sett
 # ------------------------------------------------------------------------------------------------------------ secrets
 
 
+def _check_url(path: str, url: str) -> None:
+    """Refuse a URL that holds a secret literally, whatever its variables, if it has some, may be."""
+    if not _REFERENCE.search(url):
+        _check_literal(path, url, SecretStr(url))
+        return
+    literal = _REFERENCE.sub("/", url)
+    for placeholder in _PLACEHOLDERS:
+        try:
+            exposed = exposes(literal, SecretStr(_REFERENCE.sub(placeholder, url)), path)
+        except InvalidInput:
+            continue  # it does not suit the service
+        if exposed:
+            _refuse_literal(path)
+        return
+    # nothing suits: it is judged with what its variables are, before anything is sent
+
+
 def _check_literal(path: str, literal: str, url: SecretStr) -> None:
     if exposes(literal, url, path):
-        expected = (
-            'a URL whose secret parts are named, not written: ${NAME} for an environment variable, or url_env = "NAME" '
-            'or url_file = "PATH" instead of url; this file is no place for a token or a password'
-        )
-        raise InvalidInput(path, _HIDDEN, expected)
+        _refuse_literal(path)
+
+
+def _refuse_literal(path: str) -> NoReturn:
+    expected = (
+        'a URL whose secret parts are named, not written: ${NAME} for an environment variable, or url_env = "NAME" '
+        'or url_file = "PATH" instead of url; this file is no place for a token or a password'
+    )
+    raise InvalidInput(path, _HIDDEN, expected)
+
+
+def _concealed(url: str) -> SecretStr:
+    """A URL that is a secret as a whole."""
+    place = urlsplit(url)
+    for text in (place.path, place.query):
+        conceal(text)
+    return SecretStr(url)
 
 
 def _variable(path: str, name: str, env: Mapping[str, str]) -> str:

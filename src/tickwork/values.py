@@ -28,7 +28,7 @@ from decimal import (
     Overflow,
     Underflow,
 )
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -37,7 +37,9 @@ from tickwork.errors import InvalidInput
 
 NS_PER_SECOND = 1_000_000_000
 MAX_NS = 2**63 - 1
-"""The largest duration or time that fits the tape's 64-bit columns: about 292 years."""
+"""The largest time that fits the tape's 64-bit columns: the year 2262."""
+LONGEST_NS = 36_525 * 86_400 * NS_PER_SECOND
+"""The longest duration, 100 years: it is added to times, and the sum must fit the columns too."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -74,7 +76,7 @@ def duration(value: object, path: str = "duration") -> int:
 
     Raises:
         InvalidInput: a bare number, an unknown unit, a negative duration, a fraction of a nanosecond, or more than
-            292 years.
+            100 years.
     """
     if isinstance(value, timedelta):
         ns = (value // _MICROSECOND) * 1_000
@@ -86,8 +88,8 @@ def duration(value: object, path: str = "duration") -> int:
         raise InvalidInput(path, repr(value)[:80], _GOOD_DURATION)
     if ns < 0:
         raise InvalidInput(path, value, f"{_GOOD_DURATION}, not a negative one")
-    if ns > MAX_NS:
-        raise InvalidInput(path, value, "a duration of at most 292 years")
+    if ns > LONGEST_NS:
+        raise InvalidInput(path, value, "a duration of at most 100 years")
     return ns
 
 
@@ -181,26 +183,44 @@ _MAX_EXPONENT = 30
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
-def _decimal(value: object, path: str, what: str) -> Decimal:
+class Kind(NamedTuple):
+    """What a number is, for whoever gives a wrong one."""
+
+    what: str
+    such: str
+    """A good one, as a text."""
+
+
+MONEY: Final = Kind("an amount of money", "'12.50'")
+PRICE: Final = Kind("a price", "'12.50'")
+QUANTITY: Final = Kind("a quantity", "'12.50'")
+FRACTION: Final = Kind("a fraction", "'0.02' (2 %)")
+MULTIPLE: Final = Kind("a multiple", "'2.5'")
+LEVEL: Final = Kind("a level", "'30'")
+DELTA: Final = Kind("a delta", "'0.3'")
+DAYS: Final = Kind("a number of days", "'5'")
+
+
+def _decimal(value: object, path: str, kind: Kind) -> Decimal:
     """The one door by which a number becomes money: exact, finite, of bounded size.
 
     Raises:
         InvalidInput: a float, NaN, infinity, a text that is no number, or more than 30 digits on a side of the point.
     """
+    what, such = kind
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, bool) or not isinstance(value, int | str | float):
-        raise InvalidInput(path, repr(value)[:80], f"{what} as a Decimal, a whole number or a text such as '12.50'")
+        raise InvalidInput(path, repr(value)[:80], f"{what} as a Decimal, a whole number or a text such as {such}")
     elif isinstance(value, float):
-        raise InvalidInput(
-            path, value, f"{what} as a Decimal or a text such as '12.50', not a float where money is due"
-        )
+        due = "where money is due" if kind in (MONEY, PRICE, QUANTITY) else "which is not exact"
+        raise InvalidInput(path, value, f"{what} as a Decimal or a text such as {such}, not a float {due}")
     elif isinstance(value, int):
         if value.bit_length() > 128:
             raise InvalidInput(path, "a very large integer", f"{what} of at most {_MAX_EXPONENT} digits")
         number = Decimal(value)
     elif len(value) > 80 or not _NUMBER.fullmatch(value.strip()):
-        raise InvalidInput(path, value[:80], f"{what} as a text such as '12.50'")
+        raise InvalidInput(path, value[:80], f"{what} as a text such as {such}")
     else:
         number = Decimal(value.strip())
     if not number.is_finite():
@@ -214,36 +234,40 @@ def _decimal(value: object, path: str, what: str) -> Decimal:
     return abs(number) if number.is_zero() else number if exponent <= 0 else number.quantize(Decimal(1), context=EXACT)
 
 
-def money(value: object, path: str = "money") -> Decimal:
-    """An amount of some currency, of either sign.
+def money(value: object, path: str = "money", kind: Kind = MONEY) -> Decimal:
+    """An amount of some currency, or another number (``kind``), of either sign.
 
     Raises:
         InvalidInput: a float, NaN, infinity, not a number, or more than 30 digits on a side of the point.
     """
-    return _decimal(value, path, "an amount of money")
+    return _decimal(value, path, kind)
 
 
-def price(value: object, path: str = "price") -> Decimal:
-    """A price: quote currency per unit of base; above zero.
+def price(value: object, path: str = "price", kind: Kind = PRICE) -> Decimal:
+    """A price: quote currency per unit of base; or another number (``kind``) above zero.
 
     Raises:
         InvalidInput: as ``money``, or not above zero.
     """
-    number = _decimal(value, path, "a price")
+    number = _decimal(value, path, kind)
     if number <= 0:
-        raise InvalidInput(path, number, "a price above zero")
+        such = "" if kind is PRICE else f", such as {kind.such}"
+        raise InvalidInput(path, number, f"{kind.what} above zero{such}")
     return number
 
 
-def quantity(value: object, path: str = "quantity") -> Decimal:
+def quantity(value: object, path: str = "quantity", kind: Kind = QUANTITY) -> Decimal:
     """A quantity of the base asset, in its own units; zero or more (the side of an order says which way).
+
+    Or another number (``kind``) of zero or more.
 
     Raises:
         InvalidInput: as ``money``, or below zero.
     """
-    number = _decimal(value, path, "a quantity")
+    number = _decimal(value, path, kind)
     if number < 0:
-        raise InvalidInput(path, number, "a quantity of zero or more")
+        such = "" if kind is QUANTITY else f", such as {kind.such}"
+        raise InvalidInput(path, number, f"{kind.what} of zero or more{such}")
     return number
 
 

@@ -469,6 +469,11 @@ async def test_after_an_outage_decisions_do_not_fire_in_a_burst() -> None:
         ({"batch": Batch(2, "1 s")}, "input"),
         ({"concurrency": Concurrency(per_key=2)}, "concurrency.per_key"),
         ({"rate_limit": RateLimit(1, "1 s", per_key=True)}, "rate_limit"),
+        ({"rate_limit": RateLimit(1, "1 s"), "debounce": "1 s"}, "rate_limit"),
+        ({"retry": 3}, "retry"),
+        ({"key": "symbol"}, "key"),
+        ({"policy": "alert"}, "policy"),
+        ({"valid_for": "0s"}, "valid_for"),
     ],
 )
 def test_wrong_options_are_refused_where_they_are_declared(options: dict[str, Any], path: str) -> None:
@@ -497,3 +502,77 @@ def test_wrong_options_are_refused_where_they_are_declared(options: dict[str, An
 def test_wrong_numbers_are_refused(make: Any) -> None:
     with pytest.raises(InvalidInput):
         make()
+
+
+@live
+async def test_what_a_throttle_lets_through_is_exact_by_the_times_on_the_tape() -> None:
+    class Drifting(VirtualClock):
+        """Every look takes a microsecond, as on a real machine."""
+
+        def now(self) -> int:
+            self._now += 1_000
+            return self._now
+
+    log = Log()
+    flow = working(log, seconds=0, throttle=Throttle(5, "1 s"))
+    async with Engine("memory:", workflows=[flow], clock=Drifting()) as engine:
+        for n in range(30):
+            engine.post(Order(n=n))
+        await engine.settled()
+        begun = sorted(
+            entry.record.at for entry in records(engine, "started", "admitted") if entry.record.kind == "admitted"
+        )
+    assert len(begun) >= 25
+    assert all(later - first >= SECOND for first, later in zip(begun, begun[5:], strict=False))
+
+
+@live
+async def test_an_idempotency_key_of_something_gathered_is_refused_then_stands_for_its_run() -> None:
+    log = Log()
+    flow = working(log, seconds=0, debounce="5 s", idempotency=lambda order: str(order.n))
+    async with Engine("memory:", workflows=[flow]) as engine:
+        await emit(engine, ("BTC", 1))
+        with pytest.raises(Refused, match="is being gathered"):
+            await engine.start(flow, Order(n=1))
+        await engine.settled()
+        assert await (await engine.start(flow, Order(n=1))).result() == 1
+    assert log.order == [1]
+
+
+@live
+async def test_a_priority_from_outside_may_be_any_number() -> None:
+    log = Log()
+    flow = working(log, concurrency=1, priority=lambda order: order.urgency)
+    async with Engine("memory:", workflows=[flow]) as engine:
+        for n, urgency in ((1, 0), (2, -(10**30)), (3, 10**30), (4, 0)):
+            await engine.emit(Order(n=n, urgency=urgency))
+        await engine.settled()
+    assert log.order == [1, 3, 4, 2]
+
+
+@live
+async def test_a_call_of_a_timer_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    log = Log()
+    flow = working(log, seconds=5)
+
+    def broken() -> None:
+        raise KeyError("broken")
+
+    async with Engine("memory:", workflows=[flow]) as engine:
+        await emit(engine, ("BTC", 1))
+        engine._timers.call(engine.clock.now() + SECOND, broken)
+        await engine.settled()
+    assert [n for _, n, _ in log.ended] == [1]
+    assert "the other timers go on" in caplog.text
+
+
+@live
+async def test_a_length_of_time_that_no_column_holds_is_refused_where_it_is_said() -> None:
+    log = Log()
+    flow = working(log)
+    async with Engine("memory:", workflows=[flow]) as engine:
+        with pytest.raises(InvalidInput, match="at most 100 years"):
+            await engine.emit(Order(n=1), delay="100000 days")
+        await engine.emit(Order(n=2))
+        await engine.settled()
+    assert log.order == [2]

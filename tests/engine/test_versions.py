@@ -220,3 +220,28 @@ def _gather_new() -> Any:
         return [watch.symbol for watch in watches]
 
     return gather
+
+
+@live
+async def test_what_was_gathered_in_a_newer_form_is_kept_and_gathered_again() -> None:
+    code_knows(New)
+    engine = Engine("memory:", workflows=[_gather_new()])
+    await engine.open()
+    await engine.emit(New(symbol="a"))
+    await engine.emit(New(symbol="b"))
+    memory, clock = crash(engine), engine.clock
+    code_knows(Old)  # rolled back
+    engine = Engine(memory, workflows=[_gather_old()], clock=clock)
+    await engine.open()
+    await engine.emit(Old(vcoin_id="old"))
+    await engine.settled()
+    assert [letter.code for letter in await engine.dead_letters()] == ["newer_event", "newer_event"]
+    (info,) = await engine.runs()
+    assert await engine.handle(info.id).result() == ["old"]
+    memory = crash(engine)
+    code_knows(New)
+    async with Engine(memory, workflows=[_gather_new()], clock=clock) as again:
+        await again.letters.redrive(code="newer_event")
+        await again.settled()
+        newest = (await again.runs())[0]
+        assert sorted(await again.handle(newest.id).result()) == ["a", "b"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import signal
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,11 @@ import pytest
 from rich.console import Console
 
 from tests.faces.support import answer, eventually, tickwork, worker
+from tickwork.engines.embedded import Engine
 from tickwork.faces.doctor import show
+from tickwork.market.alerts import PriceAlert
+from tickwork.market.position_rules import PositionRule
+from tickwork.service.alerts import ALERT_VIEWS, Alerts
 from tickwork.service.finding import Finding
 from tickwork.service.ownership import owner_of
 
@@ -115,6 +121,23 @@ def test_when_nobody_runs_the_workflows(tmp_path: Path) -> None:
     missing = tickwork(tmp_path / "none.db", "doctor")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "there is no tape at" in missing.stderr
+
+
+def test_when_nobody_watches_the_prices_that_alerts_wait_for(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.db"
+
+    async def main() -> None:
+        async with Engine(f"sqlite:///{path}", views=ALERT_VIEWS) as engine:
+            alerts = Alerts(engine)
+            await alerts.set_all([PriceAlert(id, "me", "BTC/USDT", "above", 100) for id in "abc"])
+            await alerts.set_rule(PositionRule("r", "me", "price_above", 100))
+            alerts.on_price("BTC/USDT", Decimal(90), 1)
+            await alerts.cancel("c")
+
+    asyncio.run(main())
+    (nobody,) = findings(path, 1)
+    assert nobody["severity"] == "warning"
+    assert nobody["detail"] == "no process has the tape open, but 2 price alerts, 1 position rule wait for one"
 
 
 def test_a_narrow_terminal_loses_no_word() -> None:

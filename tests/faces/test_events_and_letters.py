@@ -87,6 +87,7 @@ def test_letters_are_listed_redriven_and_discarded(tape: Path) -> None:
     [
         (["emit", "desk/nothing"], "event: expected one of desk/trade"),
         (["emit", "desk/trade", "{"], "payload: expected JSON"),
+        (["emit", "desk/trade", '{"symbol": %s}' % ("1" * 6_000)], "payload: expected a number of at most 4300 digits"),
         (["emit", "desk/trade", "[1]"], "payload: expected a JSON object of the event's fields"),
         (["emit", "desk/trade", '{"symbol": 1}'], "desk/trade.symbol: expected a valid string"),
         (["emit", "desk/trade", '{"symbol": "x"}', "--delay", "5"], "duration"),

@@ -15,10 +15,17 @@ from hypothesis import strategies as st
 from tests.market.alert_model import SECOND, SYMBOLS, Model, Told, price_alerts, prices, symbols
 from tickwork.core.codec import codec_for
 from tickwork.errors import InvalidInput
-from tickwork.market.alert_events import AlertCancelled, AlertRearmed, AlertSet, AlertTriggered
+from tickwork.market.alert_events import (
+    AlertCancelled,
+    AlertRearmed,
+    AlertSet,
+    AlertTriggered,
+    PriceNoted,
+    alert_prices,
+)
 from tickwork.market.alert_events import price_alerts as view
 from tickwork.market.alert_index import AlertIndex
-from tickwork.market.alerts import AlertState, PriceAlert
+from tickwork.market.alerts import AlertState, NotedPrice, PriceAlert
 
 BTC = "BTC/USDT"
 
@@ -274,14 +281,26 @@ def test_the_index_tells_what_a_look_at_every_alert_would(happened: list[Any]) -
 
 
 class Kept:
-    """A view, folded here: what a tape would keep of the alerts."""
+    """The views, folded here: what a tape would keep of the alerts."""
 
     def __init__(self) -> None:
         self.states: dict[str, AlertState] = {}
+        self.prices: dict[str, NotedPrice] = {}
 
-    def note(self, event: AlertSet | AlertCancelled | AlertTriggered | AlertRearmed) -> None:
+    def load(self) -> AlertIndex:
+        index = AlertIndex()
+        index.load(self.states.items(), self.prices)
+        return index
+
+    def note(self, event: AlertSet | AlertCancelled | AlertTriggered | AlertRearmed | PriceNoted) -> None:
         read = type(event).from_wire(event.to_wire())
         assert read == event
+        if isinstance(read, AlertTriggered | PriceNoted):
+            price = alert_prices.fold(self.prices.get(read.symbol), read)
+            if price is not None:
+                self.prices[read.symbol] = alert_prices.codec.round_trip(price, "price")[1]
+        if isinstance(event, PriceNoted):
+            return
         state = view.fold(self.states.pop(event.id, None), read)
         if state is not None:
             self.states[event.id] = view.codec.round_trip(state, "state")[1]
@@ -305,7 +324,10 @@ def apply(index: AlertIndex, kept: Kept, what: Any, at: int) -> list[Told]:
             kept.note(AlertRearmed.of(rearmed))
         for one in fired:
             kept.note(AlertTriggered.of(one, "made", 0))
+        for noted in index.noted:
+            kept.note(PriceNoted.of(noted))
         index.rearmed.clear()
+        index.noted.clear()
     return told
 
 
@@ -330,18 +352,73 @@ def test_an_index_that_is_loaded_goes_on_as_the_one_before(happened: list[Any], 
         apply(index, kept, what, at)
         if isinstance(what, tuple) and index.stale == stale:
             fed.append((what, at))
-    other, loaded = AlertIndex(), copy.deepcopy(kept)
-    other.load(kept.states.items())
+    other, loaded = kept.load(), copy.deepcopy(kept)
     again = fed[min(back, len(fed)) :]
-    # the newest of each symbol in any case: without it nobody knows what price stands
+    # the newest of each symbol in any case: what is older than it is then ignored by both
     for symbol in SYMBOLS:
         again += sorted((one for one in fed if one[0][0] == symbol), key=lambda one: one[1])[-1:]
     for what, at in again:
         assert apply(other, loaded, what, at) == []
-    assert loaded.states == kept.states
+    assert (loaded.states, loaded.prices) == (kept.states, kept.prices)
     for what, at in after:
         assert apply(index, kept, what, at) == apply(other, loaded, what, at)
-    assert loaded.states == kept.states
+    assert (loaded.states, loaded.prices) == (kept.states, kept.prices)
+
+
+cooling = st.builds(
+    PriceAlert,
+    st.sampled_from("abc"),
+    st.just("me"),
+    st.just(BTC),
+    st.sampled_from(["above", "below"]),
+    st.sampled_from([Decimal(100), Decimal(101)]),
+    st.just(True),
+    st.sampled_from(["4s", "4s", "2s", "0s"]),
+    st.sampled_from(["0", "0.01"]),
+)
+beside = st.tuples(
+    st.just(BTC), st.sampled_from([*map(Decimal, ("98", "99.5", "100", "101", "103"))]), st.integers(0, 2)
+)
+moves = st.lists(beside, min_size=1, max_size=3).flatmap(
+    lambda some: st.sampled_from([some, [*some, "restart"], [*some, "restart"]])
+)
+others = st.lists(st.one_of(cooling, st.sampled_from("abc")), max_size=1)
+"""Prices about the bands of alerts that are mostly cooling down, and restarts."""
+
+
+@given(st.lists(cooling, min_size=1, max_size=3), st.lists(st.tuples(moves, moves, others), min_size=3, max_size=12))
+def test_restarts_in_cooldowns_with_nothing_fed_again_change_nothing(first: list[Any], then: list[Any]) -> None:
+    model, kept = Model(), Kept()
+    index, told = kept.load(), list[Told]()
+    for what, at in timed([*first, *(one for parts in then for part in parts for one in part)]):
+        if what == "restart":
+            index = kept.load()
+            continue
+        told += apply(index, kept, what, at)
+        if isinstance(what, PriceAlert):
+            model.set(what)
+        elif isinstance(what, str):
+            model.cancel(what)
+        else:
+            model.price(what[0], what[1], at)
+        assert told == model.told
+        assert not index._books or index._books[BTC].marks == sorted(
+            index._left(one) for one in index._standing.values() if one.state == 2
+        )
+
+
+def test_a_price_is_noted_once_for_all_alerts_and_only_on_another_side() -> None:
+    index = standing(*(alert(id=id, recurring=True, cooldown="9s", hysteresis="0.01") for id in "abc"))
+    assert len(play(index, "100")) == 3
+    for second, value in enumerate(("101", "99.5", "98", "97", "98.5", "100"), 1):
+        index.on_price(BTC, Decimal(value), second * SECOND)
+    assert [(one.price, one.at_ns) for one in index.noted] == [(Decimal(98), 3 * SECOND), (Decimal(100), 6 * SECOND)]
+    index.noted.clear()
+    # what is taken away does not cool down any more
+    for id in "abc":
+        index.cancel(id)
+    assert play(index, "90", "110", "90", begin=7) == []
+    assert index.noted == []
 
 
 @pytest.mark.parametrize("values", [("93", "95"), ("95", "93"), ("95", "93", "95"), ("93", "95", "93")])
@@ -349,8 +426,7 @@ def test_prices_of_one_time_that_are_fed_again_say_nothing_twice(values: tuple[s
     index, kept = AlertIndex(), Kept()
     apply(index, kept, alert(threshold="95", recurring=True), 0)
     told = [one for value in values for one in apply(index, kept, (BTC, Decimal(value)), SECOND)]
-    other, loaded = AlertIndex(), copy.deepcopy(kept)
-    other.load(kept.states.items())
+    other, loaded = kept.load(), copy.deepcopy(kept)
     assert told
     assert [one for value in values for one in apply(other, loaded, (BTC, Decimal(value)), SECOND)] == []
     # and of later times they say the same

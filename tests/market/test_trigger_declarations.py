@@ -16,6 +16,7 @@ from tickwork.core.workflow import workflow
 from tickwork.engines.embedded import Engine
 from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar, Quote
+from tickwork.market.position_rules import Position, PositionRule
 from tickwork.market.recording import Tick
 from tickwork.market.triggers import (
     BarTrigger,
@@ -198,3 +199,30 @@ def test_quotes_and_bars_are_two_streams() -> None:
     trigger.on_quote(quote("99", 0))
     with pytest.raises(InvalidInput, match="give the trigger venue="):
         trigger.on_bar(closes("101")[0])
+
+
+@pytest.mark.parametrize(
+    ("declare", "said"),
+    [
+        (lambda: PriceChange("BTC/USD", 0.02), "a fraction as a Decimal or a text such as '0.02' (2 %)"),  # type: ignore[arg-type]
+        (lambda: PriceChange("BTC/USD", "-1"), "a fraction above zero, such as '0.02' (2 %)"),
+        (lambda: PriceChange("BTC/USD", "1", direction="down"), "no price falls by 100 % or more"),
+        (lambda: PriceCross("BTC/USD", "x"), "a price as a text such as '12.50'"),
+        (lambda: PriceCross("BTC/USD", "1", hysteresis="-1"), "a fraction of zero or more, such as '0.02' (2 %)"),
+        (lambda: VolumeSpike("BTC/USD", 2.5), "a multiple as a Decimal or a text such as '2.5'"),  # type: ignore[arg-type]
+        (lambda: Volatility("BTC/USD", above="x", window=3, year="365d"), "a fraction as a text such as '0.02' (2 %)"),
+        (lambda: Volatility(index="VIX", above="x"), "a level as a text such as '30'"),
+        (lambda: PositionRule("r", "me", "delta_breach", "x"), "a delta as a text such as '0.3'"),
+        (lambda: PositionRule("r", "me", "dte_warning", "x"), "a number of days as a text such as '5'"),
+        (lambda: Position("me", "BTC/USD", "x", at_ns=0), "a quantity as a text such as '12.50'"),
+    ],
+)
+def test_a_wrong_number_is_called_what_it_is(declare: Any, said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        declare()
+    assert said in str(refused.value)
+
+
+def test_a_rise_may_be_of_more_than_all_of_it() -> None:
+    for direction in ("up", "any"):
+        assert PriceChange("BTC/USD", "1.5", direction=direction).threshold == Decimal("1.5")

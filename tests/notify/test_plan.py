@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.notify.support import NOON, note
-from tickwork.notify.events import Severity
+from tickwork.notify.events import SEVERITIES, Severity, at_least
 from tickwork.notify.plan import ChannelState, Delivery, admitted, failed, summary_of
 from tickwork.notify.rules import Channel, Limit, Rules
 from tickwork.values import NS_PER_SECOND, from_ns
@@ -51,24 +51,30 @@ def test_limits_and_duplicates_are_exact(history: list[Asked], limit: Limit, ded
     state, now = ChannelState(), NOON
     sent: list[tuple[int, str, bool]] = []
     untold = told = over = 0
-    summary: Delivery | None = None
+    summaries: list[Delivery] = []
+    worst: Severity = "info"
+    heard: Severity | None = None
+    """How much that summary matters that will tell of what is suppressed now."""
     for asked in history:
         now += asked.wait * SECOND
-        while summary is not None and summary.after <= now:
+        while (summary := min(summaries, key=lambda one: one.after, default=None)) and summary.after <= now:
             at = summary.after
+            summaries.remove(summary)
             verdict = admitted(rules, summary, state, from_ns(at))
             state = verdict.state
             assert verdict.action == ("nothing" if not untold else "limit" if free_at(sent, limit, at) > at else "send")
             if verdict.action == "limit":
                 assert verdict.summary_at == free_at(sent, limit, at)
-                summary = summary_of(summary, verdict.summary_at)
+                summaries.append(summary_of(summary, verdict.summary_at))
                 continue
             if verdict.action == "send":
                 sent.append((at, "", False))
                 told, untold = told + untold, 0
                 assert verdict.message is not None
+                assert verdict.message.severity == worst
+                worst = "info"
             assert not state.summary_at
-            summary = None
+            heard = None
         delivery = Delivery("phone", note(asked.title, asked.severity), now)
         verdict = admitted(rules, delivery, state, from_ns(now))
         state = verdict.state
@@ -80,14 +86,19 @@ def test_limits_and_duplicates_are_exact(history: list[Asked], limit: Limit, ded
         assert verdict.action == expected
         if verdict.action == "send":
             sent.append((now, delivery.digest, asked.severity == "critical"))
-            told, untold = told + untold, 0
+            told, untold, worst = told + untold, 0, "info"
         elif verdict.action == "limit":
             over, untold = over + 1, untold + 1
-            assert verdict.summary_at == (free_at(sent, limit, now) if summary is None else 0)
-            summary = summary or summary_of(delivery, verdict.summary_at)
+            worst = max(worst, asked.severity, key=SEVERITIES.index)
+            if heard is None or not at_least(heard, asked.severity):
+                assert verdict.summary_at == free_at(sent, limit, now)
+                heard = asked.severity
+                summaries.append(summary_of(delivery, verdict.summary_at))
+            else:
+                assert not verdict.summary_at
         assert state.suppressed == untold
         # nobody is left who would not be told
-        assert not untold or summary is not None
+        assert not untold or any(at_least(one.notify.severity, worst) for one in summaries)
     assert over == told + untold
     for number, (at, _, urgent) in enumerate(sent):
         before = [other for other, _, _ in sent[:number] if at - other < limit.per_ns]
@@ -175,3 +186,28 @@ def test_digests() -> None:
     different = [digest(), digest(title="x"), digest(body="x"), digest(owner="x"), digest(kind="x")]
     different += [digest(severity="error"), digest(dedupe="k"), digest(dedupe="k", severity="error")]
     assert len(set(different)) == len(different)
+
+
+def test_what_tells_of_suppressed_ones_matters_as_much_as_the_worst_of_them() -> None:
+    rules = Rules((Channel("phone", Limit(1, "1h", 0)),))
+    state, starts = ChannelState(), []
+    severities: list[Severity] = ["info", "info", "critical", "warning", "critical"]
+    for minute, severity in enumerate(severities):
+        said = note(f"number {minute}", severity)
+        verdict = admitted(rules, Delivery("phone", said, NOON), state, from_ns(NOON + minute * 60 * 10**9))
+        state = verdict.state
+        if verdict.action == "limit" and verdict.summary_at:
+            starts.append(summary_of(Delivery("phone", said, NOON), verdict.summary_at))
+    # quiet hours that would hold back the first summary do not hold back the other
+    assert [one.notify.severity for one in starts] == ["info", "critical"]
+    later = from_ns(NOON + 3_600 * 10**9)
+    for summary in starts:
+        told = admitted(rules, summary, state, later)
+        assert told.message is not None
+        assert (told.message.title, told.message.severity) == ("[critical] 4 more suppressed", "critical")
+        assert admitted(rules, starts[1], told.state, later).action == "nothing"
+        assert told.state.worst == "info"
+    # where another message carries the number, it says so
+    verdict = admitted(rules, Delivery("phone", note("calm"), NOON), state, later)
+    assert verdict.message is not None
+    assert "4 more suppressed since 2024-05-01 12:01 UTC, the worst critical: at most 1" in verdict.message.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -25,6 +26,7 @@ from tickwork.notify.events import NotificationSent
 from tickwork.notify.notifier import notifier
 from tickwork.notify.plan import Message
 from tickwork.notify.rules import Channel, Rules
+from tickwork.settings import ChannelSettings, NotifySettings
 from tickwork.venues.notifications import NotDelivered, Sender, exposes, secrets_of
 
 HELLO = Message("[warning] moved", "It moved.", "warning")
@@ -206,6 +208,30 @@ def test_no_secret_is_logged(
     for secret in (TOKEN, *TOKEN.split(":"), "pa55word", "t0psecret", "n0t-a-token"):
         assert secret not in text
     assert not [secret for secret in ("pa55word", TOKEN) if secret in repr(made) + repr(vars(made))]
+
+
+def test_what_a_variable_holds_is_not_logged_whatever_apprise_hides(
+    server: Server, everything_logged: list[str], tmp_path: Path
+) -> None:
+    file, env = tmp_path / "hook.url", {"HOOK_TOKEN": "HOOKSECRET123", "ALL": f"json://{server.host}/in/W%20OLESECRET"}
+    file.write_text(f"json://{server.host}/from/FILESECRET77?sort=QUERYSECRET9")
+    channels = {
+        "part": ChannelSettings(url=SecretStr(f"json://{server.host}/hook/${{HOOK_TOKEN}}")),
+        "whole": ChannelSettings(url_env="ALL"),
+        "file": ChannelSettings(url_file=file),
+    }
+    made = Sender(NotifySettings(channels=channels).urls(env=env))
+    for status in (200, 400):
+        server.status = status
+        for name in channels:
+            with contextlib.nullcontext() if status == 200 else pytest.raises(NotDelivered) as failed:
+                made.send(name, HELLO, key=KEY)
+            everything_logged.append(str(failed))
+    assert server.requests[0].path == "/hook/HOOKSECRET123"
+    text = "\n".join(everything_logged)
+    assert "POST /hook/*** HTTP/1.1" in text, "the libraries have logged the paths of their requests"
+    for secret in ("HOOKSECRET123", "OLESECRET", "FILESECRET77", "QUERYSECRET9"):
+        assert secret not in text
 
 
 @workflow("four-sent")

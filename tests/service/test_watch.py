@@ -257,7 +257,7 @@ async def test_alerts_hear_fresh_prices_of_one_feed_and_fire_once(tmp_path: Path
     await alerts.set(PriceAlert("a", "me", "BTC/USDT", "above", Decimal(100)))
     now = desk.engine.clock.now()
     other.hand(quote(now, 200))  # not where the symbol's prices come from
-    bars.hand(bar(-1, 200))
+    bars.hand(bar(99, 200))
     quotes.hand(quote(now - 61 * SECOND_NS, 200), quote(now + 61 * SECOND_NS, 200))  # stale; from the future
     await desk.settle()
     assert desk.events(AlertTriggered) == []
@@ -360,7 +360,7 @@ async def test_what_a_trigger_waits_for_in_vain_is_told(tmp_path: Path, caplog: 
 async def test_a_feed_that_is_refused_ends_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     refused, good = Fed("refused", [], kinds=["bar"]), Fed("made", BARS)
     refused.fails = [FeedRefused("refused", "a wrong key")]
-    desk = Desk(tmp_path, [refused, good], [listening(CHANGE)])
+    desk = Desk(tmp_path, [good, refused], [listening(CHANGE)])
     await desk.open()
     await desk.settle()
     assert len(desk.events(PriceChanged)) == len(fired_by(CHANGE, BARS))

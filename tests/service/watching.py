@@ -29,9 +29,9 @@ START_NS = 1_577_836_800_000_000_000
 
 
 def bar(number: int, close: str | int, symbol: str = "BTC/USDT", venue: str = "made") -> Bar:
-    """A minute's bar that did not move."""
+    """A minute's bar that did not move; number 99 is the last that is over when a virtual clock begins."""
     price = Decimal(close)
-    return Bar(symbol, venue, START_NS + number * MINUTE_NS, MINUTE_NS, price, price, price, price, Decimal(1))
+    return Bar(symbol, venue, START_NS + (number - 100) * MINUTE_NS, MINUTE_NS, price, price, price, price, Decimal(1))
 
 
 def quote(at_ns: int, price: str | int, symbol: str = "BTC/USDT", venue: str = "made") -> Quote:

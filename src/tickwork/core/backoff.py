@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from tickwork.core.retry import Retry
 from tickwork.errors import InvalidInput
-from tickwork.values import MAX_NS, DurationLike, duration, duration_text, timestamp_ns, to_timedelta
+from tickwork.values import LONGEST_NS, DurationLike, duration, duration_text, timestamp_ns, to_timedelta
 
 DOUBLINGS_MAX = 63
 """After so many doublings even a nanosecond is longer than any cap."""
@@ -75,12 +75,12 @@ def with_retry(limit: int = 3, base: DurationLike = "1 second") -> Retry:
     Three attempts wait 1 s and 2 s; there is no wait after the last.
 
     Raises:
-        InvalidInput: a limit below 1, not a duration, or waits of more than 292 years.
+        InvalidInput: a limit below 1, not a duration, or waits of more than 100 years.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise InvalidInput("with_retry(limit)", limit, "a whole number from 1: attempts in total")
     first = duration(base, "with_retry(base)")
     longest = first << min(max(limit - 2, 0), DOUBLINGS_MAX)
-    if longest > MAX_NS:
+    if longest > LONGEST_NS:
         raise InvalidInput("with_retry(limit)", limit, f"fewer attempts: the last wait would be {longest} ns")
     return Retry(limit=limit - 1, delay=duration_text(first), cap=duration_text(longest))

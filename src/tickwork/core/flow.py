@@ -38,6 +38,15 @@ BATCH_MAX = 10_000
 """Largest ``max_size`` of a batch."""
 
 
+PRIORITY_MAX = 1_000_000_000
+"""Priorities beyond it, in either direction, count as this."""
+
+
+def bounded(priority: int) -> int:
+    """A priority that fits its column, wherever the number came from."""
+    return max(-PRIORITY_MAX, min(PRIORITY_MAX, priority))
+
+
 def whole(path: str, value: Any, most: int | None = None) -> int:
     """A whole number from 1.
 
@@ -165,6 +174,11 @@ class Flow:
             raise InvalidInput("singleton", self.singleton, "'skip' or 'cancel'")
         if self.debounce is not None and self.batch is not None:
             raise InvalidInput("debounce", "debounce and batch", "only one of them")
+        if self.rate_limit is not None and (self.debounce is not None or self.batch is not None):
+            expected = (
+                "neither debounce nor batch beside it: it would count events, not runs; a throttle paces the runs"
+            )
+            raise InvalidInput("rate_limit", "with debounce or batch", expected)
         per_key = ("concurrency.per_key", self.concurrency is not None and self.concurrency.per_key is not None)
         for name, needs_key in (per_key, *((n, getattr(self, n) is not None and getattr(self, n).per_key)
                                            for n in ("rate_limit", "throttle"))):  # fmt: skip

@@ -130,6 +130,15 @@ class Workflow:
         return f"<workflow {self.name!r} version {self.version}>"
 
 
+def _check(path: str, retry: Any, key: Any, policy: Any) -> None:
+    if retry is not None and not isinstance(retry, Retry):
+        raise InvalidInput(f"{path} retry", retry, "a Retry, such as Retry(limit=3, delay='1 second')")
+    if key is not None and not callable(key):
+        raise InvalidInput(f"{path} key", key, "a function of the input, such as lambda order: order.symbol")
+    if policy is not None and not isinstance(policy, DeadLetterPolicy):
+        raise InvalidInput(f"{path} policy", policy, "a DeadLetterPolicy(Rule(match, action), ...)")
+
+
 _items = msgspec.json.Decoder(list[Raw]).decode
 
 
@@ -205,6 +214,7 @@ def workflow(
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise InvalidInput(f"{path} version", version, "a whole number from 1")
     triggers = _triggers(f"{path} on", on)
+    _check(path, retry, key, policy)
     try:
         flow = Flow(
             keyed=key is not None,
@@ -218,6 +228,8 @@ def workflow(
             idempotency=Idempotency(idempotency) if _is_function(idempotency) else idempotency,  # type: ignore[arg-type]
         )
         age = 0 if valid_for is None else duration(valid_for, "valid_for")
+        if valid_for is not None and not age:
+            raise InvalidInput("valid_for", valid_for, "a duration above zero")
     except InvalidInput as error:
         raise InvalidInput(f"{path} {error.path}", error.found, error.expected) from None
 

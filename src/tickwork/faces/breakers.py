@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +11,8 @@ import typer
 from tickwork.faces.options import HOME, Home, Json, Tape, ask, queries_of
 
 breakers = typer.Typer(
-    help="Breakers: dependencies that fail again and again are left alone for a while.",
-    no_args_is_help=True,
+    help="Breakers: dependencies that fail again and again are left alone. Without a verb, the list of them.",
+    invoke_without_command=True,
     rich_markup_mode=None,
 )
 
@@ -20,15 +21,25 @@ Reason = Annotated[str, typer.Option(help="Why; recorded, and shown with the bre
 By = Annotated[str, typer.Option(help="Who wants it; recorded.")]
 
 
+@breakers.callback()
+def listed(context: typer.Context, json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
+    """Breakers: dependencies that fail again and again are left alone. Without a verb, the list of them."""
+    return _list(tape, home, as_json=json) if context.invoked_subcommand is None else 0
+
+
 @breakers.command("list")
 def show(json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
     """All breakers that steps and effects have used."""
+    return _list(tape, home, as_json=json)
+
+
+def _list(tape: Path | None, home: Path, *, as_json: bool) -> int:
     from tickwork.faces import tables
     from tickwork.faces.grid import Grid
     from tickwork.service.breakers import breaker_lines
 
     found = breaker_lines(queries_of(tape, home))
-    if json:
+    if as_json:
         tables.dump(found)
         return 0
     if not found:
@@ -68,8 +79,12 @@ def trip(
     home: Home = HOME,
 ) -> int:
     """Open a breaker: its dependency is left alone, e.g. during its maintenance."""
+    from tickwork.errors import InvalidInput
     from tickwork.faces import tables
+    from tickwork.values import duration
 
+    if lasting is not None and duration(lasting, "--for") == 0:
+        raise InvalidInput("--for", lasting, "a duration above zero; `tickwork breakers reset` closes a breaker")
     found = ask(tape, home, "breakers.trip", name=name, reason=reason, open_for=lasting, by=by)
     answer = {"name": name, "state": found["state"], "retryAt": found["retry_at"]}
     until = _to_the_second(datetime.fromisoformat(found["retry_at"]))

@@ -55,6 +55,21 @@ def main(
     """Automated trading that survives anything. Begin with `tickwork demo`."""
     if context.invoked_subcommand is None:
         print(context.get_help())
+        return
+    doors: Doors = context.obj
+    found = doors.defaults()
+    logger = logging.getLogger("tickwork")
+    logger.setLevel(found.log_level.upper())
+    for told in logger.handlers:
+        told.setLevel(found.log_level.upper())
+    if found.home is not None:
+        context.default_map = _everywhere(context.command, {"home": str(found.home)})
+
+
+def _everywhere(group: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """The same defaults for each verb of a group, in the form of the parser's ``default_map``."""
+    verbs = getattr(group, "commands", None)
+    return values if verbs is None else {**values, **{name: _everywhere(verb, values) for name, verb in verbs.items()}}
 
 
 @app.command()
@@ -254,14 +269,17 @@ def run(doors: Doors) -> int:
     logging.getLogger("tickwork").addHandler(told)
     try:
         _named_stdout()
+        _check_words()
         code: Any = app(obj=doors, standalone_mode=False)
         print(end="", flush=True)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # whoever read our output has gone, e.g. `| head`; keep the interpreter from complaining at its end
-        sys.stdout = None
-        return DONE
+        return _unheard()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # how the parser ends then
+            return _unheard()
+        raise
     except Exception as error:  # noqa: BLE001 - here every error ends: `_complaint` raises what it does not know
         failed, text = _complaint(error)
         told.end(text)
@@ -270,10 +288,36 @@ def run(doors: Doors) -> int:
     return code if isinstance(code, int) else DONE
 
 
+def _unheard() -> int:
+    """Whoever read our output has gone, e.g. ``| head``: keep the interpreter from complaining at its end."""
+    sys.stdout = None
+    return DONE
+
+
+def _check_words() -> None:
+    """
+    Raises:
+        InvalidInput: an argument that is no text.
+    """
+    from tickwork.errors import InvalidInput
+
+    for word in sys.argv[1:]:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("argument", word, "text in UTF-8") from None
+
+
 def _complaint(error: Exception) -> tuple[int, str]:
     """The exit code, and what to say; raises an error that nobody raised on purpose."""
-    from tickwork.errors import InvalidInput, Refused, TickworkError
+    from tickwork import errors
+    from tickwork.errors import InvalidInput, Refused, StepFailed, TickworkError
 
+    if isinstance(error, StepFailed) and error.type.startswith(f"{errors.__name__}:"):
+        # one of ours whose fields did not survive the way from the owner of the tape: the words did
+        kind = getattr(errors, error.type.partition(":")[2], TickworkError)
+        code = WRONG_USE if issubclass(kind, InvalidInput) else REFUSED if issubclass(kind, Refused) else FAILED
+        return code, str(error.args[1])
     if isinstance(error, InvalidInput):
         return WRONG_USE, str(error)
     if isinstance(error, Refused):

@@ -12,10 +12,21 @@ if TYPE_CHECKING:
     from tickwork.service.notifications import Notifications
 
 
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the configuration says of every verb."""
+
+    home: Path | None = None
+    """Where no ``--home`` is given, and no ``TICKWORK_HOME``."""
+    log_level: str = "warning"
+    """What is logged on stderr: ``debug``, ``info``, ``warning`` or ``error``, and worse."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
     """``context.obj`` of every verb."""
 
     open_demo: Callable[[DemoOptions], DemoSession]
+    defaults: Callable[[], Defaults]
     open_notifications: Callable[[Path | None], Notifications]
     """By the configuration at a path, or the one in the working directory."""

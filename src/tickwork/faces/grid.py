@@ -23,6 +23,13 @@ _LEAST_REST: Final = 8
 """Cells below which words are not worth showing."""
 
 
+def printable(text: str) -> str:
+    """A text for a line of a terminal: what would move its cursor or change its colours is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\N{NO-BREAK SPACE}" else ascii(c)[1:-1] for c in text)
+
+
 class Grid:
     """Rows under headings, for ``Console.print`` and ``Live``."""
 
@@ -37,7 +44,7 @@ class Grid:
 
     def add(self, *cells: str | Text) -> None:
         """One row; a cell for each heading."""
-        self._rows.append([cell if isinstance(cell, Text) else Text(cell) for cell in cells])
+        self._rows.append([cell if isinstance(cell, Text) else Text(printable(cell)) for cell in cells])
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[Text]:
         yield from self.lines(options.max_width)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tickwork.faces.options import HOME, Home, Json, Limit, Tape, ask, json_of, queries_of
+from tickwork.faces.options import HOME, Home, Json, Limit, Tape, ask, check_ids, json_of, queries_of
 
 Ids = Annotated[
     list[str] | None, typer.Argument(help="Ids of letters, as `tickwork letters` shows them.", metavar="[ID]...")
@@ -27,7 +27,7 @@ def letters(
 ) -> int:
     """Dead letters: runs, messages, undos and events that gave up, with the error and the run to open."""
     from tickwork.faces import tables
-    from tickwork.faces.grid import Grid
+    from tickwork.faces.grid import Give, Grid
     from tickwork.service.letters import letter_lines
 
     found = letter_lines(queries_of(tape, home), source, code, every, limit)
@@ -37,7 +37,9 @@ def letters(
     if not found:
         tables.console().print("no dead letters" + ("" if every or source or code else "; all is well"))
         return 0
-    made = Grid("letter", "kind", "source", "run", "code", "tries", "since", "status", "error", rest="error")
+    columns = ("letter", "kind", "source", "run", "code", "tries", "since", "status", "error")
+    give: tuple[Give, ...] = (("since", tables.without_year), "since", "kind", "run")
+    made = Grid(*columns, rest="error", give=give)
     for line in found:
         status = f"retry {tables.clock(line.next_try)}" if line.next_try else line.status
         made.add(
@@ -63,11 +65,15 @@ def redrive(
     home: Home = HOME,
 ) -> int:
     """Give dead letters another chance: one, some or all, at a pace, or one with another payload."""
+    from tickwork.engines.embedded.letters import spacing
+    from tickwork.errors import InvalidInput
     from tickwork.faces import tables
 
+    chosen = _chosen(ids, source, code, every)
+    if rate is not None and spacing(rate) == 0:
+        raise InvalidInput("--rate", rate, "a number by a time above zero, such as '10/s' or '5/minute'")
     edited = None if payload is None else json_of(payload, "payload")
-    wish = {"ids": ids or [], "source": source, "code": code, "every": every, "payload": edited, "rate": rate, "by": by}
-    found = ask(tape, home, "letters.redrive", **wish)
+    found = ask(tape, home, "letters.redrive", **chosen, payload=edited, rate=rate, by=by)
     words = f"{len(found)} redriven" + (f": {', '.join(found[:20])}" if found else "")
     return tables.say({"redriven": found}, words, as_json=json)
 
@@ -85,5 +91,20 @@ def discard(
     """Put dead letters away, with a record of it."""
     from tickwork.faces import tables
 
-    found = ask(tape, home, "letters.discard", ids=ids or [], source=source, code=code, every=every, by=by)
+    found = ask(tape, home, "letters.discard", **_chosen(ids, source, code, every), by=by)
     return tables.say({"discarded": found}, f"{found} discarded", as_json=json)
+
+
+def _chosen(ids: list[str] | None, source: str | None, code: str | None, every: bool) -> dict[str, Any]:
+    """Which letters are meant, as the owner of the tape is asked.
+
+    Raises:
+        InvalidInput: none, or some of them and all.
+    """
+    from tickwork.errors import InvalidInput
+
+    if every and (ids or source or code):
+        raise InvalidInput("letters", "--all and others", "ids, --source and --code, or --all: not both")
+    if not (ids or source or code or every):
+        raise InvalidInput("letters", "none", "ids, --source, --code, or --all")
+    return {"ids": check_ids(ids or [], "letter"), "source": source, "code": code, "every": every}

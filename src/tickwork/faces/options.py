@@ -13,10 +13,34 @@ if TYPE_CHECKING:
 HOME = Path(".tickwork")
 
 Home = Annotated[Path, typer.Option(help="Folder of the demo's tape.", envvar="TICKWORK_HOME", show_envvar=False)]
-Tape = Annotated[Path | None, typer.Option(help="A tape; by default the demo's in the home folder.")]
+Tape = Annotated[
+    Path | None,
+    typer.Option(help="A tape; by default the demo's in the home folder.", envvar="TICKWORK_TAPE", show_envvar=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
-Limit = Annotated[int, typer.Option(help="How many, newest first.")]
-RunId = Annotated[str, typer.Argument(help="A run's id, as `tickwork runs` shows it.", metavar="RUN")]
+LIMIT_MAX = 1_000_000
+Limit = Annotated[int, typer.Option(help="How many, newest first.", min=1, max=LIMIT_MAX)]
+
+
+def _id(given: str) -> str:
+    return check_ids([given], "run")[0]
+
+
+RunId = Annotated[str, typer.Argument(help="A run's id, as `tickwork runs` shows it.", metavar="RUN", callback=_id)]
+
+
+def check_ids(ids: list[str], path: str) -> list[str]:
+    """Ids of runs or of letters, which are looked for by a position of 64 bits or as a text.
+
+    Raises:
+        InvalidInput: one of them can be no id.
+    """
+    from tickwork.errors import InvalidInput
+
+    for id in ids:
+        if len(id) > 200 or (id.removeprefix("r").isdigit() and not (id.isascii() and len(id) < 20)):
+            raise InvalidInput(path, id[:80], "an id, as `tickwork runs` or `tickwork letters` shows it")
+    return ids
 
 
 def tape_of(tape: Path | None, home: Path) -> Path:
@@ -64,15 +88,33 @@ def json_of(text: str, path: str) -> Any:
     """A JSON argument; ``-`` reads it from stdin.
 
     Raises:
-        InvalidInput: it is not JSON.
+        InvalidInput: it is not JSON, or holds a number that is not finite.
     """
     import json
     import sys
 
     from tickwork.errors import InvalidInput
 
-    given = sys.stdin.read() if text == "-" else text
+    longest = sys.get_int_max_str_digits()
+
+    def whole(digits: str) -> int:
+        if 0 < longest < len(digits):
+            raise InvalidInput(path, f"a number of {len(digits)} digits", f"a number of at most {longest} digits")
+        return int(digits)
+
+    def refuse(constant: str) -> None:
+        raise InvalidInput(path, constant, "a number that is finite")
+
+    given = text
     try:
-        return json.loads(given)
+        given = sys.stdin.read() if text == "-" else text
+        found = json.loads(given, parse_int=whole, parse_constant=refuse)
+        # what can be read but not sent on: 1e999, half a surrogate pair
+        json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+    except InvalidInput:
+        raise
+    except RecursionError:
+        raise InvalidInput(path, given[:80], "JSON that is not nested as deeply") from None
     except ValueError as error:
         raise InvalidInput(path, given[:200], f'JSON, e.g. \'{{"symbol": "BTC/USDT"}}\' ({error})') from None
+    return found

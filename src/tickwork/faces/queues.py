@@ -5,11 +5,11 @@ from __future__ import annotations
 import json as json_text
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tickwork.faces.options import HOME, Home, Json, Tape, ask, json_of, queries_of
+from tickwork.faces.options import HOME, LIMIT_MAX, Home, Json, Tape, ask, json_of, queries_of
 
 if TYPE_CHECKING:
     from tickwork.service.queues import MessageLine
@@ -43,7 +43,10 @@ def show(
         str | None,
         typer.Option(help="Only those that are available, delayed, in_flight, failed, completed, dead or discarded."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many; newest first, of those in line the next to come first.")] = 20,
+    limit: Annotated[
+        int,
+        typer.Option(help="How many; newest first, of those in line the next to come first.", min=1, max=LIMIT_MAX),
+    ] = 20,
     json: Json = False,
     tape: Tape = None,
     home: Home = HOME,
@@ -85,7 +88,7 @@ def send(
 @queues.command()
 def lease(
     name: Name,
-    max: Annotated[int | None, typer.Option("--max", help="How many at most; by default a batch.")] = None,
+    max: Annotated[int | None, typer.Option("--max", help="How many at most; by default a batch.", min=1)] = None,
     visibility: Annotated[str | None, typer.Option(help="How long the leases last, e.g. 5m.")] = None,
     consumer: Annotated[str, typer.Option(help="Who takes them; recorded.")] = "cli",
     json: Json = False,
@@ -159,6 +162,8 @@ def reject(
     return tables.say({"lease": lease, "status": became}, words, as_json=json)
 
 
+_ERROR: Final = 24
+"""Letters of an error where there is no room for all of it: its code, mostly."""
 _CAMEL = {"sent_at": "sentAt", "lease_until": "leaseUntil"}
 
 
@@ -197,10 +202,11 @@ def _list(tape: Path | None, home: Path, *, as_json: bool) -> int:
 
 def _show(found: list[MessageLine]) -> None:
     from tickwork.faces import tables
-    from tickwork.faces.grid import Grid
+    from tickwork.faces.grid import Give, Grid
 
     columns = ("message", "status", "group", "attempts", "sent", "due", "run", "failed with", "body")
-    made = Grid(*columns, rest="body", give=("sent", "group", "due", "failed with"))
+    give: tuple[Give, ...] = (("failed with", _beginning), "sent", "group", "due", "failed with")
+    made = Grid(*columns, rest="body", give=give)
     for line in found:
         due = line.due or line.lease_until
         made.add(
@@ -219,6 +225,10 @@ def _show(found: list[MessageLine]) -> None:
 
 def _moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _beginning(error: str) -> str:
+    return error if len(error) <= _ERROR else f"{error[: _ERROR - 1]}…"
 
 
 def _text(value: object) -> str:

@@ -23,9 +23,17 @@ _WIDE: Final = 200
 _DISPLAY: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
+class _Stdout(Console):
+    """A console that leaves it to the command line what is to be done when its reader has gone."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Stdout, with colours where it is a terminal."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    return _Stdout(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
 
 
 def show(made: Grid) -> None:

@@ -2,7 +2,9 @@
 
 An alert that fires once is gone from the view when it has fired. One that recurs is told of twice a round: when it has
 fired, and when the price has gone back and it is armed again. That second event is what makes "armed" durable: without
-it a restart could not know whether the price had been back while the process still ran.
+it a restart could not know whether the price had been back while the process still ran. While it cools down nothing
+is told of it; but when that is over, the price that stood then counts, and so a price that comes to the other side of
+its band meanwhile is kept: once for all alerts of a symbol.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from pydantic import Field
 
 from tickwork.core.event import Event
 from tickwork.core.view import view
-from tickwork.market.alert_index import Fired, Rearmed
-from tickwork.market.alerts import AlertState, Condition, PriceAlert
+from tickwork.market.alert_index import Fired, Noted, Rearmed
+from tickwork.market.alerts import AlertState, Condition, NotedPrice, PriceAlert
 from tickwork.values import Duration, Price, Quantity, Symbol, duration, from_ns, to_timedelta
 
 
@@ -117,6 +119,28 @@ class AlertRearmed(Event, name="market/alert.rearmed", version=1):
     def of(cls, rearmed: Rearmed) -> AlertRearmed:
         """The event of an arming."""
         return cls(id=rearmed.id, owner=rearmed.owner, symbol=rearmed.symbol, at_ns=rearmed.at_ns)
+
+
+class PriceNoted(Event, name="market/alert.noted", version=1):
+    """While alerts cool down: the price of their symbol has come to another side of the band of one of them."""
+
+    symbol: Symbol
+    price: Price
+    at_ns: int
+    """When the price was that."""
+
+    @classmethod
+    def of(cls, noted: Noted) -> PriceNoted:
+        """The event of such a price."""
+        return cls(symbol=noted.symbol, price=noted.price, at_ns=noted.at_ns)
+
+
+@view("market/alert-prices", on=(AlertTriggered, PriceNoted), key=lambda event: event.symbol)
+def alert_prices(state: NotedPrice | None, event: AlertTriggered | PriceNoted) -> NotedPrice | None:
+    """By symbol the last price that an alert which cools down, or did, must know of."""
+    if isinstance(event, PriceNoted):
+        return NotedPrice(event.price, event.at_ns)
+    return NotedPrice(event.current_price, event.at_ns) if event.recurring else state
 
 
 @view("market/alerts", on=(AlertSet, AlertCancelled, AlertTriggered, AlertRearmed), key=lambda event: event.id)

@@ -9,13 +9,14 @@ three states, and in each it waits for one thing:
                                           is beyond the band, it is armed, else it waits for that like a fired one
 
 Every firing and every arming is told (``Fired``, ``Rearmed``), and what is loaded again goes on from the last one that
-was kept.
+was kept. The price that stands when a cooldown is over must be known then, whatever was loaded again meanwhile: while
+alerts cool down, a price that comes to another side of one's band is told too (``Noted``), once for all of a symbol.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -47,6 +48,15 @@ class Rearmed(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     at_ns: int
     """Time of the price that showed it."""
+
+
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """The price of a symbol has come to another side of the band of an alert that cools down."""
+
+    symbol: str
+    price: Decimal
+    at_ns: int
+    """When the price was that."""
 
 
 class _Terms(msgspec.Struct, frozen=True, gc=False):
@@ -99,6 +109,8 @@ class AlertIndex:
         """Prices that were ignored because a newer one had been seen."""
         self.rearmed: list[Rearmed] = []
         """What was armed again since this was last emptied: by each price, sorted by id, before it fired anything."""
+        self.noted: list[Noted] = []
+        """What prices are to be kept since this was last emptied. The price of a recurring alert's firing is, too."""
         self._books: dict[str, Levels[_Standing]] = {}
         self._standing: dict[str, _Standing] = {}
         self._owned: dict[str, set[str]] = {}
@@ -145,17 +157,29 @@ class AlertIndex:
         if one is None:
             return False
         book = self._books[one.symbol]
-        if one.state != _COOLING:
+        if one.state == _COOLING:
+            book.unmark(self._left(one))
+        else:
             book.drop(one)
         self._forget(one, book)
         return True
 
-    def load(self, items: Iterable[tuple[str, AlertState]]) -> None:
+    def load(
+        self, items: Iterable[tuple[str, AlertState]], noted: Mapping[str, tuple[Decimal, int]] | None = None
+    ) -> None:
         """Let many stand as they last did. For an index that is still empty.
 
         Prices may then be fed again from any point before. Each alert looks at those later than the one by which it
         was last set, fired or armed.
+
+        Args:
+            items: ids and states.
+            noted: the last price of each symbol that was kept, and when it was that.
         """
+        for symbol, (price, at_ns) in (noted or {}).items():
+            book = self._book(symbol)
+            book.price = book.noted = price
+            book.newest_ns = at_ns
         for id, state in items:
             book = self._book(state.symbol)
             terms = self._shared(state.recurring, state.cooldown_ns, state.hysteresis, state.note)
@@ -169,6 +193,7 @@ class AlertIndex:
                 book.fill(one, state.threshold, above=above, touch=True)
             else:
                 one.threshold = state.threshold
+                book.marks.append(self._left(one))
                 self._rest(one, book, since_ns + max(terms.cooldown_ns, 1))
         for book in self._books.values():
             book.settle()
@@ -208,6 +233,7 @@ class AlertIndex:
         if at_ns >= book.wake_ns:
             self._wake(book, at_ns)
         fired: list[Fired] = []
+        note = False
         for one in book.reached(price):
             if one.state == _FIRED:
                 self._rearm(one, book, at_ns)
@@ -215,7 +241,13 @@ class AlertIndex:
                 self._arm(one, book, one.at)
             else:
                 fired.append(Fired(one.alert(), price, at_ns))
+                note = note or one.terms.recurring
                 self._fire(one, book, at_ns)
+        if note:
+            book.note(price)
+        elif book.passes(price):
+            book.note(price)
+            self.noted.append(Noted(book.symbol, price, at_ns))
         book.price = price
         book.newest_ns = at_ns
         self.rearmed[told:] = sorted(self.rearmed[told:], key=lambda one: one.id)
@@ -229,6 +261,7 @@ class AlertIndex:
             if one is None or one.state != _COOLING or one.until_ns != until_ns:
                 continue  # it was taken away meanwhile
             left, stood = self._left(one), book.price
+            book.unmark(left)
             if stood is not None and (stood < left if one.above else stood > left):
                 self._rearm(one, book, at_ns)
             else:
@@ -252,6 +285,7 @@ class AlertIndex:
             return
         one.threshold = one.at
         if one.terms.cooldown_ns:
+            book.mark(self._left(one))
             self._rest(one, book, at_ns + one.terms.cooldown_ns)
         else:
             self._let_go(one, book)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -111,6 +111,13 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
             id, self.owner, self.symbol, self.condition, self.threshold, self.recurring, cooldown, self.hysteresis,
             self.note,
         )  # fmt: skip
+
+
+class NotedPrice(NamedTuple):
+    """A price that was kept, for alerts that cool down."""
+
+    price: Decimal
+    at_ns: int
 
 
 def left_at(threshold: Decimal, hysteresis: Decimal, *, above: bool) -> Decimal:

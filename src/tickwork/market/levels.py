@@ -4,12 +4,15 @@ What waits for the price to rise stands in one list, what waits for it to fall i
 last. A price then either lies between the two nearest and nothing more is asked, or takes what it has reached off the
 ends. Whether a level counts when it is touched, or only when it is passed, is its own business: both kinds stand in the
 same lists, the ones that a touch is enough for nearer to the end.
+
+What rests waits for no price, but will one day ask on which side of a level the price stood meanwhile. Such levels are
+marks: a price that passes one is told apart too, so that whoever needs to can note it.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
@@ -52,7 +55,10 @@ class Levels(Generic[W]):
     rests is due.
     """
 
-    __slots__ = ("count", "falling", "high", "low", "newest_ns", "price", "resting", "rising", "symbol", "wake_ns")
+    __slots__ = (
+        "count", "falling", "high", "low", "marks", "newest_ns", "noted", "price", "resting", "rising", "symbol",
+        "wake_ns",
+    )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
@@ -60,6 +66,10 @@ class Levels(Generic[W]):
         self.falling: list[W] = []
         self.resting: list[tuple[int, str]] = []
         """A heap of when and who; whoever wakes them knows which of them still mean it."""
+        self.marks: list[Decimal] = []
+        """Levels, sorted."""
+        self.noted: Decimal | None = None
+        """A price on whose side of every mark the newest price stands, too; ``None``: there was none yet."""
         self.low = _ZERO
         self.high = LARGEST
         self.wake_ns = NEVER
@@ -82,7 +92,8 @@ class Levels(Generic[W]):
         self._place(one, level, above, touch).append(one)
 
     def settle(self) -> None:
-        """Put in order what was filled in."""
+        """Put in order what was filled in, and the marks."""
+        self.marks.sort()
         self.rising.sort()
         self.falling.sort()
         self._look()
@@ -116,6 +127,43 @@ class Levels(Generic[W]):
     def _look(self) -> None:
         self.high = self.rising[-1].key.copy_negate() if self.rising else LARGEST
         self.low = self.falling[-1].key if self.falling else _ZERO
+        if self.marks:
+            self._look_at_marks()
+
+    def _look_at_marks(self) -> None:
+        noted, marks = self.noted, self.marks
+        if noted is None:
+            self.low, self.high = LARGEST, _ZERO
+            return
+        below, above = bisect_right(marks, noted), bisect_left(marks, noted)
+        if below:
+            self.low = max(self.low, marks[below - 1])
+        if above < len(marks):
+            self.high = min(self.high, marks[above])
+
+    # -- marks ----------------------------------------------------------------------------------------------------
+
+    def mark(self, level: Decimal) -> None:
+        """Tell apart prices on the two sides of a level, and those at it, from here on; the newest is to be noted."""
+        insort(self.marks, level)
+
+    def unmark(self, level: Decimal) -> None:
+        """Do so no more, as far as one ``mark`` is concerned."""
+        del self.marks[bisect_left(self.marks, level)]
+        self._look()
+
+    def passes(self, price: Decimal) -> bool:
+        """Is the price on another side of a mark than the one that was noted?"""
+        noted, marks = self.noted, self.marks
+        if not marks or noted is None:
+            return bool(marks)
+        there = (bisect_left(marks, noted), bisect_right(marks, noted))
+        return there != (bisect_left(marks, price), bisect_right(marks, price))
+
+    def note(self, price: Decimal) -> None:
+        """This is the price that was noted."""
+        self.noted = price
+        self._look()
 
     # -- resting --------------------------------------------------------------------------------------------------
 

@@ -190,3 +190,10 @@ class LiveFeed(Protocol):
             FeedRefused: the source refuses what it is asked, and trying again would not help.
         """
         ...
+
+
+def brings(feed: LiveFeed, kind: Kind, symbol: str) -> bool:
+    """Does a feed give this sort of thing of a symbol? Where it gives several sorts, but not each of every symbol, it
+    says so itself, by an attribute ``pairs`` of kinds and symbols."""
+    pairs: Collection[tuple[Kind, str]] | None = getattr(feed, "pairs", None)
+    return (kind in feed.kinds and symbol in feed.symbols) if pairs is None else (kind, symbol) in pairs

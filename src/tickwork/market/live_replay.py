@@ -25,6 +25,8 @@ class RecordedFeed:
         items = [placed.item for recording in self._recordings for placed in recording.items()]
         self._symbols = frozenset(item.symbol for item in items if item.symbol)
         self._kinds = frozenset(item.kind for item in items)
+        self.pairs = frozenset((item.kind, item.symbol) for item in items)
+        """What it gives of which symbol: one recording may hold bars of one, another quotes of another."""
         self.health = Health()
 
     @property

@@ -11,7 +11,7 @@ import msgspec
 from tickwork.errors import InvalidInput
 from tickwork.market.alerts import flag_of, left_at, name_of, note_of
 from tickwork.market.triggers.options import hysteresis_of, number_text
-from tickwork.values import money, price
+from tickwork.values import DAYS, DELTA, PRICE, QUANTITY, money, price
 from tickwork.values import symbol as check_symbol
 
 RuleKind = Literal["price_above", "price_below", "delta_breach", "dte_warning"]
@@ -50,7 +50,7 @@ class Position:
         put = object.__setattr__
         put(self, "owner", name_of("owner", owner))
         put(self, "symbol", check_symbol(symbol))
-        put(self, "quantity", money(quantity, "quantity"))
+        put(self, "quantity", money(quantity, "quantity", QUANTITY))
         put(self, "delta", None if delta is None else _delta(delta))
         if dte is not None and (not isinstance(dte, int) or isinstance(dte, bool)):
             raise InvalidInput("dte", dte, "a whole number of days, or nothing")
@@ -62,7 +62,7 @@ class Position:
 
 def _delta(value: object) -> Decimal:
     # greeks are computed, so a float is not refused; what is not a number is
-    return money(repr(value) if isinstance(value, float) else value, "delta")
+    return money(repr(value) if isinstance(value, float) else value, "delta", DELTA)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -107,7 +107,7 @@ class PositionRule:
         if kind not in get_args(RuleKind):
             raise InvalidInput("kind", kind, f"one of {', '.join(get_args(RuleKind))}")
         put(self, "kind", kind)
-        put(self, "threshold", _days(threshold) if kind == "dte_warning" else price(threshold, "threshold"))
+        put(self, "threshold", _threshold(kind, threshold))
         put(self, "symbol", None if symbol is None else check_symbol(symbol))
         put(self, "recurring", flag_of("recurring", recurring))
         put(self, "hysteresis", hysteresis_of(hysteresis))
@@ -155,8 +155,10 @@ class PositionRule:
                 return f"{symbol} expires in {found} day{'' if value == 1 else 's'} (limit {limit})"
 
 
-def _days(value: object) -> Decimal:
-    days = money(value, "threshold")
+def _threshold(kind: RuleKind, value: object) -> Decimal:
+    if kind != "dte_warning":
+        return price(value, "threshold", DELTA if kind == "delta_breach" else PRICE)
+    days = money(value, "threshold", DAYS)
     if days < 0 or days != days.to_integral_value():
         raise InvalidInput("threshold", value, "a whole number of days, zero or more")
     return days

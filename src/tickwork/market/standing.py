@@ -4,12 +4,13 @@ Pure: it is given placed items and gives events. Each trigger declared is fed on
 its event carries its name, by which it finds them. News and posts are events themselves.
 
 A trigger on bars reads bars where a feed brings bars of its symbol, else quotes, if it can be read from quotes: never
-both, because a quote between two bars is no bar.
+both, because a quote between two bars is no bar. Of several feeds it reads one at a time. A trigger that fails in a way
+it should not is set aside, and the others go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -17,12 +18,11 @@ from typing import Any, Final
 from tickwork.core.event import Event
 from tickwork.core.trigger import Trigger
 from tickwork.core.view import View, view
-from tickwork.errors import InvalidInput
 from tickwork.market.alert_events import AlertTriggered
-from tickwork.market.bars import Bar, Quote
-from tickwork.market.live import Kind, LiveFeed, Placed
+from tickwork.market.live import Kind, LiveFeed, Placed, brings
 from tickwork.market.news import NewsItem, SocialPost
 from tickwork.market.rule_events import RuleTriggered
+from tickwork.market.standing_reader import StandingReader
 from tickwork.market.triggers import PriceChanged, PriceCrossed, VolatilityRose, VolumeSpiked
 from tickwork.market.triggers.base import BarTrigger
 
@@ -100,31 +100,76 @@ def unfed(state: Unfed | None, event: Unfed) -> Unfed | None:  # noqa: ARG001 - 
 
 
 class StandingTriggers:
-    """The triggers of some workflows, each with its memory, over some feeds."""
+    """The triggers of some workflows, each with its memory, over some feeds.
 
-    def __init__(self, triggers: Iterable[Trigger], feeds: Sequence[LiveFeed]) -> None:
-        self._readers: dict[str, BarTrigger[Any]] = {}
-        self._bars: dict[str, list[BarTrigger[Any]]] = {}
-        self._quotes: dict[str, list[BarTrigger[Any]]] = {}
+    Args:
+        triggers: as workflows declare them.
+        feeds: all that are watched; of two that bring the same the first is heard, see ``StandingReader``.
+        silence_ns: how long a feed may be silent before another takes over, by its name.
+        complain: is told, with the trigger's name, of each problem when it comes up.
+    """
+
+    def __init__(
+        self,
+        triggers: Iterable[Trigger],
+        feeds: Sequence[LiveFeed],
+        *,
+        silence_ns: Mapping[str, int] | None = None,
+        complain: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._readers: dict[str, StandingReader] = {}
+        self._by_symbol: dict[tuple[Kind, str], list[StandingReader]] = {}
         self._unfed: dict[str, str] = {}
-        self.problems: dict[str, str] = {}
-        """What a trigger complained of first, by its name: mixed streams, mostly."""
+        self._silence_ns = silence_ns or {}
+        self._told = complain
+        self._problems: dict[str, str] = {}
         for trigger in triggers:
+            name = str(trigger)
             if isinstance(trigger, BarTrigger):
-                if str(trigger) not in self._readers:
-                    self._stand(trigger.fresh(), feeds)
+                if name not in self._readers and name not in self._problems:
+                    self._stand(name, trigger, feeds)
             elif trigger.event is NewsItem and not any("news" in feed.kinds for feed in feeds):
-                self._unfed[str(trigger)] = "news"
+                self._unfed[name] = "news"
 
-    def _stand(self, trigger: BarTrigger[Any], feeds: Sequence[LiveFeed]) -> None:
-        self._readers[str(trigger)] = trigger
-        if _brings(feeds, "bar", trigger.symbol):
-            self._bars.setdefault(trigger.symbol, []).append(trigger)
-        elif trigger.reads_quotes and trigger.interval_ns is None and _brings(feeds, "quote", trigger.symbol):
-            self._quotes.setdefault(trigger.symbol, []).append(trigger)
-        else:
-            what = "quotes or bars" if trigger.reads_quotes and trigger.interval_ns is None else "bars"
-            self._unfed[str(trigger)] = f"{what} of {trigger.symbol}"
+    def _stand(self, name: str, trigger: BarTrigger[Any], feeds: Sequence[LiveFeed]) -> None:
+        on_quotes = trigger.reads_quotes and trigger.interval_ns is None
+        kinds: tuple[Kind, ...] = ("bar", "quote") if on_quotes else ("bar",)
+        by_kind: dict[Kind, list[str]] = {
+            kind: [feed.name for feed in feeds if brings(feed, kind, trigger.symbol)] for kind in kinds
+        }
+        kind: Kind = next((kind for kind in kinds if by_kind[kind]), "bar")
+        found = by_kind[kind]
+        if not found:
+            self._unfed[name] = f"{'quotes or bars' if on_quotes else 'bars'} of {trigger.symbol}"
+        try:
+            fresh = trigger.fresh()
+        except Exception as error:  # noqa: BLE001 - one trigger's mistake must not end the others
+            self._complain(name, f"set aside until the next start, because it failed: {error!r}")
+            return
+        reader = StandingReader(fresh, kind, found, self._silence_ns, self._complain)
+        self._readers[name] = reader
+        if found:
+            self._by_symbol.setdefault((kind, trigger.symbol), []).append(reader)
+
+    def _complain(self, name: str, problem: str) -> None:
+        known = self._problems.get(name) == problem
+        self._problems[name] = problem
+        if self._told is not None and not known:
+            self._told(name, problem)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What keeps, or kept last, a trigger from hearing, by its name."""
+        late = {
+            name: f"left out {reader.trigger.late} that came out of order: not newer than what came before"
+            for name, reader in self._readers.items()
+            if reader.trigger.late
+        }
+        return {**late, **self._problems}
+
+    def heard(self) -> dict[str, tuple[str, ...]]:
+        """The feeds of each trigger that is fed: the first is heard, another when it falls silent."""
+        return {name: reader.feeds for name, reader in self._readers.items() if reader.feeds}
 
     def unfed(self) -> list[UnfedTrigger]:
         """The triggers that wait for what no feed brings, sorted by name."""
@@ -140,42 +185,28 @@ class StandingTriggers:
         what = placed.item.what
         if isinstance(what, NewsItem | SocialPost):
             return [what.replace(recording=placed.recording, offset=placed.offset)] if only is None else []
-        readers = self._bars if isinstance(what, Bar) else self._quotes
         found: list[Event] = []
-        for reader in readers.get(what.symbol, ()):
-            if only is None or str(reader) in only:
-                event = self._read(reader, placed)
+        for reader in self._by_symbol.get((placed.item.kind, what.symbol), ()):
+            if only is None or reader.name in only:
+                event = reader.read(placed)
                 found += [] if event is None else [event]
         return found
 
-    def _read(self, reader: BarTrigger[Any], placed: Placed) -> Event | None:
-        what, tick = placed.item.what, placed.tick
-        try:
-            if tick is not None:
-                return reader.on_tick(tick)
-            return reader.on_quote(what, placed.recording, placed.offset) if isinstance(what, Quote) else None
-        except InvalidInput as error:
-            self.problems.setdefault(str(reader), str(error))
-            return None
+    def gone(self, feed: str) -> None:
+        """A feed has ended: others take over."""
+        for reader in self._readers.values():
+            reader.gone(feed)
+
+    def started(self) -> None:
+        """Everything recorded has been read; what comes from now on is new."""
+        for reader in self._readers.values():
+            reader.started()
 
     def states(self) -> dict[str, Any]:
-        """What each trigger remembers, as plain JSON."""
-        return {name: reader.state() for name, reader in self._readers.items()}
+        """What each trigger remembers, as plain JSON; nothing of those that have been set aside."""
+        states = {name: reader.state() for name, reader in self._readers.items()}
+        return {name: state for name, state in states.items() if state is not None}
 
     def resume(self, states: Mapping[str, Any]) -> set[str]:
         """Let triggers go on from what they remembered; returns those that remember nothing."""
-        new: set[str] = set()
-        for name, reader in list(self._readers.items()):
-            try:
-                again = type(reader).from_state(states[name])
-            except (KeyError, InvalidInput):
-                new.add(name)
-                continue
-            self._readers[name] = again
-            for readers in (self._bars.get(again.symbol, []), self._quotes.get(again.symbol, [])):
-                readers[:] = [again if one is reader else one for one in readers]
-        return new
-
-
-def _brings(feeds: Iterable[LiveFeed], kind: Kind, symbol: str) -> bool:
-    return any(kind in feed.kinds and symbol in feed.symbols for feed in feeds)
+        return {name for name, reader in self._readers.items() if name not in states or not reader.resume(states[name])}

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tickwork.notify.events import Notify, Severity
+from tickwork.notify.events import Notify, Severity, at_least
 from tickwork.notify.rules import Channel, Rules
 from tickwork.values import NS_PER_SECOND, from_ns, timestamp_ns
 
@@ -161,6 +161,10 @@ class ChannelState(msgspec.Struct, frozen=True):
     """When the first of these was."""
     summary_at: int = 0
     """When somebody will be told of them at the latest; 0: no summary is under way."""
+    summary_severity: Severity = "info"
+    """How much the summary under way matters: quiet hours ask."""
+    worst: Severity = "info"
+    """The most severe of those that were suppressed."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -201,7 +205,9 @@ def admitted(rules: Rules, delivery: Delivery, state: ChannelState, now: datetim
         # there is room for a summary, which is never urgent, once this one has left the window
         return _over(delivery, state, at, per, free_at=window[-channel.limit.room(urgent=False)] + per)
     after = ChannelState(
-        passed=(*kept, Passed(at, delivery.digest)), summary_at=0 if delivery.summary else state.summary_at
+        passed=(*kept, Passed(at, delivery.digest)),
+        summary_at=0 if delivery.summary else state.summary_at,
+        summary_severity=state.summary_severity,
     )
     return Verdict("send", after, _message(channel, delivery, state, at))
 
@@ -210,13 +216,18 @@ def _over(delivery: Delivery, state: ChannelState, at: int, per: int, free_at: i
     """The limit is reached until ``free_at``: count it, and see that a summary will tell."""
     if delivery.summary:
         return Verdict("limit", msgspec.structs.replace(state, summary_at=free_at), summary_at=free_at)
-    # one that is long overdue was cancelled or died: another takes its place
-    under_way = state.summary_at and at <= state.summary_at + per
+    severity = delivery.notify.severity
+    # one that is long overdue was cancelled or died: another takes its place. One that matters less than this may be
+    # held back by quiet hours: another tells of it before, and it finds that there is nothing to tell
+    heard = at_least(state.summary_severity, severity)
+    under_way = state.summary_at and at <= state.summary_at + per and heard
     after = ChannelState(
         passed=state.passed,
         suppressed=state.suppressed + 1,
         since=state.since or at,
         summary_at=state.summary_at if under_way else free_at,
+        summary_severity=state.summary_severity if under_way else severity,
+        worst=state.worst if at_least(state.worst, severity) else severity,
     )
     return Verdict("limit", after, summary_at=0 if under_way else free_at)
 
@@ -237,9 +248,11 @@ def _message(channel: Channel, delivery: Delivery, state: ChannelState, at: int)
     late = [_clock(delivery.at)] if at - delivery.at > _LATE_NS else []
     facts = [", ".join([said.kind, *([said.owner] if said.owner else []), *late])]
     if state.suppressed:
-        more = f"{state.suppressed} more suppressed since {_clock(state.since)}: {channel.limit}"
+        worse = not at_least(said.severity, state.worst)
+        worst = f", the worst {state.worst}" if worse and not delivery.summary else ""
+        more = f"{state.suppressed} more suppressed since {_clock(state.since)}{worst}: {channel.limit}"
         if delivery.summary:
-            return Message(f"[{said.severity}] {state.suppressed} more suppressed", more, said.severity)
+            return Message(f"[{state.worst}] {state.suppressed} more suppressed", more, state.worst)
         facts.append(more)
     body = "\n\n".join(part for part in (said.body, "\n".join(facts)) if part)
     return Message(f"[{said.severity}] {said.title}", body, said.severity)

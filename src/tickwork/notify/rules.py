@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
+
+from pydantic import SkipValidation
 
 from tickwork.core.zone import zone_of
 from tickwork.errors import InvalidInput
@@ -28,7 +30,7 @@ class Limit:
     """
 
     max: int = 10
-    per: timedelta | str = "1 hour"
+    per: Annotated[timedelta | str, SkipValidation] = "1 hour"
     reserve: int | None = None
     per_ns: int = field(init=False, repr=False, compare=False)
 
@@ -63,8 +65,8 @@ class QuietHours:
         then: what becomes of the others: ``hold`` them until the end, or ``drop`` them.
     """
 
-    start: time | str
-    end: time | str
+    start: Annotated[time | str, SkipValidation]
+    end: Annotated[time | str, SkipValidation]
     zone: str
     except_severity: Severity = "critical"
     then: Literal["hold", "drop"] = "hold"

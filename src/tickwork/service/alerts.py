@@ -1,6 +1,6 @@
 """Standing alerts of an engine: kept on its tape, judged as prices and positions come in.
 
-Theory of operation. The tape is the only memory: what is set, cancelled, fired and armed again is an event, two views
+Theory of operation. The tape is the only memory: what is set, cancelled, fired and armed again is an event, views
 fold these, and the indexes that judge prices are made from the views when the service begins. A price costs a look into
 them; only what it fires touches the engine. Firings are posted and not waited for: whoever listens to
 ``AlertTriggered`` sends messages by effects, and those wait for the disk.
@@ -26,7 +26,15 @@ import msgspec
 from tickwork.core.view import View
 from tickwork.engines.embedded.engine import Engine
 from tickwork.errors import InvalidInput
-from tickwork.market.alert_events import AlertCancelled, AlertRearmed, AlertSet, AlertTriggered, price_alerts
+from tickwork.market.alert_events import (
+    AlertCancelled,
+    AlertRearmed,
+    AlertSet,
+    AlertTriggered,
+    PriceNoted,
+    alert_prices,
+    price_alerts,
+)
 from tickwork.market.alert_index import AlertIndex
 from tickwork.market.alerts import AlertState, PriceAlert
 from tickwork.market.position_rules import Position, PositionRule, RuleState
@@ -35,7 +43,7 @@ from tickwork.market.rule_events import RuleCancelled, RuleRearmed, RuleSet, Rul
 from tickwork.market.rule_index import RuleFired, RuleIndex
 from tickwork.values import DurationLike, from_ns
 
-ALERT_VIEWS: Final[tuple[View, ...]] = (price_alerts, position_rules)
+ALERT_VIEWS: Final[tuple[View, ...]] = (price_alerts, alert_prices, position_rules)
 """The views that the engine must be given."""
 
 _log = logging.getLogger("tickwork.alerts")
@@ -104,7 +112,7 @@ class Alerts:
         self._engine = engine
         self._alerts = AlertIndex()
         self._rules = RuleIndex(throttle)
-        self._alerts.load(engine.items(price_alerts).items())
+        self._alerts.load(engine.items(price_alerts).items(), engine.items(alert_prices))
         self._rules.load(engine.items(position_rules).items())
 
     @property
@@ -251,7 +259,8 @@ class Alerts:
         """
         fired = self._alerts.on_price(symbol, price, at_ns)
         breached = self._rules.on_price(symbol, price, at_ns)
-        if not fired and not breached and not self._alerts.rearmed and not self._rules.rearmed:
+        said = fired or breached or self._alerts.rearmed or self._alerts.noted or self._rules.rearmed
+        if not said:
             return []
         events: Sequence[Triggered] = [
             *(AlertTriggered.of(one, recording, offset) for one in fired),
@@ -293,7 +302,10 @@ class Alerts:
         ]
         self._alerts.rearmed.clear()
         self._rules.rearmed.clear()
-        for event in (*rearmed, *triggered):
+        # last: a price that is kept is one whose every consequence is
+        noted = [PriceNoted.of(one) for one in self._alerts.noted]
+        self._alerts.noted.clear()
+        for event in (*rearmed, *triggered, *noted):
             self._engine.post(event)
 
     # -- symbols that nobody feeds --------------------------------------------------------------------------------

@@ -7,9 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from tickwork.core.message import Stage
+from tickwork.core.view import View
 from tickwork.engines.embedded.queue_tables import QueueTables
 from tickwork.engines.embedded.schedule_rows import read_rows
 from tickwork.engines.embedded.status import UNFINISHED, Status
+from tickwork.market.alert_events import price_alerts
+from tickwork.market.rule_events import position_rules
 from tickwork.notify.notifier import DELIVER
 from tickwork.service.finding import Case, Said, Severity, command, many, moment
 from tickwork.values import from_ns
@@ -46,8 +49,15 @@ def _waiting(case: Case) -> list[str]:
         "message": case.queries.reader.one("SELECT count(*) FROM messages WHERE stage<10"),
         "delayed event": case.queries.reader.one("SELECT count(*) FROM delayed"),
         "schedule": resting,
+        "price alert": _keys(case, price_alerts),
+        "position rule": _keys(case, position_rules),
     }
     return [many(count, noun) for noun, count in found.items() if count]
+
+
+def _keys(case: Case, view: View) -> int:
+    """How many keys a view has."""
+    return int(case.queries.reader.one("SELECT count(*) FROM views WHERE view=?", (view.name,)))
 
 
 # --------------------------------------------------------------------------------------------------------------- runs

@@ -38,10 +38,16 @@ class FeedStatus(msgspec.Struct, frozen=True, rename="camel"):
     last_error: str
     retry_at: datetime | None
     """When it tries again."""
+    unheard: int = 0
+    """How many of its quotes and bars decided nothing, because of their date."""
+    problem: str = ""
+    """What was wrong with the last of them."""
 
 
-def status_of(feed: LiveFeed, recorded: int, silent: Sequence[str], now_ns: int) -> FeedStatus:
-    """The status of a feed. ``silent``: the symbols (``""``: all of it) that are overdue."""
+def status_of(
+    feed: LiveFeed, recorded: int, silent: Sequence[str], now_ns: int, unheard: int = 0, problem: str = ""
+) -> FeedStatus:
+    """The status of a feed. ``silent``: the symbols (``""``: all of it) that are overdue; the last two as there."""
     health = feed.health
     silence_ns = health.silence_ns(now_ns)
     return FeedStatus(
@@ -60,6 +66,8 @@ def status_of(feed: LiveFeed, recorded: int, silent: Sequence[str], now_ns: int)
         errors=health.errors,
         last_error=health.last_error,
         retry_at=_time(health.retry_ns),
+        unheard=unheard,
+        problem=problem,
     )
 
 

@@ -69,7 +69,7 @@ def workflows(queries: Queries) -> str:
 def outcome(line: RunLine) -> tuple[str, str]:
     """What a run came to, in two words and a half: its action, or its status; and why."""
     if isinstance(line.result, dict) and "action" in line.result:
-        return str(line.result["action"]), str(line.result.get("reason", ""))
+        return str(line.result["action"]), str(line.result.get("reason") or "")
     if line.error is not None:
         return line.status, line.error
     return line.status, "" if line.result is None else msgspec.json.encode(line.result).decode()

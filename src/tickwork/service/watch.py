@@ -11,8 +11,10 @@ before the last one that the tape knows of this trigger has been published, the 
 written only when every firing before it is on the tape's disk and every item before it on the recording's, so nothing
 falls between. A trigger that is new reads the last day for the sake of its memory, and fires nothing from it.
 
-Prices older than ``price_age`` decide nothing: alerts do not hear of them. What an event started late may still do is
-the business of the workflow's ``valid_for``.
+What is dated wrongly decides nothing: a quote that was older than ``price_age`` when it came in, or a quote or bar
+from further ahead than ``ahead``, is recorded and counted, and neither triggers nor alerts hear of it. Bars of an
+outage come late and are read late, in their order; what an event started late may still do is the business of the
+workflow's ``valid_for``. Alerts hear no price that is older than ``price_age`` now.
 
 A full disk keeps out what comes in until there is room; a failed sync, or a tape that stops, stops the watch.
 """
@@ -22,20 +24,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
-from tickwork.core.event import Event
+from tickwork.core.event import Alert, Event
 from tickwork.core.trigger import Trigger
 from tickwork.core.view import View
 from tickwork.engines.embedded.engine import Engine
 from tickwork.errors import InvalidInput, TapeError
 from tickwork.market.bars import Bar, Quote
-from tickwork.market.live import FeedRefused, Item, Kind, LiveFeed, Placed
+from tickwork.market.live import FeedRefused, Item, Kind, LiveFeed, Placed, brings
 from tickwork.market.live_recording import LiveRecording, merge_items
 from tickwork.market.news import NewsItem, SocialPost
 from tickwork.market.staleness import FeedSilent, Staleness, silences
@@ -43,10 +45,12 @@ from tickwork.market.standing import StandingTriggers, Unfed, UnfedTrigger, fire
 from tickwork.market.triggers.base import BarTrigger
 from tickwork.service.alerts import Alerts
 from tickwork.service.checkpoint import Checkpoint, load, save
+from tickwork.service.dates import Dates, dated_ns
 from tickwork.service.feed_status import FeedStatus, status_of
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, from_ns
 from tickwork.venues.feeds.reconnecting import Setting
 from tickwork.venues.feeds.recorder import Recorder, RecordingFailed
+from tickwork.venues.feeds.secrets import told
 
 FIRINGS: Final = firings()
 """How far each trigger has fired; enough for all triggers that come with the product."""
@@ -79,7 +83,9 @@ class Watch:
         firings: the view of what was fired, as the engine has it; see ``market.standing.firings`` for triggers of
             one's own making.
         silence: how long a feed may be silent; ``silence_of`` says it for some feeds by name.
-        price_age: older prices are kept from alerts.
+        price_age: older quotes are kept from triggers, older prices from alerts. A feed whose source is late by design
+            says by how much, as its attribute ``delay_ns``; that is added.
+        ahead: what is dated further ahead of the clock is kept from both.
         warm_up: how far back a new trigger reads for its memory.
         checkpoint_every, check_every: how often a checkpoint is written, and how often silence is looked for.
         judge: makes a text into one with a sentiment, before it is recorded; quick and pure.
@@ -101,6 +107,7 @@ class Watch:
         silence: DurationLike = "1 minute",
         silence_of: Mapping[str, DurationLike] | None = None,
         price_age: DurationLike = "1 minute",
+        ahead: DurationLike = "5s",
         warm_up: DurationLike = "1 day",
         checkpoint_every: DurationLike = "1 minute",
         check_every: DurationLike = "1s",
@@ -115,7 +122,7 @@ class Watch:
         self._setting = setting
         self._alerts = alerts
         self._firings = firings
-        self._price_age_ns = duration(price_age, "priceAge")
+        self._dates = Dates(feeds, duration(price_age, "priceAge"), duration(ahead, "ahead"))
         self._warm_up_ns = duration(warm_up, "warmUp")
         self._checkpoint_ns = duration(checkpoint_every, "checkpointEvery")
         self._check_s = duration(check_every, "checkEvery") / NS_PER_SECOND
@@ -123,7 +130,8 @@ class Watch:
         self._listeners = list(listeners)
         self._staleness = Staleness(silence)
         self._silence_of = dict(silence_of or {})
-        self._standing = StandingTriggers(self._triggers(), feeds)
+        silence_ns = {name: duration(self._silence_of.get(name, silence), "silence") for name in self._feeds}
+        self._standing = StandingTriggers(self._triggers(), feeds, silence_ns=silence_ns, complain=_complained)
         self._pricing = {**_first(feeds, "bar"), **_first(feeds, "quote")}
         self._quotes: dict[str, Quote] = {}
         self._recorders: dict[str, Recorder] = {}
@@ -132,6 +140,8 @@ class Watch:
         self._wake = asyncio.Event()
         self._publishing = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
+        self.fault: Exception | None = None
+        """What stopped the watch; ``None`` while it is well."""
 
     def _triggers(self) -> list[Trigger]:
         triggers = [trigger for workflow in self._engine.workflows for trigger in workflow.triggers]
@@ -165,12 +175,17 @@ class Watch:
             self._alerts.fed = self.fed
         for one in self.unfed():
             _log.warning("trigger %s waits for %s, which no feed brings", one.trigger, one.needs)
+        for trigger, feeds in self._standing.heard().items():
+            if len(feeds) > 1:
+                others = ", then ".join(feeds[1:])
+                _log.info("trigger %s is read from feed %s; when that falls silent, from %s", trigger, feeds[0], others)
 
     def _opened(self, name: str, begin: int) -> Recorder:
         recorder = Recorder(self._home, name, begin=begin)
         self._last_ns = max(self._last_ns, recorder.last_ns)
         if recorder.cut_bytes:
-            _log.warning("recording %s ended in half a line: %d bytes cut off", name, recorder.cut_bytes)
+            kept = "" if recorder.cut_kept else ", and not kept, for want of room"
+            _log.warning("recording %s ended in half a line: %d bytes cut off%s", name, recorder.cut_bytes, kept)
         if recorder.lost:
             _log.warning("recording %s lacks %d items that were there before", name, recorder.lost)
         return recorder
@@ -215,9 +230,29 @@ class Watch:
             recorder.close()
 
     async def wait(self) -> None:
-        """Return when the watch has stopped; raises what stopped it."""
-        assert self._running is not None
-        await asyncio.shield(self._running)
+        """Return when the watch has been closed; raises what stopped it."""
+        if self.fault is not None:
+            raise self.fault
+        if self._running is not None:
+            await asyncio.wait({self._running})  # unlike awaiting it, this outlives its being cancelled
+            if self.fault is not None:
+                raise self.fault
+
+    async def serve(self) -> None:
+        """Run until the process is told to stop (SIGINT, SIGTERM): the engine and the watch together.
+
+        Raises:
+            RecordingFailed, TapeError: what stopped the watch or the engine.
+        """
+        tasks = [asyncio.ensure_future(self.wait()), asyncio.ensure_future(self._engine.serve())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
 
     # -- going on after a restart ---------------------------------------------------------------------------------
 
@@ -229,16 +264,17 @@ class Watch:
         if new:
             since_ns = self._setting.now() - self._warm_up_ns
             for placed in merge_items(readable, {one.name: one.offset_at(since_ns) for one in readable}):
-                if placed.offset < begin[placed.recording]:
+                if placed.offset < begin[placed.recording] and self._dates.fit(placed):
                     self._standing.feed(placed, only=new)
         ever_fired = {trigger for places in fired.values() for trigger in places}
         unborn = new - ever_fired if checkpoint else set()
         for placed in merge_items(readable, begin):
-            for event in self._standing.feed(placed):
+            for event in self._standing.feed(placed) if self._dates.fit(placed) else ():
                 trigger = what_fired(event)
                 if placed.offset > fired[placed.recording].get(trigger, -1) and trigger not in unborn:
                     self._engine.post(event)
             self._tell(placed)
+        self._standing.started()
 
     async def checkpoint(self) -> None:
         """Write down what the triggers remember, once all that they fired is on disk. Also tell what nobody feeds.
@@ -261,17 +297,27 @@ class Watch:
     # -- what comes in --------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Watch until cancelled; raises what makes it stop before."""
+        """Watch until cancelled; raises what makes it stop before, having said so in the log and on the tape."""
         tasks = [asyncio.ensure_future(self._keep_publishing()), asyncio.ensure_future(self._look())]
         tasks += [asyncio.ensure_future(self._follow(feed)) for feed in self._feeds.values()]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
+        except Exception as error:
+            self._stopped(error)
+            raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stopped(self, error: Exception) -> None:
+        self.fault = error
+        reason = told(error)
+        _log.critical("the watch has stopped, and nothing that comes in is recorded or decided on: %s", reason)
+        with suppress(TapeError):  # the engine may be what failed
+            self._engine.post(Alert(run="", what="watch stopped", detail=reason))
 
     async def _follow(self, feed: LiveFeed) -> None:
         """Take what a feed gives, and begin anew with it where it should not have ended."""
@@ -282,20 +328,32 @@ class Watch:
                 async with aclosing(feed.items(known)) as items:
                     async for item in items:
                         self._take(recorder, item)
-                return
+                return await self._ended(feed)
             except FeedRefused as error:
-                _log.error("%s", error)
-                return
+                _log.error("%s", told(error, feed))
+                return await self._ended(feed)
             except TapeError:
                 raise
             except RecordingFailed as error:
-                feed.health.complain(error, self._setting.now())
+                self._rest(feed, str(error))
                 _log.error("%s", error)
             except Exception as error:  # noqa: BLE001 - one feed's mistake must not end the others
-                feed.health.complain(repr(error), self._setting.now())
-                feed.health.state = "waiting"
-                _log.error("feed %s failed in a way it should not, and begins anew: %r", feed.name, error)
+                self._rest(feed, told(error, feed))
+                _log.error(
+                    "feed %s failed in a way it should not, and begins anew: %s", feed.name, feed.health.last_error
+                )
             await self._setting.sleep(_PAUSE_S)
+
+    def _rest(self, feed: LiveFeed, error: str) -> None:
+        now_ns = self._setting.now()
+        feed.health.complain(error, now_ns)
+        feed.health.state = "waiting"
+        feed.health.retry_ns = now_ns + int(_PAUSE_S * NS_PER_SECOND)
+
+    async def _ended(self, feed: LiveFeed) -> None:
+        """Let others feed its triggers; written down at once, because the recordings do not tell of it."""
+        self._standing.gone(feed.name)
+        await self.checkpoint()
 
     def _take(self, recorder: Recorder, item: Item) -> None:
         self._last_ns = max(item.known_ns, self._last_ns + 1)
@@ -306,36 +364,33 @@ class Watch:
             return
         if item.symbol:
             self._staleness.saw(recorder.name, item.symbol, placed.item.known_ns)
-        for event in self._standing.feed(placed):
-            self._outbox.append((recorder, event))
-            self._wake.set()
-        self._tell(placed)
+        if self._dates.take(placed, item.known_ns):
+            for event in self._standing.feed(placed):
+                self._outbox.append((recorder, event))
+                self._wake.set()
+        self._tell(placed, live=True)
 
     def _judged(self, item: Item) -> Quote | Bar | NewsItem | SocialPost:
         what = item.what
         return self._judge(what) if self._judge is not None and isinstance(what, Text) else what
 
-    def _tell(self, placed: Placed) -> None:
+    def _tell(self, placed: Placed, *, live: bool = False) -> None:
         """Tell alerts and listeners of an item."""
-        self._price(placed)
+        self._price(placed, live=live)
         for listener in self._listeners:
             listener(placed)
 
-    def _price(self, placed: Placed) -> None:
-        """Let a price be known, if it comes from where the symbol's prices come from, and is not too old."""
-        what = placed.item.what
-        if isinstance(what, Quote):
-            price, at_ns = what.mid, what.time_ns
-        elif isinstance(what, Bar):
-            price, at_ns = what.close, what.end_ns
-        else:
+    def _price(self, placed: Placed, *, live: bool) -> None:
+        """Let a price be known, if it comes from where the symbol's prices come from, and is dated as it should be."""
+        what, now_ns = placed.item.what, self._setting.now()
+        if not isinstance(what, Quote | Bar) or self._pricing.get(what.symbol) != placed.recording:
             return
-        if self._pricing.get(what.symbol) != placed.recording:
-            return
-        if isinstance(what, Quote):
+        if isinstance(what, Quote) and not self._dates.ahead(placed, now_ns):
             self._quotes[what.symbol] = what
-        if self._alerts is not None and abs(self._setting.now() - at_ns) <= self._price_age_ns:
-            self._alerts.on_price(what.symbol, price, at_ns, recording=placed.recording, offset=placed.offset)
+        if self._alerts is None or not self._dates.fresh(placed, now_ns, count=live):
+            return
+        price = what.mid if isinstance(what, Quote) else what.close
+        self._alerts.on_price(what.symbol, price, dated_ns(what), recording=placed.recording, offset=placed.offset)
 
     # -- what goes out --------------------------------------------------------------------------------------------
 
@@ -374,7 +429,11 @@ class Watch:
                 self._staleness.saw(name, "", feed.health.contact_ns)
         for event in self._staleness.changes(now_ns):
             said = "is silent" if isinstance(event, FeedSilent) else "speaks again"
-            _log.warning("feed %s %s%s", event.source, said, "".join(f" {symbol}" for symbol in event.symbols))
+            about = "".join(f" {symbol}" for symbol in event.symbols if symbol)
+            health = self._feeds[event.source].health
+            failing = isinstance(event, FeedSilent) and health.state != "live" and health.last_error
+            why = f" (last error: {health.last_error})" if failing else ""
+            _log.warning("feed %s %s%s%s", event.source, said, about, why)
             self._engine.post(event)
 
     def _tell_unfed(self) -> None:
@@ -398,8 +457,8 @@ class Watch:
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """What triggers complained of first, by their names."""
-        return self._standing.problems
+        """What keeps triggers from hearing, by their names, and what is wrong with the dates of a feed, by its name."""
+        return {**self._dates.problems, **self._standing.problems}
 
     def quote(self, symbol: str) -> Quote | None:
         """The latest quote of a symbol; ``None``: there is none, or its feed has fallen silent about it."""
@@ -411,17 +470,29 @@ class Watch:
         now_ns = self._setting.now()
         silent = self._staleness.silent(now_ns)
         return [
-            status_of(feed, self._recorders[name].end, [one.symbol for one in silent if one.source == name], now_ns)
+            status_of(
+                feed,
+                self._recorders[name].end,
+                [one.symbol for one in silent if one.source == name],
+                now_ns,
+                self._dates.counts.get(name, 0),
+                self._dates.problems.get(name, ""),
+            )
             for name, feed in self._feeds.items()
         ]
+
+
+def _complained(trigger: str, problem: str) -> None:
+    _log.warning("trigger %s: %s", trigger, problem)
 
 
 def _first(feeds: Iterable[LiveFeed], kind: Kind) -> dict[str, str]:
     """Of each symbol the first feed that gives this sort of thing of it."""
     found: dict[str, str] = {}
     for feed in feeds:
-        for symbol in feed.symbols if kind in feed.kinds else ():
-            found.setdefault(symbol, feed.name)
+        for symbol in feed.symbols:
+            if brings(feed, kind, symbol):
+                found.setdefault(symbol, feed.name)
     return found
 
 

@@ -2,7 +2,8 @@
 
 A URL such as ``tgram://<bot token>/<chat id>`` holds the credentials, so it is a secret as a whole: it is kept in a
 ``SecretStr``, and whatever apprise and the libraries beneath it log or say of a failure is freed of the parts of it
-that apprise itself holds for secret (those that ``url(privacy=True)`` hides) and of parameters whose name says so.
+that apprise itself holds for secret (those that ``url(privacy=True)`` hides), of parameters whose name says so, and of
+whatever ``conceal`` was told.
 
 Tried over loopback: ``json://``, ``form://`` and ``tgram://`` (its host replaced). The other services were not tried
 from here; they are apprise's.
@@ -44,6 +45,7 @@ _TYPES: Final[Mapping[Severity, str]] = {
 _LOGGERS: Final = (
     "apprise",
     "urllib3.connectionpool",
+    "urllib3.util.retry",
     "requests_oauthlib.oauth1_auth",
     "requests_oauthlib.oauth2_session",
 )
@@ -126,6 +128,16 @@ def secrets_of(url: SecretStr, path: str) -> frozenset[str]:
     query = parse_qsl(urlsplit(url.get_secret_value()).query)
     named = {value for name, value in query if _SECRET_NAME.search(name)}
     return frozenset({form for part in (hidden - shown) | named for form in (part, quote(part, safe=""))} - {""})
+
+
+def conceal(text: str) -> None:
+    """Keep a text that was put into a URL, and each part of it, out of logs and errors from here on.
+
+    Whoever configures a channel knows better than apprise what is secret: what they do not write down is.
+    """
+    _, _, rest = text.rpartition("://")
+    parts = {rest, unquote(rest), *_parts(rest), *_parts(unquote(rest))}
+    _SCRUBBER.add({form for part in parts for form in (part, quote(part), quote(part, safe=""))})
 
 
 def exposes(literal: str, url: SecretStr, path: str) -> bool:

@@ -225,6 +225,56 @@ async def test_secrets_come_from_the_environment_and_are_told_to_nobody() -> Non
     assert "headers.K" in unset.value.path
 
 
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+@live
+async def test_an_answer_that_repeats_the_secret_is_not_repeated(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    secret = "s3cret+value/&"
+    async with serving() as server:
+
+        async def echo(request: web.Request) -> web.Response:
+            return web.Response(status=status, text=f"wrong key {request.query['k']} in {request.query_string}")
+
+        server.on("/q", echo)
+        feed = HttpJsonFeed(
+            "desk", f"{server.url}/q", {"": "AAPL"}, Time().setting(K=secret), shape=ONE, params={"k": "${K}"}
+        )
+
+        async def one() -> None:
+            async for _ in feed.items():
+                break
+
+        try:
+            await asyncio.wait_for(one(), 0.3)
+        except (FeedRefused, TimeoutError) as error:
+            assert secret not in str(error)
+        assert feed.health.last_error
+        assert server.asked[0].query["k"] == secret
+    said = feed.health.last_error + caplog.text
+    assert "s3cret" not in said
+    assert caplog.text.count("WARNING") == 1  # the first of a run of errors, and no more of them
+
+
+@pytest.mark.parametrize("value", ["", " ", "KEYWORD\n", " KEYWORD", "KEY\rWORD", "KEYWORD\u00e4", "KEYWORD\U0001f642"])
+@pytest.mark.parametrize("where", ["headers", "params"])
+def test_a_secret_that_is_none_is_refused_by_the_name_of_its_variable(value: str, where: str) -> None:
+    filled = {"K": "Bearer ${DESK_KEY}"}
+    headers, params = (filled, None) if where == "headers" else (None, filled)
+    setting = Time().setting(DESK_KEY=value)
+    with pytest.raises(InvalidInput, match="variable DESK_KEY") as wrong:
+        HttpJsonFeed("desk", "http://x.example", {"": "AAPL"}, setting, shape=ONE, headers=headers, params=params)
+    assert "WORD" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["htp://h/q?apikey=word", "http://h:abc/q?k=word", "http://h:99999/q?k=word", "http://[h/q?k=word",
+            "http://h/q?k=${DESK_KEY}"],
+)  # fmt: skip
+def test_what_is_said_of_a_wrong_url_leaves_out_its_query(url: str) -> None:
+    with pytest.raises(InvalidInput) as wrong:
+        HttpJsonFeed("desk", url, {"": "AAPL"}, Time().setting(DESK_KEY="word"), shape=ONE)
+    assert "word" not in str(wrong.value)
+
+
 @pytest.mark.parametrize("url", ["ftp://x.example/q", "x.example", "http://", "https://user:word@x.example/"])
 def test_an_url_that_could_never_work_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput) as wrong:
@@ -282,6 +332,7 @@ async def test_cboes_delayed_quotes() -> None:
     async with serving() as server:
         server.on("/_VIX.json", answer(body))
         feed = cboe_index(Time().setting(), url=server.url)
+        assert feed.delay_ns >= 20 * 60 * 1_000_000_000  # what it is late, and the pause between two questions
         ((quote,),) = await polls(feed, 1)
     assert (quote.symbol, quote.venue, quote.bid, quote.ask) == ("VIX", "cboe", Decimal("16.28"), Decimal("16.28"))
     assert quote.time_ns == datetime(2026, 9, 21, 13, 57, 2, tzinfo=UTC).timestamp() * 10**9

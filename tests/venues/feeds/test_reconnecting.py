@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.venues.feeds.support import START_NS, Time, live, take
 from tickwork.errors import InvalidInput, TimedOut
 from tickwork.market.bars import Quote
-from tickwork.market.live import FeedFailed, FeedLimited, FeedRefused, Item, LiveFeed, What
-from tickwork.venues.feeds.reconnecting import LONGEST_LIMIT_S, Backoff, Reconnecting
+from tickwork.market.live import FeedFailed, FeedLimited, FeedRefused, Item, Kind, LiveFeed, What
+from tickwork.venues.feeds.reconnecting import LONGEST_LIMIT_S, Backoff, Polling, Reconnecting
 
 QUOTE = Quote("BTC/USDT", "v", 1, Decimal(1), Decimal(2))
 
@@ -152,3 +152,20 @@ def test_a_feed_without_a_name_or_with_no_symbol_is_refused() -> None:
     for name, symbol in (("", "AAPL"), ("x", "btc_usdt")):
         with pytest.raises(InvalidInput):
             Named(name, symbol)
+
+
+@live
+async def test_the_first_of_a_run_of_errors_is_logged_and_the_next_run_anew(caplog: pytest.LogCaptureFixture) -> None:
+    moods = list("xxx..xx..o")
+
+    class Moody(Polling):
+        kinds: tuple[Kind, ...] = ("quote",)
+
+        async def _poll(self) -> Sequence[What]:
+            mood = moods.pop(0)
+            if mood == "x":
+                raise FeedFailed(self.name, "no answer")
+            return [QUOTE] if mood == "o" else []
+
+    await take(Moody("moody", ["BTC/USDT"], Time().setting(), every="1s"), 1)
+    assert caplog.text.count("no answer") == 2

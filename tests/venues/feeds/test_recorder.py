@@ -113,6 +113,41 @@ def test_a_flipped_bit_is_never_an_item(items: list[Item], data: st.DataObject) 
         assert [place.item for place in got] == items[: len(got)]
 
 
+def test_damage_in_the_middle_of_the_last_segment_cuts_nothing(tmp_path: Path) -> None:
+    write(tmp_path, [quote(n + 1, START_NS + n) for n in range(20)])
+    ((_, path),) = segments(tmp_path / "made")
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    begin = sum(map(len, lines[:10]))
+    for at in (begin + 40, begin + len(lines[10]) - 1):  # in its words, and its end
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(InvalidInput, match=f"byte {begin} .offset 9") as refused:
+            Recorder(tmp_path, "made")
+        assert str(path) in str(refused.value)
+        assert path.read_bytes() == bytes(damaged)
+    path.write_bytes(whole)
+    with recorder(tmp_path) as again:
+        assert again.end == 20
+
+
+def test_half_a_line_and_a_full_disk_do_not_keep_it_from_being_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, [quote(n + 1, START_NS + n) for n in range(3)])
+    ((_, path),) = segments(tmp_path / "made")
+    path.write_bytes(path.read_bytes()[:-5])
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with recorder(tmp_path) as again:
+        assert (again.end, again.cut_kept, again.cut_bytes > 0) == (2, False, True)
+    assert not list(path.parent.glob("*.cut"))
+
+
 @given(st.binary(max_size=60), st.integers(0, 2**40))
 def test_no_noise_is_a_line(noise: bytes, offset: int) -> None:
     assert read_line(noise, 0, offset) is None

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Raw
 
 from tickwork.core.event import Event
+from tickwork.core.flow import bounded
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.values import timestamp_ns
@@ -23,7 +24,7 @@ def about(workflow: Workflow, given: Any) -> tuple[str, int]:
         if workflow.key is not None:
             key = str(workflow.key(given))
         if flow is not None:
-            priority = int(flow.priority(given)) if callable(flow.priority) else flow.priority
+            priority = bounded(int(flow.priority(given)) if callable(flow.priority) else flow.priority)
     except Exception as error:  # noqa: BLE001 - the user's functions; what starts the run has happened all the same
         _log.error("key or priority of workflow %r failed: %r; its run is started without", workflow.name, error)
     return key, priority
@@ -33,7 +34,7 @@ def about_input(workflow: Workflow, input: Raw, event: str) -> tuple[str, int]:
     """The same from the input's bytes, ``event`` being the tag of the event that it is."""
     flow = workflow.flow
     if workflow.key is None and (flow is None or not callable(flow.priority)):
-        return "", 0 if flow is None else flow.priority  # type: ignore[return-value]
+        return "", 0 if flow is None else bounded(flow.priority)  # type: ignore[arg-type]
     given = workflow.decode_input(input, event)
     gathered = flow is not None and flow.batch is not None and isinstance(given, list) and given
     return about(workflow, given[-1] if gathered else given)

@@ -44,6 +44,8 @@ class Gathering:
     due: int
     seqs: list[int]
     tag: str = ""
+    once: list[tuple[str, str]] = field(default_factory=list)
+    """Idempotency keys that will stand for that run."""
     payloads: dict[int, Raw] = field(default_factory=dict)
     """Those not yet read from the tape."""
 
@@ -103,8 +105,8 @@ class Flows:
             self.remember(workflow, event, run.seq)
             return run
         else:
-            self.remember(workflow, event, 0)
-            self._gather(workflow, flow, key, seq, raw, tag)
+            once = self.remember(workflow, event, 0)
+            self._gather(workflow, flow, key, seq, raw, tag, once)
         return None
 
     def before(self, workflow: Workflow, input: Raw, *, new: bool = False) -> int | None:
@@ -117,6 +119,8 @@ class Flows:
         """
         given = workflow.decode_input(input)
         found = self.instead(workflow, given, about(workflow, given)[0], new=new)
+        if found is not None and not found[1]:
+            raise Refused(found[0], "", "an event with this key is being gathered; its run has not been started")
         return None if found is None else found[1]
 
     def instead(self, workflow: Workflow, given: Any, key: str, *, new: bool = False) -> tuple[str, int] | None:
@@ -186,11 +190,11 @@ class Flows:
             _log.error("the idempotency key of %r cannot be told: %r; it is taken as new", given, error)
             return None
 
-    def remember(self, workflow: Workflow, given: Any, run: int) -> None:
-        """A start has happened: another with its idempotency key does not."""
+    def remember(self, workflow: Workflow, given: Any, run: int) -> tuple[str, str] | None:
+        """A start has happened: another with its idempotency key does not. Returns that key."""
         flow = self._flows.get(workflow.name)
         if flow is None or flow.idempotency is None:
-            return
+            return None
         now = self._now()
         while self._once_until and self._once_until[0][0] <= now:
             _, gone = heapq.heappop(self._once_until)
@@ -199,11 +203,12 @@ class Flows:
                 self._log.batch.put("once", gone, None)
         once = self._once_key(flow, given)
         if once is None:
-            return
+            return None
         name, until = (workflow.name, once), now + flow.idempotency.window_ns
         self._once[name] = (run, until)
         heapq.heappush(self._once_until, (until, name))
         self._log.batch.put("once", name, (run, until))
+        return name
 
     def _decline(self, workflow: Workflow, key: str, why: str, ref: int) -> None:
         value = Raw(msgspec.json.encode({"why": why}))
@@ -212,13 +217,17 @@ class Flows:
 
     # -- debounce and batch ---------------------------------------------------------------------------------------
 
-    def _gather(self, workflow: Workflow, flow: Flow, key: str, seq: int, raw: Raw, tag: str) -> None:
+    def _gather(
+        self, workflow: Workflow, flow: Flow, key: str, seq: int, raw: Raw, tag: str, once: tuple[str, str] | None
+    ) -> None:
         now, name = self._now(), (workflow.name, key)
         gathering = self._gathers.get(name)
         is_new = gathering is None
         if gathering is None:
             gathering = self._gathers[name] = Gathering(now, 0, [])
         gathering.tag = tag
+        if once is not None:
+            gathering.once.append(once)
         if flow.debounce is not None:
             gathering.seqs, gathering.payloads = [seq], {seq: raw}
             most = flow.debounce.at_most_ns
@@ -250,24 +259,41 @@ class Flows:
 
     def _gathered(self, name: tuple[str, str]) -> None:
         """Enough has been gathered: start the run."""
-        gathering = self._gathers.pop(name)
+        gathering = self._gathers[name]
+        payloads = self._payloads(gathering)
+        del self._gathers[name]
         self._log.batch.put("gathers", name, None)
-        workflow = self._workflows[name[0]]
-        payloads = [self._payload(gathering, seq) for seq in gathering.seqs]
+        if not payloads:
+            return
         if self._flows[name[0]].batch is not None:
             input = Raw(b"[" + b",".join(bytes(payload) for payload in payloads) + b"]")
         else:
             input = payloads[-1]
-        self._runs.start(workflow, input, ref=gathering.seqs[-1], event=gathering.tag)
+        run = self._runs.start(self._workflows[name[0]], input, ref=gathering.seqs[-1], event=gathering.tag)
+        for once in gathering.once:
+            if once in self._once:
+                self._once[once] = (run.seq, self._once[once][1])
+                self._log.batch.put("once", once, self._once[once])
 
-    def _payload(self, gathering: Gathering, seq: int) -> Raw:
-        raw = gathering.payloads.get(seq)
-        if raw is not None:
-            return raw
-        entry = self._runs.reader.record(seq)
-        if entry is None:
-            raise TapeCorrupt(f"event {seq} is missing from the tape: restore it from a backup")
-        record = entry.record
+    def _payloads(self, gathering: Gathering) -> list[Raw]:
+        """What has been gathered. What this code cannot read any more becomes a dead letter; the rest goes on."""
+        found = []
+        for seq in gathering.seqs:
+            raw = gathering.payloads.get(seq)
+            if raw is None:
+                entry = self._runs.reader.record(seq)
+                if entry is None:
+                    raise TapeCorrupt(f"event {seq} is missing from the tape: restore it from a backup")
+                try:
+                    raw = self._read(gathering, entry.record)
+                except Exception as error:  # noqa: BLE001 - the user's `upcast` may raise anything
+                    self._runs.letters.unread(entry.record, error, ref=seq)
+                    continue
+            found.append(raw)
+        return found
+
+    @staticmethod
+    def _read(gathering: Gathering, record: Record) -> Raw:
         event = read_event(record.name, record.version, bytes(record.value))
         if event is None:
             return Raw(bytes(record.value))
@@ -340,7 +366,7 @@ class Flows:
                 key = place.key if throttle is not None and throttle.per_key else ""
                 self._keep_window(name, "throttle", key, stile.window(place.key))
             if place.seq != self._joining:
-                self._runs.admitted(place.seq)
+                self._runs.admitted(place.seq, now)
         due = stile.next_at()
         if due is not None and self._armed.get(name) != due:
             self._armed[name] = due
@@ -370,7 +396,7 @@ class Flows:
             elif name in self._workflows:  # it no longer says when its runs may begin
                 self._log.batch.put("flow", (seq,), None)
                 if not held:
-                    self._runs.admitted(seq)
+                    self._runs.admitted(seq, now)
         for name, kind, key, times in reader.rows("SELECT * FROM limits"):
             self._recover_window(name, kind, key, tuple(json.loads(times)))
         for name, key, run, until in reader.rows("SELECT * FROM once"):
@@ -392,10 +418,12 @@ class Flows:
 
     def _gathered_late(self, name: tuple[str, str]) -> None:
         """The workflow no longer gathers: each event starts a run of its own."""
-        gathering = self._gathers.pop(name)
+        gathering = self._gathers[name]
+        payloads = self._payloads(gathering)
+        del self._gathers[name]
         self._log.batch.put("gathers", name, None)
-        for seq in gathering.seqs:
-            self._runs.start(self._workflows[name[0]], self._payload(gathering, seq), ref=seq, event=gathering.tag)
+        for payload in payloads:
+            self._runs.start(self._workflows[name[0]], payload, ref=gathering.seqs[-1], event=gathering.tag)
 
     def _recover_window(self, name: str, kind: str, key: str, times: tuple[int, ...]) -> None:
         flow = self._flows.get(name)

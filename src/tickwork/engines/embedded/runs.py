@@ -152,11 +152,10 @@ class Runs:
         self.log.row(run)
         self.drop(run)
 
-    def admitted(self, seq: int) -> None:
-        """Flow control lets a run begin that waited."""
+    def admitted(self, seq: int, now: int) -> None:
+        """Flow control lets a run begin that waited; ``now`` is the time by which it decided."""
         run = self.hot.get(seq) or self.load(seq)  # what is not in memory is on disk
         if run is not None and run.ending is None:
-            now = self.clock.now()
             self.log.record(run, Record("admitted", now))
             run.began_at = now
             if run.course is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import logging
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
@@ -18,6 +19,9 @@ from tickwork.core.clock import Clock
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.log import Log
 from tickwork.engines.embedded.reader import Reader
+from tickwork.errors import TapeError
+
+_log = logging.getLogger("tickwork.engine")
 
 STEP = 1_000_000_000
 """ns by which the horizon moves."""
@@ -129,14 +133,23 @@ class Timers:
         heap = self._heap
         while heap and heap[0][0] <= now:
             due, _, what = heapq.heappop(heap)
-            if isinstance(what, Pend):
-                self._fire(what, due)
-            elif isinstance(what, LiveRun):
-                self.fire_run(what, now)
-            elif isinstance(what, tuple):
-                (self._wake if what[0] == "run" else self._publish)(what[1])
-            else:
-                what()
+            try:
+                self._do(what, due, now)
+            except TapeError as fault:
+                self._log.fail(fault)
+                return
+            except Exception:  # noqa: BLE001 - one that fails must not keep all the others from being called
+                _log.exception("what was due at %d failed; the other timers go on", due)
+
+    def _do(self, what: Any, due: int, now: int) -> None:
+        if isinstance(what, Pend):
+            self._fire(what, due)
+        elif isinstance(what, LiveRun):
+            self.fire_run(what, now)
+        elif isinstance(what, tuple):
+            (self._wake if what[0] == "run" else self._publish)(what[1])
+        else:
+            what()
 
     @staticmethod
     def _fire(pend: Pend, due: int) -> None:
@@ -220,9 +233,12 @@ class Timers:
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._log.fault is None:
+        if self._log.fault is not None:
+            return
+        try:
             self.fire_due()
             self.on_fired()
+        finally:
             self.rearm()
 
     def on_fired(self) -> None:

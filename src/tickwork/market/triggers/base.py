@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeVar
 
 import msgspec
 
@@ -20,6 +20,9 @@ from tickwork.values import DurationLike, duration, duration_text, symbol
 
 Made = TypeVar("Made", bound=Event)
 """The event that a trigger makes."""
+
+_QUOTE_NS: Final = 1
+"""How long a quote is, as a bar."""
 
 
 class Fired(msgspec.Struct, frozen=True):
@@ -40,7 +43,7 @@ class Fired(msgspec.Struct, frozen=True):
 def bar_of(quote: Quote) -> Bar:
     """A quote as a trigger reads it: a bar of one nanosecond at the mid, which ends when the venue said it."""
     mid = quote.mid
-    return Bar(quote.symbol, quote.venue, quote.time_ns - 1, 1, mid, mid, mid, mid, Decimal(0))
+    return Bar(quote.symbol, quote.venue, quote.time_ns - _QUOTE_NS, _QUOTE_NS, mid, mid, mid, mid, Decimal(0))
 
 
 class BarTrigger(Trigger, ABC, Generic[Made]):
@@ -62,6 +65,8 @@ class BarTrigger(Trigger, ABC, Generic[Made]):
         """Venue and bar length of the bars read so far."""
         self._last_ns = 0
         """Start of the newest bar read; means something once there is a stream."""
+        self.late = 0
+        """How many bars and quotes of its stream it has left out since it was made: not newer than the last one."""
         self._side = 0
         """The side on which the condition holds: 1 or -1; 0 when it does not, and the trigger is armed."""
 
@@ -111,8 +116,15 @@ class BarTrigger(Trigger, ABC, Generic[Made]):
 
     # -- reading --------------------------------------------------------------------------------------------------
 
+    @property
+    def stream(self) -> tuple[str, int] | None:
+        """Venue and bar length (ns; 1 for quotes) of what it has read so far; ``None``: nothing yet."""
+        return self._stream
+
     def on_bar(self, bar: Bar) -> Fired | None:
         """Take the next bar; ``Fired`` if the condition has just become true.
+
+        A bar that does not begin after the last one is left out. Quotes may be of one time: a venue's clock is coarse.
 
         Raises:
             InvalidInput: the bar belongs to another stream than those before, and the trigger does not say which one
@@ -124,7 +136,8 @@ class BarTrigger(Trigger, ABC, Generic[Made]):
         if stream != self._stream:
             if not self._adopts(stream):
                 return None
-        elif bar.start_ns <= self._last_ns:
+        elif bar.start_ns < self._last_ns + (bar.interval_ns > _QUOTE_NS):
+            self.late += 1
             return None
         self._last_ns = bar.start_ns
         return self._read(bar)

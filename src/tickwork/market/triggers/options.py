@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 from typing import Final, Literal, get_args
 
 from tickwork.errors import InvalidInput
-from tickwork.values import EXACT, plain, quantity
+from tickwork.values import EXACT, FRACTION, plain, quantity
 
 Direction = Literal["any", "up", "down"]
 """Which way a price must move to count."""
@@ -60,7 +60,7 @@ def hysteresis_of(value: object) -> Decimal:
     Raises:
         InvalidInput: a float, not finite, below 0, or 1 and more.
     """
-    fraction = quantity(value, "hysteresis")
+    fraction = quantity(value, "hysteresis", FRACTION)
     if fraction >= 1:
         raise InvalidInput("hysteresis", fraction, "a fraction from 0 to below 1, e.g. '0.01' for one percent")
     return fraction

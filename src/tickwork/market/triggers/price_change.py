@@ -13,7 +13,7 @@ from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar
 from tickwork.market.triggers.base import BarTrigger, Fired
 from tickwork.market.triggers.options import Direction, bars_of, bars_text, direction_of, number_text, quotient
-from tickwork.values import EXACT, DurationLike, Money, Price, Symbol, duration, duration_text, plain, price
+from tickwork.values import EXACT, FRACTION, DurationLike, Money, Price, Symbol, duration, duration_text, plain, price
 
 
 class PriceChanged(Event, name="market/price.changed", version=1):
@@ -74,8 +74,10 @@ class PriceChange(BarTrigger[PriceChanged]):
         interval: DurationLike | None = None,
     ) -> None:
         super().__init__(symbol, venue, interval)
-        self.threshold = price(threshold, "threshold")
+        self.threshold = price(threshold, "threshold", FRACTION)
         self.direction = direction_of(direction)
+        if self.direction == "down" and self.threshold >= 1:
+            raise InvalidInput("threshold", self.threshold, "a fraction below 1: no price falls by 100 % or more")
         self._bars = bars_of(window)
         self._span_ns = 0 if self._bars else duration(cast(DurationLike, window), "window")
         if not self._bars and not self._span_ns:

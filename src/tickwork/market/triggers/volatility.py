@@ -26,7 +26,18 @@ from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar
 from tickwork.market.triggers.base import BarTrigger, Fired
 from tickwork.market.triggers.options import bars_of, bars_text, below, hysteresis_of, number_text, root
-from tickwork.values import DurationLike, Price, Quantity, Symbol, duration, duration_text, plain, price
+from tickwork.values import (
+    FRACTION,
+    LEVEL,
+    DurationLike,
+    Price,
+    Quantity,
+    Symbol,
+    duration,
+    duration_text,
+    plain,
+    price,
+)
 
 DEFAULT_WINDOW: Final = 30
 """Bars, of realised volatility."""
@@ -101,7 +112,7 @@ class Volatility(BarTrigger[VolatilityRose]):
         if name is None or (symbol is not None and index is not None):
             raise InvalidInput("volatility", name, "either a symbol or index=, one of the two")
         super().__init__(name, venue, interval)
-        self.above = price(above, "above")
+        self.above = price(above, "above", FRACTION if index is None else LEVEL)
         self.hysteresis = hysteresis_of(hysteresis)
         self.measure: Literal["index", "realised"] = "realised" if index is None else "index"
         self._count, self._year_ns = self._measured(window, year)

@@ -13,7 +13,7 @@ from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar
 from tickwork.market.triggers.base import BarTrigger, Fired
 from tickwork.market.triggers.options import bars_of, bars_text, number_text, quotient
-from tickwork.values import EXACT, DurationLike, Price, Quantity, Symbol, plain, price
+from tickwork.values import EXACT, MULTIPLE, DurationLike, Price, Quantity, Symbol, plain, price
 
 
 class VolumeSpiked(Event, name="market/volume.spiked", version=1):
@@ -67,7 +67,7 @@ class VolumeSpike(BarTrigger[VolumeSpiked]):
         interval: DurationLike | None = None,
     ) -> None:
         super().__init__(symbol, venue, interval)
-        self.multiplier = price(multiplier, "multiplier")
+        self.multiplier = price(multiplier, "multiplier", MULTIPLE)
         if self.multiplier <= 1:
             raise InvalidInput("multiplier", self.multiplier, "a multiple above 1")
         self.window = bars_of(window)

@@ -22,7 +22,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from string import Template
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -31,6 +30,7 @@ from tickwork.market.bars import Bar, Quote
 from tickwork.market.live import FeedFailed, FeedLimited, FeedRefused, Item, Kind, What
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, price, quantity
 from tickwork.venues.feeds.reconnecting import Backoff, Reconnecting, Setting
+from tickwork.venues.feeds.secrets import filled
 
 Mode = Literal["poll", "stream"]
 
@@ -104,11 +104,9 @@ class CcxtFeed(Reconnecting):
     def _filled(self, field: str, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        try:
-            return Template(value).substitute(self.setting.environ)
-        except KeyError as missing:
-            expected = f"the environment variable {missing.args[0]}, which holds the secret"
-            raise InvalidInput(f"{self.name}.config.{field}", "an environment without it", expected) from None
+        text, secrets = filled(value, self.setting.environ, f"{self.name}.config.{field}")
+        self.secrets |= secrets
+        return text
 
     def _resume(self, known: Sequence[Item]) -> None:
         bars = [item.what for item in known if isinstance(item.what, Bar)]

@@ -1,8 +1,8 @@
 """HTTP for feeds: one GET that is bounded in time and size, asks only for what is new, and turns answers into errors.
 
 Secrets come from the environment. Configuration writes ``${NAME}`` where the value of the variable ``NAME`` belongs, in
-a header or a query parameter, never in the URL itself. No error or log line of this module repeats them: errors name
-the host and the path alone.
+a header or a query parameter, never in the URL itself, where it is refused. No error or log line repeats them, not even
+where an answer does: errors name the host and the path alone.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from string import Template
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -22,6 +21,7 @@ from tickwork.errors import InvalidInput
 from tickwork.market.live import FeedFailed, FeedLimited, FeedRefused
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, timestamp_ns
 from tickwork.venues.feeds.reconnecting import Setting
+from tickwork.venues.feeds.secrets import filled, redacted
 
 if TYPE_CHECKING:
     import httpx2
@@ -35,6 +35,8 @@ _LIMITED_S: Final = 60.0
 _REDIRECTS: Final = 5
 _BEGINNING: Final = 200
 """How much of a refusal is quoted, in characters."""
+_READ: Final = 65_536
+"""How much of it is looked at for that, in bytes."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -58,7 +60,8 @@ class Web:
         timeout: of a whole exchange, from connecting to the last byte.
 
     Raises:
-        InvalidInput: not an http(s) URL, one with a password in it, or a variable that is not set.
+        InvalidInput: not an http(s) URL, one with a password or a variable in it, or a variable that is not set, is
+            empty, or holds more than a secret (see ``secrets.filled``).
     """
 
     def __init__(
@@ -71,15 +74,15 @@ class Web:
         params: Mapping[str, str] | None = None,
         timeout: DurationLike = "10s",
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(f"{source}.url", url, "an http or https URL")
+        parts = _parts(url, f"{source}.url")
         if parts.username is not None or parts.password is not None:
             raise InvalidInput(f"{source}.url", "a URL with a user in it", "one without; secrets go into headers")
         self._source = source
         self._url = url
         self._place = f"{parts.hostname}{parts.path}"
         self._setting = setting
+        self.secrets: frozenset[str] = frozenset()
+        """The values that were filled in."""
         given = dict(headers or {})
         self._headers = {
             "User-Agent": USER_AGENT,
@@ -93,13 +96,9 @@ class Web:
         """What to send so that an unchanged answer is not sent again."""
 
     def _filled(self, value: str, field: str) -> str:
-        try:
-            return Template(value).substitute(self._setting.environ)
-        except KeyError as missing:
-            expected = f"the environment variable {missing.args[0]}, which holds the secret"
-            raise InvalidInput(f"{self._source}.{field}", "an environment without it", expected) from None
-        except ValueError:
-            raise InvalidInput(f"{self._source}.{field}", "a lone $", "${NAME}, or $$ for a dollar sign") from None
+        text, secrets = filled(value, self._setting.environ, f"{self._source}.{field}")
+        self.secrets |= secrets
+        return text
 
     async def get(self, params: Mapping[str, str] | None = None, *, conditional: bool = False) -> Answer | None:
         """The answer to one GET; ``None``: unchanged since the last one (only when ``conditional``).
@@ -117,11 +116,15 @@ class Web:
             self._client = httpx2.AsyncClient(
                 timeout=self._timeout_s, follow_redirects=not self._secret, max_redirects=_REDIRECTS
             )
-        request = self._client.build_request(
-            "GET",
-            httpx2.URL(self._url).copy_merge_params({**self._params, **(params or {})}),
-            headers={**self._headers, **(self._seen if conditional else {})},
-        )
+        try:
+            request = self._client.build_request(
+                "GET",
+                httpx2.URL(self._url).copy_merge_params({**self._params, **(params or {})}),
+                headers={**self._headers, **(self._seen if conditional else {})},
+            )
+        except (httpx2.InvalidURL, ValueError, TypeError) as error:
+            # its words may hold what was asked with
+            raise FeedFailed(self._source, f"{self._place} cannot be asked: {type(error).__name__}") from None
         try:
             async with asyncio.timeout(self._timeout_s):
                 response = await self._client.send(request, stream=True)
@@ -132,7 +135,7 @@ class Web:
         except TimeoutError:
             raise FeedFailed(self._source, f"{self._place} did not answer within {self._timeout_s:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            what = f"{self._place}: {type(error).__name__} {error}".rstrip()
+            what = f"{self._place}: {type(error).__name__} {redacted(str(error), self.secrets)}".rstrip()
             raise FeedFailed(self._source, what) from None
         if response.status_code == 304 and conditional and self._seen:
             return None
@@ -164,7 +167,8 @@ class Web:
         if status == 429 or (status == 503 and "retry-after" in headers):
             raise FeedLimited(self._source, self._asked_s(headers), what)
         if status == 400 or (status in (401, 403) and self._secret):
-            said = " ".join(body[:_BEGINNING].decode("utf-8", "replace").split())
+            # hidden before it is cut, or half a secret would pass
+            said = redacted(" ".join(body[:_READ].decode("utf-8", "replace").split()), self.secrets)[:_BEGINNING]
             raise FeedRefused(self._source, what, said or "look at the key, and at what is asked")
         if status in (301, 302, 303, 307, 308):
             raise FeedFailed(self._source, f"{what}: it has moved, and secrets are not sent elsewhere")
@@ -190,3 +194,17 @@ class Web:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+
+def _parts(url: str, field: str) -> SplitResult:
+    """The parts of an URL that can be asked. What is said of a wrong one leaves out where secrets may be."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for one that is no number
+    except ValueError:
+        raise InvalidInput(field, "a host or port that is none", "an http or https URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(field, f"{parts.scheme}://{parts.hostname or ''}{parts.path}", "an http or https URL")
+    if "${" in url:
+        raise InvalidInput(field, "a URL with ${...} in it", "one without; secrets go into headers= or params=")
+    return parts

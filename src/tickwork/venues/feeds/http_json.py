@@ -21,7 +21,7 @@ from tickwork.errors import InvalidInput
 from tickwork.market.bars import Quote
 from tickwork.market.live import Item, Kind, What
 from tickwork.market.outside import at, instant_ns, maybe_at, read_json
-from tickwork.values import DurationLike, price, quantity
+from tickwork.values import DurationLike, duration, price, quantity
 from tickwork.venues.feeds.http import Web
 from tickwork.venues.feeds.reconnecting import Backoff, Polling, Setting
 
@@ -64,6 +64,7 @@ class HttpJsonFeed(Polling):
         venue: of the quotes; default: the feed's name.
         every: the pause between two questions.
         headers, params, timeout: see ``Web``.
+        delay: by how much the source is late by design: its prices may be that much older than others.
 
     Raises:
         InvalidInput: anything that could never work; a variable that is not set.
@@ -84,6 +85,7 @@ class HttpJsonFeed(Polling):
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         timeout: DurationLike = "10s",
+        delay: DurationLike = "0s",
         backoff: Backoff | None = None,
     ) -> None:
         super().__init__(name, symbols.values(), setting, every=every, backoff=backoff)
@@ -93,7 +95,9 @@ class HttpJsonFeed(Polling):
         self._shape = shape
         self._venue = venue or name
         self._web = Web(name, url, setting, headers=headers, params=params, timeout=timeout)
+        self.secrets = self._web.secrets
         self._said: dict[str, Quote] = {}
+        self.delay_ns = duration(delay, f"{name}.delay")
 
     def _resume(self, known: Sequence[Item]) -> None:
         self._said = {item.what.symbol: item.what for item in known if isinstance(item.what, Quote)}

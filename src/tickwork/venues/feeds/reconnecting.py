@@ -13,6 +13,7 @@ The clock, sleep, chance and the environment are arguments, so a simulation deci
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -24,6 +25,9 @@ from tickwork.errors import InvalidInput, Retryable, TimedOut
 from tickwork.market.feed import Sleep
 from tickwork.market.live import FeedLimited, FeedRefused, Health, Item, Kind, What
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, symbol
+from tickwork.venues.feeds.secrets import redacted
+
+_log = logging.getLogger("tickwork.feeds")
 
 LONGEST_LIMIT_S: Final = 3_600.0
 """However long a source asks to be left alone, it is asked again after an hour."""
@@ -71,6 +75,9 @@ class Reconnecting(ABC):
         """The clock, sleep, chance and environment it was given."""
         self._backoff = backoff or Backoff()
         self.health = Health()
+        self.secrets: frozenset[str] = frozenset()
+        """What no log line and no error may repeat."""
+        self._complained = self._said_so = False
 
     @property
     def name(self) -> str:
@@ -97,10 +104,18 @@ class Reconnecting(ABC):
 
     def _heard(self) -> None:
         self.health.heard(self.setting.now())
+        if not self._complained:
+            self._said_so = False
+        self._complained = False
 
     def _complain(self, error: object) -> None:
-        """A piece of an answer was no use; the rest may be."""
-        self.health.complain(error, self.setting.now())
+        """A piece of an answer was no use, or all of it. The first of a run of errors is logged, too."""
+        words = redacted(str(error), self.secrets)
+        self.health.complain(words, self.setting.now())
+        self._complained = True
+        if not self._said_so:
+            self._said_so = True
+            _log.warning("feed %s: %s", self._name, self.health.last_error)
 
     async def items(self, known: Sequence[Item] = ()) -> AsyncGenerator[Item, None]:
         """See ``LiveFeed``."""

@@ -6,8 +6,9 @@ the tape. It is asked by ``sync``, which whoever puts an offset on the tape awai
 on disk, and a power failure can only take items that nothing durable names; their offsets are then given anew.
 
 Opening a recording looks for what a crash left behind: a last line that is not whole is cut off (and kept beside the
-segment as ``.cut``). A new segment begins with each UTC day, or at 64 MiB; the old one is synced first, and the new one
-gets its name only when its first line is on disk, so only the last segment can end in half a line.
+segment as ``.cut``). Where good lines follow one that is damaged, nothing is cut, and the recording is refused. A new
+segment begins with each UTC day, or at 64 MiB; the old one is synced first, and the new one gets its name only when its
+first line is on disk, so only the last segment can end in half a line.
 
 A full disk raises ``RecordingFailed`` and leaves the recording as it was: the next ``append`` may succeed. A failed
 sync is final, because nobody knows what is on disk after it.
@@ -16,6 +17,7 @@ sync is final, because nobody knows what is on disk after it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
@@ -34,6 +36,7 @@ from tickwork.market.live_codec import (
     item_of,
     lines,
     read_head,
+    read_line,
     segment_name,
 )
 from tickwork.market.live_recording import LiveRecording, segments
@@ -75,6 +78,8 @@ class Recorder:
         self.folder = home / name
         self.cut_bytes = 0
         """What a crash had left of a last line; cut off when this was opened."""
+        self.cut_kept = True
+        """Was it kept beside the segment? Not on a full disk."""
         self.lost = 0
         """How many offsets had been given whose items are not there."""
         self._segment_bytes = segment_bytes
@@ -199,8 +204,13 @@ class Recorder:
         self._written = self._end
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         if at < len(content):
+            if _goes_on(content, at, self._end):
+                found = f"a damaged line at byte {at} (offset {self._end}) with good lines after it"
+                raise InvalidInput(
+                    str(path), found, "an undamaged file: bring it back from a copy, or cut it off there"
+                )
             self.cut_bytes = len(content) - at
-            path.with_suffix(f".{at}.cut").write_bytes(content[at:])
+            self.cut_kept = _kept(path.with_suffix(f".{at}.cut"), content[at:])
             os.ftruncate(self._file, at)
         os.fsync(self._file)
         self._size = at
@@ -255,6 +265,29 @@ class Recorder:
 
     def _failed(self, error: OSError) -> RecordingFailed:
         return RecordingFailed(self.name, f"{self.folder}: {error.strerror or error}")
+
+
+def _goes_on(content: bytes, at: int, offset: int) -> bool:
+    """Is there a good line after the one that is not? Then it is no torn tail, but damage in the middle."""
+    count = 0
+    while (at := content.find(b"\n", at) + 1) > 0:
+        count += 1
+        # the damage may have made an end of line, or taken one
+        if any(read_line(content, at, offset + passed) for passed in (count - 1, count, count + 1)):
+            return True
+    return False
+
+
+def _kept(path: Path, content: bytes) -> bool:
+    """Keep what is cut off, if there is room: a full disk must not keep the recording from being opened."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -72,6 +72,7 @@ class RssFeed(Polling):
         self._url = url
         headers = {"Accept": _ACCEPT, **(headers or {})}
         self._web = Web(name, url, setting, headers=headers, params=params, timeout=timeout)
+        self.secrets = self._web.secrets
         self._seen: dict[str, None] = {}
 
     def _resume(self, known: Sequence[Item]) -> None:

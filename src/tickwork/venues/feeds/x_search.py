@@ -92,6 +92,7 @@ class XSearchFeed(Polling):
         """Those of an unfinished answer, newest first."""
         headers = {"Authorization": f"Bearer ${{{token}}}"}
         self._web = Web(name, f"{url}/2/tweets/search/recent", setting, headers=headers)
+        self.secrets = self._web.secrets
 
     def _resume(self, known: Sequence[Item]) -> None:
         self._since = max((int(post.id) for post in _posts_of(known)), default=0)
@@ -183,6 +184,7 @@ class TimelineFeed(Polling):
             raise InvalidInput(f"{name}.usernames", "none", "at least one user")
         base = url.rstrip("/")
         self._webs = {user: Web(name, f"{base}/tweets/{user}", setting, headers=headers) for user in users}
+        self.secrets = frozenset().union(*(web.secrets for web in self._webs.values()))
         self._max_results = max_results
         self._since = dict.fromkeys(users, 0)
 
