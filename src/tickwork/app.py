@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The command ``tickwork``."""
-    from tickwork.faces.cli import run
-    from tickwork.faces.doors import Doors
+    try:
+        from tickwork.faces.cli import run
+        from tickwork.faces.doors import Doors
 
-    sys.exit(run(Doors(open_demo=open_demo, open_notifications=open_notifications, defaults=defaults)))
+        code = run(Doors(open_demo=open_demo, open_notifications=open_notifications, defaults=defaults))
+    except KeyboardInterrupt:  # while the command line itself is being loaded
+        code = 130
+    sys.exit(code)
 
 
 def defaults() -> Defaults:

@@ -184,7 +184,7 @@ def install() -> None:
 
     answer = control.Control._answer
 
-    async def answered(self: Any, line: bytes) -> Any:
+    async def answered(self: Any, line: bytes | None) -> bytes:
         found = await answer(self, line)
         reach("answer.before")
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded import Engine
 from tickwork.engines.embedded.letters import spacing
-from tickwork.errors import InvalidInput, StepFailed
+from tickwork.errors import InvalidInput, NewerEvent, StepFailed
 
 SECOND = 1_000_000_000
 
@@ -269,3 +270,60 @@ async def test_the_handler_of_a_failure_is_no_attempt() -> None:
         await engine.redrive("it")
         await engine.settled()
         assert [letter.attempts for letter in await engine.dead_letters()] == [4]
+
+
+@live
+async def test_of_two_who_redrive_a_run_at_once_one_does() -> None:
+    flow = failing([ValueError("no")])
+    async with Engine("memory:", workflows=[flow]) as engine:
+        await _dead(engine, flow, 1)
+        await engine.emit(Alert(run="", what="something", detail="to wait for"))
+        engine.post(Alert(run="", what="something", detail="to wait for"))
+        found = await asyncio.gather(
+            engine.letters.redrive(["t0"]), engine.letters.redrive(["t0"]), engine.letters.discard(["t0"]),
+            engine.letters.redrive(["t0"], payload={"n": 2}), return_exceptions=True,
+        )  # fmt: skip
+        assert found[0] == ["t0"]
+        assert [type(one) for one in found[1:]] == [InvalidInput] * 3
+        await engine.idle()
+        assert len(records(engine, "redriven")) == 1
+        assert len(await engine.runs()) == 1
+
+
+@live
+async def test_of_two_answers_at_once_the_second_is_refused() -> None:
+    @workflow("asks")
+    async def asks(run: Run) -> bool:
+        return bool(await run.approval("sure?"))
+
+    async with Engine("memory:", workflows=[asks]) as engine:
+        handle = await engine.start(asks, id="it")
+        await engine.idle()
+        (question,) = await engine.approvals()
+        found = await asyncio.gather(
+            engine.approve(question.id, False), engine.approve(question.id, True), return_exceptions=True
+        )
+        assert found[0] is None
+        assert isinstance(found[1], InvalidInput)
+        assert question.id not in found[1].expected
+        assert await handle.result() is False
+
+
+@live
+async def test_what_cannot_be_redriven_holds_up_no_other_unless_it_was_named(caplog: pytest.LogCaptureFixture) -> None:
+    flow = failing([ValueError("no")])
+    queue = Queue("trades", max_retries=0)
+    async with Engine("memory:", workflows=[flow], queues=[queue]) as engine:
+        await _dead(engine, flow, 1)
+        await engine.queues.send(queue, 1)
+        (message,) = await engine.queues.lease(queue)
+        await engine.queues.reject(message.lease)
+        odd = str(await engine.letters.keep("letters/trade", 9, b'{"n": 1}', ValueError("newer")))
+        with pytest.raises(NewerEvent):
+            await engine.letters.redrive([odd, "t0"])
+        assert len(await engine.dead_letters()) == 3
+        found = await engine.letters.verbs()["letters.redrive"](every=True)
+        assert found.redriven == [str(message.seq), "t0"]
+        assert list(found.left) == [odd]
+        assert f"letter {odd} of 'letters/trade' stays: NewerEvent" in caplog.text
+        assert [letter.id for letter in await engine.dead_letters()] == [odd]

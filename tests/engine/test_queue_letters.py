@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.engine.queueing import Known, Order, bodies, consumer, counts, done, 
 from tests.engine.support import crash, live, records
 from tickwork.core.event import Alert, Event
 from tickwork.core.letters import DeadLetterPolicy, Rule
-from tickwork.core.queue import Queue
+from tickwork.core.queue import Draft, Queue
 from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
 from tickwork.engines.embedded import Engine
@@ -228,3 +229,67 @@ async def test_what_came_due_between_two_readings_of_the_clock_stays_before_what
         engine.queues._lines.now = lambda: next(times, due + 1)
         await engine.queues.redrive([dead])
         assert [message.body for message in await engine.queues.lease(queue, max=10)] == ["due before", "dead"]
+
+
+async def _dead(it: Engine, count: int) -> list[int]:
+    seqs = await it.queues.send_all("q", [Draft(n, group=str(n)) for n in range(count)])
+    for message in await it.queues.lease("q", max=count):
+        assert await it.queues.reject(message.lease, "no") == "dead"
+    return seqs
+
+
+@pytest.mark.parametrize("first", ["redrive", "discard"])
+@pytest.mark.parametrize("second", ["redrive", "discard"])
+@pytest.mark.parametrize("through", ["queues", "letters"])
+def test_of_two_who_want_the_same_dead_letter_at_once_one_gets_it(first: str, second: str, through: str) -> None:
+    @live
+    async def check() -> None:
+        async with engine(Queue("q", max_retries=0)) as it:
+            (seq,) = await _dead(it, 1)
+            desk: Any = getattr(it, through)
+            wanted = [seq] if through == "queues" else [str(seq)]
+            await it.queues.send("q", "so that there is something to wait for")
+            found = await asyncio.gather(
+                *[getattr(desk, verb)(wanted) for verb in (first, second)], return_exceptions=True
+            )
+            assert [isinstance(one, InvalidInput) for one in found] == [False, True]
+            told = counts(await same_on_disk(it))
+            assert told == ((2, 0, 0, 0) if first == "redrive" else (1, 0, 0, 0))
+            assert len(records(it, "redriven", "discarded")) == 1
+            # those that fit a wish are only those that nobody else has taken
+            assert await it.queues.redrive("q") == []
+
+    check()
+
+
+@live
+async def test_two_wishes_for_all_at_once_share_them_out() -> None:
+    async with engine(Queue("q", max_retries=0)) as it:
+        seqs = await _dead(it, 20)
+        found = await asyncio.gather(it.queues.redrive("q"), it.letters.redrive(every=True), it.queues.discard("q"))
+        assert sorted([*found[0], *map(int, found[1]), *found[2]]) == seqs
+        assert counts(await same_on_disk(it)) == (20, 0, 0, 0)
+
+
+@live
+async def test_a_position_beyond_all_numbers_is_no_message() -> None:
+    async with engine(Queue("q")) as it:
+        for wrong in (2**63, 2**80, 0, -1):
+            with pytest.raises(InvalidInput):
+                await it.queues.redrive([wrong])
+        for id in ("9" * 25, "9" * 5_000, "²", "-1"):
+            with pytest.raises(InvalidInput):
+                await it.letters.redrive([id])
+
+
+@live
+async def test_letters_of_many_chunks_show_their_own_bodies() -> None:
+    async with engine(Queue("q", max_retries=0)) as it:
+        for first in (0, 10, 20):
+            await it.queues.send_all("q", [Draft(first + n, group=str(first + n)) for n in range(10)])
+        for message in await it.queues.lease("q", max=30):
+            await it.queues.reject(message.lease, "even" if message.body % 2 == 0 else "odd")
+        assert sorted(letter.body for letter in await it.queues.letters()) == list(range(30))
+        chosen = await it.letters.redrive(code="odd")
+        assert len(chosen) == 15
+        assert sorted(letter.body for letter in await it.queues.letters()) == list(range(0, 30, 2))

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.faces.support import answer, eventually, tickwork, worker
+from tickwork import app
+from tickwork.errors import InvalidInput, StepFailed
+from tickwork.faces import cli, tables
+from tickwork.faces.letters import letters as list_letters
+
+TICKWORK = str(Path(sys.executable).parent / "tickwork")
 
 PROGRAM = """
     import asyncio
@@ -91,7 +102,23 @@ def test_letters_are_listed_redriven_and_discarded(tape: Path) -> None:
         (["emit", "desk/trade", "[1]"], "payload: expected a JSON object of the event's fields"),
         (["emit", "desk/trade", '{"symbol": 1}'], "desk/trade.symbol: expected a valid string"),
         (["emit", "desk/trade", '{"symbol": "x"}', "--delay", "5"], "duration"),
-        (["redrive"], "letters: expected ids, a source, a code, or every=True"),
+        (["redrive"], "letters: expected ids, --source, --code, or --all"),
+        (["redrive", "r4", "--all"], "not both"),
+        (["discard", "--code", "x", "--all"], "not both"),
+        (["redrive", "\N{SUPERSCRIPT TWO}"], "letter: expected an id"),
+        (["redrive", "9" * 30], "letter: expected an id"),
+        (["show", "r\N{SUPERSCRIPT TWO}"], "run: expected an id"),
+        (["cancel", "r\N{SUPERSCRIPT TWO}"], "run: expected an id"),
+        (["cancel", "r" + "9" * 5_000], "run: expected an id"),
+        (["show", "\udcff"], "argument: expected text in UTF-8"),
+        (["runs", "--limit", "9" * 23], "--limit"),
+        (["letters", "--limit", "0"], "--limit"),
+        (["emit", "desk/trade", '{"symbol": NaN}'], "payload: expected a number that is finite; found 'NaN'"),
+        (["emit", "desk/trade", '{"symbol": 1e999}'], "payload: expected JSON"),
+        (["emit", "desk/trade", '{"symbol": "\\ud800"}'], "payload: expected JSON"),
+        (["redrive", "--all", "--rate", "1/0s"], "rate: expected a number by a time"),
+        (["breakers", "trip", "x", "--for", "0s"], "--for: expected a duration above zero"),
+        (["breakers", "trip", "x", "--for", "soon"], "--for: expected"),
         (["redrive", "nobody"], "letter: expected an open dead letter"),
         (["redrive", "--all", "--rate", "fast"], "rate: expected a number by a time"),
     ],
@@ -101,6 +128,74 @@ def test_what_is_wrong_is_said_in_a_line(tape: Path, words: list[str], told: str
     assert found.returncode == 2
     assert told in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_a_narrow_terminal_shows_the_error_rather_than_when(tape: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(tape, "emit", "desk/trade", '{"symbol": "???"}')
+    (letter,) = eventually(lambda: answer(tape, "letters", "--source", "trade"))
+    out = io.StringIO()
+    monkeypatch.setattr(tables, "console", lambda: Console(width=80, file=out, highlight=False))
+    assert list_letters(tape=tape) == 0
+    heading, line = out.getvalue().splitlines()
+    assert "error" in heading.split()
+    assert letter["id"] in line.split()
+    assert "Symbol" in line
+    assert len(line) <= 80
+    answer(tape, "discard", letter["id"])
+
+
+def test_an_error_of_the_owner_that_lost_its_fields_keeps_its_words_and_its_code() -> None:
+    lost = StepFailed("tickwork.errors:InvalidInput", "price: expected a number; found nan", True)
+    assert cli._complaint(lost) == (2, "price: expected a number; found nan")
+    assert cli._complaint(StepFailed("tickwork.errors:Refused", "refused", True)) == (3, "refused")
+    assert cli._complaint(StepFailed("desk:Odd", "words")) == (1, "desk:Odd: words")
+
+
+def test_arguments_are_named_as_the_options_they_are() -> None:
+    assert cli._complaint(InvalidInput("lease(max=)", 0, "more"))[1].startswith("--max: ")
+    assert cli._complaint(InvalidInput("reject(retry_in=)", "x", "a time"))[1].startswith("--retry-in: ")
+    assert cli._complaint(InvalidInput("trip(open_for=)", "x", "a time"))[1].startswith("--for: ")
+
+
+def test_bare_groups(tape: Path) -> None:
+    for words in (("breakers",), ("breakers", "list")):
+        found = tickwork(tape, *words)
+        assert (found.returncode, found.stdout) == (0, "no breaker has been used on this tape\n")
+    found = subprocess.run([TICKWORK, "notify"], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "outbox" in found.stdout
+
+
+@pytest.mark.parametrize("words", [["runs"], ["runs", "--json"], ["doctor"], ["breakers"], ["--help"]])
+def test_a_reader_that_has_gone_is_no_failure(tape: Path, words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [TICKWORK, *words]
+    environment = {**os.environ, "TICKWORK_TAPE": str(tape)}
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_interruption_while_the_command_line_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupts:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "tickwork.faces.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "tickwork.faces.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 130
+
+
+def test_the_tape_of_the_environment(tape: Path, tmp_path: Path) -> None:
+    (tmp_path / "tickwork.toml").write_text('home = "elsewhere"')
+    command = [TICKWORK, "breakers"]
+    environment = {**os.environ, "TICKWORK_TAPE": str(tape)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "no breaker has been used on this tape\n", "")
 
 
 def test_without_an_owner_it_says_so(tmp_path: Path) -> None:

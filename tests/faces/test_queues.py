@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from tests.faces.support import answer, eventually, tickwork, worker
+from tickwork.faces import tables
+from tickwork.faces.grid import Grid
+from tickwork.faces.queues import _show as show_messages
 
 PROGRAM = """
     import asyncio
@@ -96,6 +103,9 @@ def test_a_message_that_a_workflow_gave_up_leads_to_its_run(tape: Path) -> None:
     [
         (("send", "nope", "1"), 2, "signals"),
         (("send", "signals", "{"), 2, "JSON"),
+        (("send", "signals", "1", "--priority", "9" * 30), 2, "--priority"),
+        (("show", "signals", "--limit", "9" * 23), 2, "--limit"),
+        (("lease", "signals", "--max", "9" * 9), 2, "--max"),
         (("send", "signals"), 2, "JSON"),
         (("show", "signals", "--status", "lost"), 2, "in_flight"),
         (("lease", "signals", "--max", "0"), 2, "max"),
@@ -108,6 +118,35 @@ def test_complaints_are_one_line(tape: Path, words: tuple[str, ...], code: int, 
     assert (found.returncode, found.stdout) == (code, "")
     assert named in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_a_message_that_is_nested_too_deeply(tape: Path) -> None:
+    found = tickwork(tape, "queues", "send", "signals", "-", given="[" * 100_000 + "]" * 100_000)
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)
+    assert "message: expected JSON that is not nested as deeply" in found.stderr
+
+
+def test_a_narrow_terminal_shortens_an_error_before_it_drops_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(tables, "console", lambda: Console(width=110, file=out, highlight=False))
+    time = datetime(2026, 1, 1, tzinfo=UTC)
+    failure = SimpleNamespace(error="rate_limit: " + "slow down " * 20)
+    line = SimpleNamespace(
+        seq=7, status="dead", group="btc", attempts=2, sent_at=time, due=None, lease_until=None, run="r12",
+        failures=[failure], body={"n": 1},
+    )  # fmt: skip
+    show_messages([line])  # type: ignore[list-item]
+    heading, row = out.getvalue().splitlines()
+    assert "sent" in heading
+    assert "rate_limit: slow down s…" in row
+    assert '{"n": 1}' in row
+
+
+def test_cells_hold_no_control_characters() -> None:
+    made = Grid("name", "words", rest="words")
+    made.add("a", "one\ntwo \x1b[31mred\u2028 caf\u00e9\u00a0\u20bf")
+    assert len(made.lines(100)) == 2
+    assert made.lines(100)[1].plain == "a     one\\ntwo \\x1b[31mred\\u2028 caf\u00e9\u00a0\u20bf"
 
 
 def test_a_full_queue_says_so(tape: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -21,7 +22,7 @@ from tickwork.faces.doors import Doors
 from tickwork.faces.events import emit
 from tickwork.faces.letters import discard, letters, redrive
 from tickwork.faces.notify import notify
-from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, queries_of, tape_of
+from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, ask_owner_of, queries_of, tape_of
 from tickwork.faces.queues import queues
 from tickwork.faces.schedules import schedules
 
@@ -184,15 +185,12 @@ def resume(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME)
 
 
 def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json: bool) -> int:
-    from tickwork.engines.embedded.control import ask_owner
-    from tickwork.errors import InvalidInput, TapeError
+    from tickwork.errors import InvalidInput
     from tickwork.faces import tables
 
     path = tape_of(tape, home)
     try:
-        ask_owner(str(path), verb, run=run)
-    except ConnectionError:
-        raise TapeError(f"nobody plays {path}: only the process that owns a tape can {verb} its runs") from None
+        ask_owner_of(path, f"nobody plays {path}: only the process that owns a tape can {verb} its runs", verb, run=run)
     except InvalidInput as error:
         # it knows of no unfinished run like that; where it is on the tape, the tape says what became of it
         status = queries_of(tape, home).show(run).info.status
@@ -308,6 +306,15 @@ def _check_words() -> None:
             raise InvalidInput("argument", word, "text in UTF-8") from None
 
 
+_ARGUMENT: Final = re.compile(r"^\w+\((\w+)=\)")
+"""How the engine names an argument of one of its verbs."""
+
+
+def _option(argument: re.Match[str]) -> str:
+    """The option that becomes this argument."""
+    return {"open_for": "--for", "by": "TIME"}.get(argument[1], f"--{argument[1].replace('_', '-')}")
+
+
 def _complaint(error: Exception) -> tuple[int, str]:
     """The exit code, and what to say; raises an error that nobody raised on purpose."""
     from tickwork import errors
@@ -319,7 +326,7 @@ def _complaint(error: Exception) -> tuple[int, str]:
         code = WRONG_USE if issubclass(kind, InvalidInput) else REFUSED if issubclass(kind, Refused) else FAILED
         return code, str(error.args[1])
     if isinstance(error, InvalidInput):
-        return WRONG_USE, str(error)
+        return WRONG_USE, str(InvalidInput(_ARGUMENT.sub(_option, error.path), error.found, error.expected))
     if isinstance(error, Refused):
         return REFUSED, str(error)
     if isinstance(error, OSError) and error.filename == _STDOUT:

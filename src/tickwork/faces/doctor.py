@@ -41,14 +41,16 @@ def show(findings: Sequence[Finding], out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from tickwork.faces.grid import printable
+
     told = [finding for finding in findings if finding.severity != "ok"]
     made = Table.grid(padding=(0, 2))
     for whole in (True, True, False):
         made.add_column(no_wrap=whole, overflow="fold")
     for finding in told or findings:
-        words = Text(finding.detail)
+        words = Text(printable(finding.detail))
         if finding.advice:
-            words.append(f"\n-> {finding.advice}", style="dim")
+            words.append(f"\n-> {printable(finding.advice)}", style="dim")
         made.add_row(Text(finding.severity, style=_COLOURS[finding.severity]), finding.what, words)
     out.print(made)
     well = ", ".join(finding.what for finding in findings if finding.severity == "ok")

@@ -15,7 +15,9 @@ def emit(
         str, typer.Argument(help="Its fields as a JSON object; - reads them from stdin.", metavar="[JSON]")
     ] = "{}",
     delay: Annotated[str | None, typer.Option(help="Publish it later, e.g. '5 minutes'.")] = None,
-    version: Annotated[int | None, typer.Option(help="The version these fields are of; by default the newest.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="The version these fields are of; by default the newest.", min=1)
+    ] = None,
     json: Json = False,
     tape: Tape = None,
     home: Home = HOME,

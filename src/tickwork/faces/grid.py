@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
+from unicodedata import category
 
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
@@ -27,19 +28,25 @@ def printable(text: str) -> str:
     """A text for a line of a terminal: what would move its cursor or change its colours is escaped."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\N{NO-BREAK SPACE}" else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or category(c) == "Zs" else ascii(c)[1:-1] for c in text)
 
 
 class Grid:
     """Rows under headings, for ``Console.print`` and ``Live``."""
 
     def __init__(
-        self, *headings: str, right: Sequence[str] = (), rest: str | None = None, give: Sequence[Give] = ()
+        self,
+        *headings: str,
+        right: Sequence[str] = (),
+        rest: str | None = None,
+        give: Sequence[Give] = (),
+        least: int = _LEAST_REST,
     ) -> None:
         self._headings = headings
         self._right = frozenset(right)
         self._rest = rest
         self._give = give
+        self._least = least
         self._rows: list[list[Text]] = [[Text(heading, style="bold") for heading in headings]]
 
     def add(self, *cells: str | Text) -> None:
@@ -57,7 +64,7 @@ class Grid:
             if heading != self._rest
         }
         for give in self._give:
-            if _wide(columns) + (_GAP + _LEAST_REST if self._rest else 0) <= width:
+            if _wide(columns) + (_GAP + self._least if self._rest else 0) <= width:
                 break
             name = give if isinstance(give, str) else give[0]
             if isinstance(give, str):

@@ -39,7 +39,7 @@ def letters(
         return 0
     columns = ("letter", "kind", "source", "run", "code", "tries", "since", "status", "error")
     give: tuple[Give, ...] = (("since", tables.without_year), "since", "kind", "run")
-    made = Grid(*columns, rest="error", give=give)
+    made = Grid(*columns, rest="error", give=give, least=24)
     for line in found:
         status = f"retry {tables.clock(line.next_try)}" if line.next_try else line.status
         made.add(
@@ -74,8 +74,10 @@ def redrive(
         raise InvalidInput("--rate", rate, "a number by a time above zero, such as '10/s' or '5/minute'")
     edited = None if payload is None else json_of(payload, "payload")
     found = ask(tape, home, "letters.redrive", **chosen, payload=edited, rate=rate, by=by)
-    words = f"{len(found)} redriven" + (f": {', '.join(found[:20])}" if found else "")
-    return tables.say({"redriven": found}, words, as_json=json)
+    done, left = found["redriven"], found["left"]
+    words = f"{len(done)} redriven" + (f": {', '.join(done[:20])}" if done else "")
+    words += f"\n{len(left)} left: {'; '.join(f'{id} ({why})' for id, why in list(left.items())[:20])}" if left else ""
+    return tables.say(found, words, as_json=json)
 
 
 def discard(

@@ -69,19 +69,27 @@ def ask(tape: Path | None, home: Path, verb: str, /, **arguments: Any) -> Any:
     """Ask the process that owns the tape that is meant to do something; on return it is on disk.
 
     Raises:
-        TapeError: nobody owns it. TickworkError: what the owner answered.
+        TapeError: nobody owns it. Unknown: the owner did not answer. TickworkError: what the owner answered.
     """
-    from tickwork.engines.embedded.control import ask_owner
-    from tickwork.errors import TapeError
-
     path = tape_of(tape, home)
+    told = "there is no tape at" if not path.is_file() else "no process has this tape open:"
+    nobody = f"{told} {path}: start the process that runs your workflows, or give --tape or --home"
+    return ask_owner_of(path, nobody, verb, **arguments)
+
+
+def ask_owner_of(path: Path, nobody: str, verb: str, /, **arguments: Any) -> Any:
+    """Like ``ask``, of the tape at a path; ``nobody``: what to say if nobody owns it."""
+    from tickwork.engines.embedded.control import ask_owner
+    from tickwork.errors import TapeError, TickworkError, Unknown
+
     try:
         return ask_owner(str(path), verb, **arguments)
-    except ConnectionError:
-        told = "there is no tape at" if not path.is_file() else "no process has this tape open:"
-        raise TapeError(
-            f"{told} {path}: start the process that runs your workflows, or give --tape or --home"
-        ) from None
+    except ConnectionRefusedError:
+        raise TapeError(nobody) from None
+    except (ConnectionError, TimeoutError) as error:
+        raise Unknown(f"{error}: look before you ask again") from None
+    except (TypeError, ValueError) as error:
+        raise TickworkError(f"the owner of {path} cannot do this: {error}") from None
 
 
 def json_of(text: str, path: str) -> Any:

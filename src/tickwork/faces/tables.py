@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tickwork.engines.embedded.queries import RunDetail
-from tickwork.faces.grid import Give, Grid
+from tickwork.faces.grid import Give, Grid, printable
 from tickwork.service.runs import RunLine, outcome
 from tickwork.service.trading import OrderLine, Positions
 
@@ -51,7 +51,7 @@ def say(value: object, words: str, *, as_json: bool) -> int:
     if as_json:
         dump(value)
     else:
-        console().print(words, markup=False)
+        console().print("\n".join(map(printable, words.split("\n"))), markup=False)
     return 0
 
 
@@ -81,7 +81,7 @@ def coloured(word: str) -> Text:
         "stopped": "yellow",
     }
     bad = ("dead", "failed", "refused", "rejected", "diverged", "stranded", "canceled", "cancelled")
-    return Text(word, style=colours.get(word, "red" if word in bad else ""))
+    return Text(printable(word), style=colours.get(word, "red" if word in bad else ""))
 
 
 # --------------------------------------------------------------------------------------------------------------- runs
@@ -118,14 +118,15 @@ def show_run(detail: RunDetail, *, as_json: bool) -> int:
         }
         dump({**{to_camel(field): getattr(info, field) for field in info.__slots__}, **more})
         return 0
-    head = Text.assemble((info.id, "bold"), f"  {info.workflow}  {info.key}  ", coloured(info.status))
+    head = Text.assemble((info.id, "bold"), f"  {info.workflow}  {printable(info.key)}  ", coloured(info.status))
     head.append(f"  started {clock(info.started_at)}")
     lines = [head, Text(f"input   {_short(detail.input)}")]
     if detail.result is not None:
         lines.append(Text(f"result  {_short(detail.result)}"))
     if detail.error:
-        lines.append(Text(f"error   {detail.error}", style="red"))
-    lines += [Text(f"waiting for {waiting}") for waiting in detail.waiting_for]
+        words = "\n".join(map(printable, detail.error.splitlines()))
+        lines.append(Text(f"error   {words}", style="red"))
+    lines += [Text(f"waiting for {printable(waiting)}") for waiting in detail.waiting_for]
     for line in [*lines, Text(), *_records(detail.records)]:
         out.print(line, soft_wrap=True)
     return 0
@@ -149,7 +150,7 @@ def _records(records: Sequence[dict[str, Any]]) -> list[Text]:
 
 
 def _short(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return printable(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 # ------------------------------------------------------------------------------------------------------------- orders

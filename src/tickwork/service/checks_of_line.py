@@ -9,7 +9,7 @@ from tickwork.engines.embedded.queue_tables import QueueTables
 from tickwork.engines.embedded.schedule_rows import ScheduleRow, read_rows
 from tickwork.engines.embedded.status import Status
 from tickwork.service.breakers import breaker_lines
-from tickwork.service.finding import Case, Said, command, many, moment
+from tickwork.service.finding import Case, Said, command, many, moment, some
 from tickwork.values import duration, timestamp_ns
 
 NEARLY_FULL: Final = 0.8
@@ -71,7 +71,8 @@ def _why_held(case: Case, workflow: str) -> str:
 
 
 def schedules(case: Case) -> Iterator[Said]:
-    """Schedules that start nothing, or not in time."""
+    """Schedules that start nothing, or not in time; where nobody has the tape open, those that are late in one."""
+    late: list[tuple[int, str, ScheduleRow]] = []
     for name, row in read_rows(case.queries.reader).items():
         if row.stranded:
             # it may have been given up on purpose, and there is no other way to do that
@@ -84,13 +85,26 @@ def schedules(case: Case) -> Iterator[Said]:
         elif row.paused:
             yield Said("notice", f"{name!r} is paused", f"{command('schedules', 'resume', name)} lets it go on")
         elif row.next_due is not None and case.now - row.next_due > OVERDUE:
-            yield Said("warning", f"{name!r} has been due since {moment(row.next_due)}", _why_overdue(case, row))
-
-
-def _why_overdue(case: Case, row: ScheduleRow) -> str:
+            late.append((row.next_due, name, row))
     if case.owner is None:
-        return f"start the process that runs {row.workflow!r}; what was missed then goes by missed={row.missed!r}"
-    return "the process that has the tape open is too busy, or stands still: look at its log"
+        yield from _overdue(late)
+        return
+    advice = "the process that has the tape open is too busy, or stands still: look at its log"
+    for due, name, _ in late:
+        yield Said("warning", f"{name!r} has been due since {moment(due)}", advice)
+
+
+def _overdue(late: list[tuple[int, str, ScheduleRow]]) -> Iterator[Said]:
+    """Schedules whose time has come while nobody has the tape open."""
+    if len(late) == 1:
+        ((due, name, row),) = late
+        advice = f"start the process that runs {row.workflow!r}; what was missed then goes by missed={row.missed!r}"
+        yield Said("warning", f"{name!r} has been due since {moment(due)}", advice)
+    elif late:
+        late = sorted(late, key=lambda one: one[0])
+        told = f"{len(late):,} schedules are overdue, the first since {moment(late[0][0])}: "
+        advice = "start the process that runs their workflows; what was missed then goes by their missed="
+        yield Said("warning", told + some([name for _, name, _ in late]), advice)
 
 
 def breakers(case: Case) -> Iterator[Said]:

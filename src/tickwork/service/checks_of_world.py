@@ -13,7 +13,7 @@ from tickwork.market.standing import unfed as unfed_now
 from tickwork.notify.notifier import DELIVER
 from tickwork.service.finding import Case, Said, command, many, moment, some
 from tickwork.service.notifications import outbox
-from tickwork.values import NS_PER_SECOND, duration_text, timestamp_ns
+from tickwork.values import NS_PER_SECOND, timestamp_ns
 
 MANY: Final = 1_000
 """Of notifications so many are looked at."""
@@ -105,9 +105,22 @@ def clock(case: Case) -> Iterator[Said]:
     _, last = case.queries.reader.end()
     ahead = last - case.now
     if ahead > AHEAD:
-        by = duration_text(ahead // NS_PER_SECOND * NS_PER_SECOND)
-        told = f"the last record is of {moment(last)}, {by} ahead of this machine's clock"
-        yield Said("warning", told, "set the clock: until it has caught up, times on the tape are wrong")
+        told = f"the last record is of {moment(last)}, {_about(ahead)} ahead of this machine's clock"
+        advice = (
+            "if this machine's clock is slow, set it; if a clock was fast when that was written, times on the tape "
+            f"stand still or are wrong until {moment(last)}: a tape's time never goes back"
+        )
+        yield Said("warning", told, advice)
+
+
+def _about(ns: int) -> str:
+    """A duration for people, by its two largest units: ``59m 58s``, ``3h``, ``400d 7h``."""
+    left, told = ns // NS_PER_SECOND, []
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, seconds)
+        told.append(f"{count}{unit}" if count else "")
+    first = next((place for place, words in enumerate(told) if words), len(told) - 1)
+    return " ".join(filter(None, told[first : first + 2])) or "0s"
 
 
 def _bytes(count: int) -> str:

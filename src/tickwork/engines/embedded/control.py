@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -18,12 +19,14 @@ from typing import Any
 import msgspec
 
 from tickwork.core.codec import decode_error, encode_error
-from tickwork.errors import InvalidInput, TickworkError
+from tickwork.errors import InvalidInput, StepFailed, TickworkError
+
+_log = logging.getLogger("tickwork.engine")
 
 Verb = Callable[..., Awaitable[Any]]
 
-LINE_MAX = 4 << 20
-"""Bytes of one request or answer."""
+LINE_MAX = 16 << 20
+"""Bytes of one request or answer: many times the largest value, because JSON may be longer when it is written anew."""
 
 
 def socket_path(tape: str) -> Path:
@@ -76,16 +79,19 @@ class Control:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+            while (line := await _line(reader)) != b"":
+                writer.write(await self._answer(line))
                 await writer.drain()
-        except (ConnectionError, ValueError, asyncio.LimitOverrunError):
-            return  # the other side is gone, or sent a line beyond all measure
+        except ConnectionError:
+            return  # the other side is gone
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes | None) -> bytes:
+        """The line that answers one. Whatever a verb raises is an answer: it may run code of the user's."""
         try:
+            if line is None:
+                raise InvalidInput("request", f"more than {LINE_MAX:,} bytes", f"at most {LINE_MAX:,} in one line")
             request = json.loads(line)
             if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
                 raise InvalidInput(
@@ -96,17 +102,48 @@ class Control:
                 raise InvalidInput(
                     "verb", line[:100].decode(errors="replace"), "one of " + ", ".join(sorted(self._verbs))
                 )
-            return {"ok": msgspec.to_builtins(await verb(**request))}
-        except (TickworkError, TypeError, ValueError) as error:
-            return {"error": bytes(encode_error(error)[0]).decode()}
+            answer = _packed({"ok": msgspec.to_builtins(await verb(**request))})
+            if len(answer) > LINE_MAX:
+                raise InvalidInput("answer", f"{len(answer):,} bytes", f"at most {LINE_MAX:,}: ask for fewer at once")
+            return answer
+        except Exception as error:  # noqa: BLE001 - said to whoever asked, and logged unless it was raised on purpose
+            if not isinstance(error, TickworkError | TypeError | ValueError):
+                _log.exception("a request of another process failed: %s", (line or b"")[:200].decode(errors="replace"))
+            return _packed({"error": bytes(encode_error(error)[0]).decode()})
+
+
+def _packed(told: dict[str, Any]) -> bytes:
+    # surrogates stand for the bytes of a file's name that are not UTF-8
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass") + b"\n"
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes | None:
+    """The next line; empty at the end. ``None``: one that is too long, which has been read to its end all the same,
+    because whoever sends it hears the answer only then.
+    """
+    whole = True
+    while True:
+        try:
+            line = await reader.readuntil(b"\n")
+            return line if whole else None
+        except asyncio.IncompleteReadError as end:
+            return end.partial if whole else b""
+        except asyncio.LimitOverrunError as over:
+            await reader.readexactly(over.consumed)
+            whole = False
 
 
 def ask_owner(tape: str, verb: str, *, timeout: float = 30.0, **arguments: Any) -> Any:
     """Ask the owner of a tape to do something.
 
     Raises:
-        ConnectionError: nobody owns the tape. TickworkError: what the owner answered.
+        ConnectionRefusedError: nobody owns the tape. InvalidInput: the request is too large. Nothing was asked then.
+        ConnectionResetError, TimeoutError: no answer came: it may have been done, or may still be.
+        TickworkError, TypeError, ValueError: what the owner answered.
     """
+    request = _packed({"verb": verb, **arguments})
+    if len(request) > LINE_MAX:
+        raise InvalidInput("request", f"{len(request):,} bytes", f"at most {LINE_MAX:,} bytes of JSON")
     path = socket_path(tape)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
@@ -115,13 +152,24 @@ def ask_owner(tape: str, verb: str, *, timeout: float = 30.0, **arguments: Any) 
                 connection.connect(name)
         except FileNotFoundError:
             raise ConnectionRefusedError(f"nobody owns {tape}") from None
-        connection.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
-        with connection.makefile("rb") as answers:
-            line = answers.readline(LINE_MAX)
+        line = b""
+        try:
+            connection.sendall(request)
+            with connection.makefile("rb") as answers:
+                line = answers.readline(LINE_MAX)
+        except TimeoutError:
+            raise TimeoutError(
+                f"the owner of {tape} has not answered within {timeout:g} seconds; it may still do what was asked"
+            ) from None
+        except ConnectionError:
+            pass  # as when the line ends early
     if not line.endswith(b"\n"):
-        raise ConnectionResetError(f"the owner of {tape} went away before it answered")
+        raise ConnectionResetError(f"the owner of {tape} went away before it answered; what was asked may be done")
     answer = json.loads(line)
     if "error" in answer:
         error = decode_error(answer["error"].encode())
-        raise error if isinstance(error, Exception) else TickworkError(str(error))
+        if isinstance(error, TickworkError | TypeError | ValueError):
+            raise error
+        # of any other class it would look like a fault of the connection, or of whoever asks
+        raise StepFailed(type(error).__name__, str(error))
     return answer["ok"]

@@ -279,8 +279,10 @@ class Engine(Assembly):
             InvalidInput: no open question has this id.
         """
         await self.durable()
-        if not self._reader.rows("SELECT 1 FROM approvals WHERE id=?", (id,)):
-            known = ", ".join(approval.id for approval in self.queries.approvals()) or "there is none"
+        changes, row = self._log.coming("approvals", (id,))
+        if row is None and (changes or not self._reader.rows("SELECT 1 FROM approvals WHERE id=?", (id,))):
+            known = ", ".join(approval.id for approval in self.queries.approvals() if approval.id != id)
+            known = known or "there is none"
             raise InvalidInput("approval", id, f"the id of an open question: {known}")
         self._family.approve(id, yes, by)
         await self._done()

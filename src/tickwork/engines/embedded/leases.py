@@ -15,7 +15,7 @@ import msgspec
 
 from tickwork.core.event import Event
 from tickwork.core.message import Failure, Item, Stage
-from tickwork.core.queue import Queue, check_label, span
+from tickwork.core.queue import Queue, Sent, check_label, span
 from tickwork.engines.embedded.consumers import DETAIL_MAX, readable
 from tickwork.engines.embedded.lines import Desk, Lines
 from tickwork.engines.embedded.runs import Runs
@@ -26,6 +26,12 @@ _LEASE = re.compile(r"(.+):(\d{1,18})\.(\d{1,18})\.([0-9a-f]{8})", re.ASCII)
 
 LEASE_MAX = 10_000
 """Messages in one lease, at most."""
+
+LEASE_BYTES = 3 << 20
+"""Bytes of a lease that is answered in one line, as JSON: it ends before this, but has one message at least."""
+
+ENVELOPE = 300
+"""Bytes of a message in such an answer but for its body, its texts and its consumer, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,18 @@ class Leases:
         Raises:
             InvalidInput: an unknown queue, or a wrong argument.
         """
+        return await self._lease(queue, max, consumer, visibility)
+
+    async def _lease(
+        self,
+        queue: Queue | str,
+        max: int | None = None,
+        consumer: str = "",
+        visibility: DurationLike | None = None,
+        *,
+        room: int | None = None,
+    ) -> list[Message]:
+        """``lease``, of no more bytes than there is room for."""
         desk, lines = self._lines.desk(queue), self._lines
         limit = desk.queue.batch_size if max is None else max
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LEASE_MAX:
@@ -87,7 +105,7 @@ class Leases:
         now = lines.tick(desk)
         found: list[Message] = []
         while items := desk.line.take(now, limit):
-            sent = [lines.bodies.get(item.body) for item in items]
+            sent = self._fitting(desk, items, room)
             bodies = readable(lines, desk, items, sent)
             if bodies is None:
                 continue
@@ -99,6 +117,22 @@ class Leases:
         lines.settle(desk)
         await self._done()
         return found
+
+    def _fitting(self, desk: Desk, items: list[Item], room: int | None) -> list[Sent]:
+        """What was sent, as far as there is room for it; the items that do not fit wait again, not tried."""
+        bodies = self._lines.bodies
+        if room is None:
+            return [bodies.get(item.body) for item in items]
+        sent: list[Sent] = []
+        for item in items:
+            one = bodies.get(item.body)
+            room -= len(bytes(one.body)) + len(f"{item.id}{item.group}".encode()) + ENVELOPE
+            if room < 0 and sent:
+                desk.line.release(items[len(sent) :])
+                del items[len(sent) :]
+                break
+            sent.append(one)
+        return sent
 
     def _message(self, desk: Desk, item: Item, body: Any) -> Message:
         return Message(

@@ -24,7 +24,7 @@ from tickwork.core.tape import Record
 from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, TapeError
 from tickwork.values import duration
 
 if TYPE_CHECKING:
@@ -73,6 +73,16 @@ class Letter:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What became of a wish to redrive."""
+
+    redriven: list[str]
+    """Ids of the runs, events and messages that go on."""
+    left: dict[str, str]
+    """Ids of letters that fit the wish and cannot be redriven -> why."""
+
+
 def spacing(rate: str | None) -> int:
     """ns between two of a rate such as ``"10/s"`` or ``"5 / 1 minute"``; 0 when there is none.
 
@@ -86,12 +96,17 @@ def spacing(rate: str | None) -> int:
     try:
         if match is None or int(match[1]) == 0:
             raise ValueError(rate)
-        span = duration(per if per and per[0].isdigit() else f"1 {per}")
+        span = duration(per if per and per[0].isdecimal() else f"1 {per}")
     except ValueError as error:
         raise InvalidInput("rate", rate, "a number by a time, such as '10/s' or '5/minute'") from error
     except InvalidInput:
         raise InvalidInput("rate", rate, "a number by a time, such as '10/s' or '5/minute'") from None
     return span // int(match[1])
+
+
+def _position(id: str) -> int | None:
+    """The position that an id is, if it is one."""
+    return int(id) if isinstance(id, str) and id.isascii() and id.isdigit() and len(id) < 19 else None
 
 
 def _attempts(run: LiveRun, known: Letter | None) -> int:
@@ -120,8 +135,16 @@ class Letters:
         planned = self._planned.get(seq)
         if planned is not None:
             return planned
-        rows = self._runs.reader.rows("SELECT * FROM letters WHERE seq=?", (seq,))
+        changes, row = self._log.coming("letters", (seq,))
+        if changes:
+            return Letter(seq, *row) if row is not None else None
+        rows = self._runs.reader.rows("SELECT * FROM letters WHERE seq=?", (seq,)) if 0 < seq < 2**63 else []
         return Letter(*rows[0]) if rows else None
+
+    def _now_of(self, found: Letter) -> Letter:
+        """A letter of the disk, as it stands now."""
+        _, row = self._log.coming("letters", (found.seq,))
+        return self._planned.get(found.seq) or (found if row is None else Letter(found.seq, *row))
 
     def _keep(self, letter: Letter) -> None:
         self._log.batch.put("letters", (letter.seq,), letter.row())
@@ -220,6 +243,8 @@ class Letters:
     ) -> list[str]:
         """Give letters another chance: these, or all open ones of a source or a code, or ``every`` open one.
 
+        Of those that are not named, what cannot be redriven stays open, and the log says why.
+
         Args:
             payload: instead of the input or the event it had; for one letter.
             rate: such as ``"10/s"``: not all of them at once.
@@ -230,22 +255,28 @@ class Letters:
         Raises:
             InvalidInput: no such open letter, none said, or a payload for several. Nothing has been redriven then.
         """
+        return (await self._redrive(ids, source, code, every, payload, rate, by)).redriven
+
+    async def _redrive(
+        self, ids: Sequence[str], source: str | None, code: str | None, every: bool, payload: Any, rate: str | None,
+        by: str,
+    ) -> Redriven:  # fmt: skip
         gap = spacing(rate)
-        letters, messages = await self._chosen(ids, source, code, every)
+        await self._log.durable()
+        # from here to the last act nothing is awaited: somebody else may want the same letters
+        letters, messages = self._chosen(ids, source, code, every)
         count = len(letters) + len(messages)
         if payload is not None and count != 1:
             raise InvalidInput("payload", f"{count} letters", "one letter whose payload is to be replaced")
-        acts = [self._act(letter, payload) for letter in letters]
+        acts, left = self._acts(letters, payload, strict=bool(ids))
         # the one thing that may still be refused: nothing else has been done by then
-        done = [
-            str(seq)
-            for seq in await self.queues.redrive(messages, body=payload if messages else None, rate=rate, by=by)
-        ]
+        body = payload if messages else None
+        done = [str(seq) for seq in self.queues.redrive_now(messages, body=body, gap=gap, by=by)] if messages else []
         now = self._now()
         done += [act(now + index * gap, by) for index, act in enumerate(acts)]
         self._pump()
         await self._log.durable()
-        return done
+        return Redriven(done, left)
 
     async def discard(self, ids: Sequence[str] = (), *, source: str | None = None, code: str | None = None,
                       every: bool = False, by: str = "") -> int:  # fmt: skip
@@ -254,37 +285,62 @@ class Letters:
         Raises:
             InvalidInput: no such open letter, or none said.
         """
-        letters, messages = await self._chosen(ids, source, code, every)
-        await self.queues.discard(messages, by=by)
+        await self._log.durable()
+        letters, messages = self._chosen(ids, source, code, every)
+        self.queues.discard_now(messages, by=by)
         for letter in letters:
             letter.status, letter.due = LetterStatus.DISCARDED, 0
             self._log.outside(Record("discarded", self._now(), letter.source, ref=letter.seq, key=by))
             self._keep(letter)
+        self._pump()
         await self._log.durable()
         return len(letters) + len(messages)
 
-    async def _chosen(
+    def _chosen(
         self, ids: Sequence[str], source: str | None, code: str | None, every: bool
     ) -> tuple[list[Letter], list[int]]:
-        """The letters that are meant, and the messages."""
-        await self._log.durable()
+        """The letters that are meant, and the messages, as they stand now."""
         if not (ids or source or code or every):
             raise InvalidInput("letters", "none", "ids, a source, a code, or every=True")
         if ids:
-            messages = [int(id) for id in ids if id.isdigit() and self.queues.is_dead(int(id))]
-            return [self._open(id) for id in ids if not (id.isdigit() and int(id) in messages)], messages
+            numbers = {id: _position(id) for id in ids}
+            dead = self.queues.which_are_dead([seq for seq in numbers.values() if seq is not None])
+            messages = [seq for seq in numbers.values() if seq in dead]
+            letters = [self._open(id) for id, seq in numbers.items() if seq not in dead]
+            return list({letter.seq: letter for letter in letters}.values()), list(dict.fromkeys(messages))
         rows = self._runs.reader.rows("SELECT * FROM letters WHERE status=0 ORDER BY seq")
-        letters = [self._load(row[0]) or Letter(*row) for row in rows]
-        chosen = [a for a in letters if source in (None, a.source) and code in (None, a.code)]
+        letters = [self._now_of(Letter(*row)) for row in rows]
+        chosen = [
+            a for a in letters
+            if a.status == LetterStatus.OPEN and source in (None, a.source) and code in (None, a.code)
+        ]  # fmt: skip
         return chosen, self.queues.dead(source, code)
 
     def _open(self, id: str) -> Letter:
-        seq = int(id) if id.isdigit() else self._runs.find(id)
+        seq = self._runs.find(id) if (position := _position(id)) is None else position
         letter = None if seq is None else self._load(seq)
         if letter is None or letter.status != LetterStatus.OPEN:
             found = id if letter is None else f"{id}, which is {LetterStatus(letter.status).name.lower()}"
             raise InvalidInput("letter", found, "an open dead letter (see `tickwork letters`)")
         return letter
+
+    def _acts(
+        self, letters: Sequence[Letter], payload: Any, *, strict: bool
+    ) -> tuple[list[Callable[[int, str], str]], dict[str, str]]:
+        """What redriving these means, and which cannot be, and why; ``strict``: the first such one is raised."""
+        acts, left = [], {}
+        for letter in letters:
+            try:
+                acts.append(self._act(letter, payload))
+            except TapeError:
+                raise
+            except Exception as error:  # an upcast is the user's function
+                if strict:
+                    raise
+                id = self._runs.id_of(letter.seq) if letter.kind == "run" else str(letter.seq)
+                left[id] = f"{type(error).__name__}: {error}"
+                _log.warning("letter %s of %r stays: %s", id, letter.source, left[id])
+        return acts, left
 
     def _act(self, letter: Letter, payload: Any) -> Callable[[int, str], str]:
         """What redriving a letter means; everything that can be wrong is found here, before anything is done."""
@@ -296,7 +352,7 @@ class Letters:
                 "letter", f"{letter.seq}, {letter.kind} {letter.source!r}",
                 "a run or an event; an undo is done by hand, and its letter then discarded",
             )  # fmt: skip
-        run = self._runs.load(letter.run)
+        run = self._runs.hot.get(letter.run) or self._runs.load(letter.run)
         if run is None or run.status is not Status.DEAD:
             found = "is not dead" if run is not None else "is of a workflow that is not registered"
             raise InvalidInput("letter", f"{letter.seq}, whose run {found}", "a dead run of a registered workflow")
@@ -340,5 +396,12 @@ class Letters:
         return str(self._post(event, due))
 
     def verbs(self) -> dict[str, Verb]:
-        """``letters.redrive`` and ``letters.discard``."""
-        return {"letters.redrive": self.redrive, "letters.discard": self.discard}
+        """``letters.redrive`` (which answers a ``Redriven``) and ``letters.discard``."""
+
+        async def redrive(
+            ids: Sequence[str] = (), source: str | None = None, code: str | None = None, every: bool = False,
+            payload: Any = None, rate: str | None = None, by: str = "",
+        ) -> Redriven:  # fmt: skip
+            return await self._redrive(ids, source, code, every, payload, rate, by)
+
+        return {"letters.redrive": redrive, "letters.discard": self.discard}

@@ -389,9 +389,22 @@ class Lines:
         desk.purge_at = 0 if oldest is None else oldest + desk.queue.retention
 
     def load(self, seq: int) -> tuple[str, Item] | None:
-        """A message that is not open, from its row on disk, with its queue."""
-        rows = self._reader.rows(f"SELECT {COLUMNS} FROM messages WHERE seq=?", (seq,))
-        return (rows[0][1], item_of(rows[0])) if rows else None
+        """A message that is not open, as it stands now, with its queue."""
+        return self.load_all([seq]).get(seq)
+
+    def load_all(self, seqs: Sequence[int]) -> dict[int, tuple[str, Item]]:
+        """Those of these messages that there are, as they stand now, which the disk may not show yet."""
+        wanted = [seq for seq in seqs if isinstance(seq, int) and 0 < seq < 2**63]
+        found: dict[int, Any] = {}
+        for first in range(0, len(wanted), IDS_MAX):
+            some = wanted[first : first + IDS_MAX]
+            sql = f"SELECT {COLUMNS} FROM messages WHERE seq IN ({','.join('?' * len(some))})"
+            found |= {row[0]: row for row in self._reader.rows(sql, some)}
+        for seq in wanted:
+            changes, row = self._log.coming("messages", (seq,))
+            if changes:
+                found[seq] = None if row is None else (seq, *row)
+        return {seq: (row[1], item_of(row)) for seq, row in found.items() if row is not None}
 
 
 _DECLARE = "give it to the engine (Engine(queues=[...])) and they go on"

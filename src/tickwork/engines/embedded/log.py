@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from tickwork.core.clock import Clock
 from tickwork.core.tape import Record
@@ -124,6 +125,17 @@ class Log:
         """Hand the batch over even if nobody waits for it."""
         self.batch.urgent = True
         self.flush()
+
+    def coming(self, table: str, key: tuple[Any, ...]) -> tuple[bool, tuple[Any, ...] | None]:
+        """Does the row of a key change with what is not on disk yet, and to what? ``None``: it goes. See ``Batch.put``.
+
+        Whoever acts on a row has to ask: the disk alone shows what others have acted on as if nobody had.
+        """
+        for batch in (self.batch, self._writing):
+            rows = batch.derived.get(table) if batch is not None else None
+            if rows is not None and key in rows:
+                return True, rows[key]
+        return False, None
 
     @property
     def full(self) -> bool:

@@ -13,6 +13,7 @@ from tickwork.core.codec import ANY
 from tickwork.core.message import Failure, Item, Stage
 from tickwork.core.queue import Sent, decode_sent
 from tickwork.core.tally import DAY, MINUTE, SECOND, Day
+from tickwork.core.tape import Entry
 from tickwork.engines.embedded.lines import COLUMNS, item_of, words
 from tickwork.engines.embedded.reader import Reader
 from tickwork.errors import InvalidInput, TapeCorrupt
@@ -125,6 +126,8 @@ class QueueTables:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._chunk: list[Entry] = []
+        """The last that was read: messages that were sent together are mostly asked for together."""
 
     def names(self) -> list[str]:
         """All queues that were ever declared on this tape."""
@@ -253,10 +256,20 @@ class QueueTables:
             names = [name]
         where = f"queue IN ({','.join('?' * len(names))}) AND stage={int(Stage.DEAD)} AND stage>=10"
         if code is not None:
-            where += " AND json_extract(failures, '$[#-1].code')=?"
+            where += _CODE
         values = [*names, *([] if code is None else [code]), limit]
         rows = self._rows(where + " ORDER BY ended_at DESC, seq DESC LIMIT ?", values)
         return [self._letter(row[1], item_of(row)) for row in rows]
+
+    def dead(self, names: Sequence[str], code: str | None = None) -> list[int]:
+        """Positions of messages of these queues that gave up, those that died first first."""
+        where = f"queue IN ({','.join('?' * len(names))}) AND stage={int(Stage.DEAD)} AND stage>=10"
+        values = [*names]
+        if code is not None:
+            where += _CODE
+            values.append(code)
+        rows = self._reader.rows(f"SELECT seq FROM messages WHERE {where} ORDER BY ended_at, seq", values)
+        return [seq for (seq,) in rows]
 
     def _letter(self, queue: str, item: Item) -> MessageLetter:
         sent, last = self._sent(item), item.failures[-1]
@@ -287,15 +300,19 @@ class QueueTables:
         return (row and row.id) or f"r{seq}"
 
     def _sent(self, item: Item) -> Sent:
-        entry = self._reader.record(item.body)
-        if entry is None or not bytes(entry.record.value):
+        seq, chunk = item.body, self._chunk
+        if not chunk or not chunk[0].seq <= seq <= chunk[-1].seq:
+            chunk = self._chunk = self._reader.chunk(seq)
+        index = seq - chunk[0].seq if chunk else 0
+        if index >= len(chunk) or not bytes(chunk[index].record.value):
             raise TapeCorrupt(f"message {item.seq} is missing from the tape: restore it from a backup")
-        return decode_sent(entry.record.value)
+        return decode_sent(chunk[index].record.value)
 
     def _rows(self, where: str, values: Sequence[Any]) -> list[Any]:
         return self._reader.rows(f"SELECT {COLUMNS} FROM messages WHERE {where}", values)
 
 
+_CODE = " AND json_extract(failures, '$[#-1].code')=?"
 _LINE = "joins_at, place, seq"
 _ENDED = frozenset({"completed", "dead", "discarded"})
 

@@ -18,7 +18,7 @@ from tickwork.core.queue import Draft, Queue, Sent, encode_sent, pack
 from tickwork.core.tape import Entry, Record
 from tickwork.engines.embedded.consumers import Consumers
 from tickwork.engines.embedded.control import Verb
-from tickwork.engines.embedded.leases import Leases, plain
+from tickwork.engines.embedded.leases import LEASE_BYTES, Leases, plain
 from tickwork.engines.embedded.letters import spacing
 from tickwork.engines.embedded.lines import Desk, Lines
 from tickwork.engines.embedded.live import LiveRun
@@ -26,9 +26,6 @@ from tickwork.engines.embedded.queue_tables import MessageInfo, MessageLetter, Q
 from tickwork.engines.embedded.runs import Runs
 from tickwork.errors import InvalidInput, QueueFull
 from tickwork.values import DurationLike, duration
-
-EVERY = 2**62
-"""More than there can be."""
 
 
 class Queues(Leases):
@@ -172,16 +169,17 @@ class Queues(Leases):
         await self._done()
         return self._tables.letters(queue.name if isinstance(queue, Queue) else queue, limit)
 
-    def is_dead(self, seq: int) -> bool:
-        """Is there a message at this position, a dead letter?"""
-        known = self._lines.load(seq)
-        return known is not None and known[1].stage is Stage.DEAD
+    def which_are_dead(self, seqs: Sequence[int]) -> set[int]:
+        """Those of these positions that have a message that is a dead letter now."""
+        known = self._lines.load_all(seqs)
+        return {seq for seq, (_, item) in known.items() if item.stage is Stage.DEAD}
 
     def dead(self, queue: str | None, code: str | None) -> list[int]:
-        """The dead letters on disk, of a queue or with an error's code, those that died first first."""
-        if queue is not None and queue not in self._tables.names():
-            return []
-        return [letter.seq for letter in reversed(self._tables.letters(queue, EVERY, code))]
+        """The dead letters, of a queue or with an error's code, those that died first first; of declared queues."""
+        names = [name for name in self.names if queue in (None, name)]
+        seqs = self._tables.dead(names, code)
+        known = self.which_are_dead(seqs)
+        return [seq for seq in seqs if seq in known]
 
     async def redrive(
         self,
@@ -206,7 +204,14 @@ class Queues(Leases):
             InvalidInput: not a dead letter, or a body for several. Nothing was redriven then.
         """
         gap = spacing(rate)
-        chosen = await self._chosen(seqs)
+        await self._done()
+        done = self.redrive_now(seqs, body=body, gap=gap, by=by)
+        await self._done()
+        return done
+
+    def redrive_now(self, seqs: Sequence[int] | Queue | str, *, body: Any, gap: int, by: str) -> list[int]:
+        """Like ``redrive``, without waiting for the disk; ``gap``: ns between two."""
+        chosen = self._chosen(seqs)
         if body is not None and len(chosen) != 1:
             raise InvalidInput("body", f"{len(chosen)} messages", "one message whose body is to be replaced")
         sent = None
@@ -223,7 +228,6 @@ class Queues(Leases):
             self._lines.revive(desk, item, now + index * gap, by=by, sent=sent)
         for desk in desks:
             self._lines.settle(desk)
-        await self._done()
         return [item.seq for _, item in chosen]
 
     async def discard(self, seqs: Sequence[int] | Queue | str, *, by: str = "") -> list[int]:
@@ -232,23 +236,30 @@ class Queues(Leases):
         Raises:
             InvalidInput: not a dead letter.
         """
-        chosen = await self._chosen(seqs)
+        await self._done()
+        done = self.discard_now(seqs, by=by)
+        await self._done()
+        return done
+
+    def discard_now(self, seqs: Sequence[int] | Queue | str, *, by: str) -> list[int]:
+        """Like ``discard``, without waiting for the disk."""
+        chosen = self._chosen(seqs)
         for desk, item in chosen:
             self._lines.discard(desk, item, by)
+        for desk in {id(desk): desk for desk, _ in chosen}.values():
             self._lines.settle(desk)
-        await self._done()
         return [item.seq for _, item in chosen]
 
-    async def _chosen(self, seqs: Sequence[int] | Queue | str) -> list[tuple[Desk, Item]]:
-        await self._done()
+    def _chosen(self, seqs: Sequence[int] | Queue | str) -> list[tuple[Desk, Item]]:
+        """Dead letters as they stand now. They must be acted on before anything is awaited."""
         lines = self._lines
         if isinstance(seqs, Queue | str):
-            desk = lines.desk(seqs)
-            sql = "SELECT seq FROM messages WHERE queue=? AND stage=? AND stage>=10 ORDER BY ended_at, seq"
-            seqs = [seq for (seq,) in self._runs.reader.rows(sql, (desk.queue.name, int(Stage.DEAD)))]
+            seqs = self.dead(lines.desk(seqs).queue.name, None)
+        wanted = list(dict.fromkeys(seqs))
+        all_known = lines.load_all(wanted)
         found = []
-        for seq in dict.fromkeys(seqs):
-            known = lines.load(seq) if isinstance(seq, int) else None
+        for seq in wanted:
+            known = all_known.get(seq)
             if known is None or known[1].stage is not Stage.DEAD:
                 what = seq if known is None else f"{seq}, which is {known[1].stage.name.lower()}"
                 raise InvalidInput("message", what, "the position of a message that is a dead letter")
@@ -316,7 +327,7 @@ class Queues(Leases):
         """The verbs ``queues.*`` of the control socket; a body is JSON there."""
 
         async def lease(queue: str, **arguments: Any) -> list[dict[str, Any]]:
-            return [plain(message) for message in await self.lease(queue, **arguments)]
+            return [plain(message) for message in await self._lease(queue, **arguments, room=LEASE_BYTES)]
 
         async def ack(leases: list[str]) -> None:
             await self.ack(*leases)

@@ -78,7 +78,7 @@ class Reader:
 
     def run_named(self, id: str) -> RunRow | None:
         """A run's row by its id: ``r<seq>`` or one that was given."""
-        if id[:1] == "r" and id[1:].isdigit() and len(id) < 20:
+        if id[:1] == "r" and id[1:].isdecimal() and len(id) < 20:
             found = self.run(int(id[1:]))
             return found if found is not None and found.id is None else None
         rows = self.rows("SELECT * FROM runs WHERE id=?", (id,))

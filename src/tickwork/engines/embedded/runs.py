@@ -167,7 +167,7 @@ class Runs:
     def find(self, id: str) -> int | None:
         """The position of the run with this id, in memory or on disk."""
         seq = self.ids.get(id)
-        if seq is None and id[:1] == "r" and id[1:].isdigit() and int(id[1:]) in self.hot:
+        if seq is None and id[:1] == "r" and id[1:].isdecimal() and int(id[1:]) in self.hot:
             run = self.hot[int(id[1:])]
             return run.seq if run.given_id is None else None
         if seq is None:
