@@ -33,11 +33,6 @@ from tickwork.errors import InvalidInput, NewerEvent
 _known: dict[tuple[str, int], type[Event]] = {}
 
 
-def known_event(name: str, version: int) -> type[Event] | None:
-    """The class of an event that this process has declared; of several, the last."""
-    return _known.get((name, version))
-
-
 def newest_event(name: str) -> type[Event] | None:
     """The class of an event that this process has declared, of its highest version."""
     versions = [version for known, version in _known if known == name]

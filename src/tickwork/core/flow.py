@@ -95,6 +95,10 @@ class RateLimit:
         whole(f"{name}.limit", self.limit, LIMIT_MAX)
         object.__setattr__(self, "span", _span(f"{name}.period", self.period))
 
+    def scope(self, key: str) -> str:
+        """What shares one window with a run of this key: its key, or all of the workflow (``""``)."""
+        return key if self.per_key else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Throttle(RateLimit):
@@ -357,7 +361,7 @@ class Turnstile:
         """The throttle's window that a key falls under."""
         throttle = self._flow.throttle
         assert throttle is not None
-        name = key if throttle.per_key else ""
+        name = throttle.scope(key)
         window = self.windows.get(name)
         if window is None:
             window = self.windows[name] = Window(throttle.limit, throttle.span)

@@ -160,13 +160,14 @@ class Engine(Assembly):
                 same_input(self._runs, found, id, workflow, encoded)
                 return Handle(self, id, found, workflow)
         choosy = workflow.flow is not None and workflow.flow.declines
-        instead = self.flow.before(workflow, encoded) if choosy else None
+        given = workflow.decode_input(encoded) if choosy else None
+        instead = self.flow.before(workflow, given) if choosy else None
         if instead is not None:
             return Handle(self, self._runs.id_of(instead), instead, workflow)
         with self._crank:
             run = self._runs.start(workflow, encoded, given_id=id, owner=owner)
             if choosy:
-                self.flow.remember(workflow, workflow.decode_input(encoded), run.seq)
+                self.flow.remember(workflow, given, run.seq)
         return Handle(self, run.id, run.seq, workflow, run)
 
     async def emit(self, event: Event, *, delay: str | None = None, at: datetime | None = None) -> int:

@@ -71,16 +71,17 @@ class Family:
         if found is not None:
             same_input(self._runs, found, id, workflow, input)
             return id, found
-        choosy = workflow.flow is not None and workflow.flow.declines
+        choosy, given = workflow.flow is not None and workflow.flow.declines, None
         if choosy:
             # an awaited child is asked for again after a crash, when the run that stood for it may be over: it is new
-            instead = self._runs.flows.before(workflow, input, new=awaited)
+            given = workflow.decode_input(input)
+            instead = self._runs.flows.before(workflow, given, new=awaited)
             if instead is not None:
                 return self._runs.id_of(instead), instead
         parent_ask = f"{waiting.branch.path}|{waiting.no}" if awaited else ""
         child = self._runs.start(workflow, input, given_id=id, owner=run.owner, parent=run.seq, parent_ask=parent_ask)
         if choosy and not awaited:
-            self._runs.flows.remember(workflow, workflow.decode_input(input), child.seq)
+            self._runs.flows.remember(workflow, given, child.seq)
         return id, child.seq
 
     @staticmethod

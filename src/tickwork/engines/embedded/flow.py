@@ -109,15 +109,14 @@ class Flows:
             self._gather(workflow, flow, key, seq, raw, tag, once)
         return None
 
-    def before(self, workflow: Workflow, input: Raw, *, new: bool = False) -> int | None:
-        """A run is to be started by hand or by another run: the one that stands for it, if there is one.
+    def before(self, workflow: Workflow, given: Any, *, new: bool = False) -> int | None:
+        """A run of this input is to be started by hand or by another run: the one that stands for it, if there is one.
 
         ``new``: it shall be a new one.
 
         Raises:
             Refused: the rate limit.
         """
-        given = workflow.decode_input(input)
         found = self.instead(workflow, given, about(workflow, given)[0], new=new)
         if found is not None and not found[1]:
             raise Refused(found[0], "", "an event with this key is being gathered; its run has not been started")
@@ -162,7 +161,7 @@ class Flows:
     def _rate(self, workflow: Workflow, flow: Flow, key: str) -> None:
         limit, now = flow.rate_limit, self._now()
         assert limit is not None
-        name = key if limit.per_key else ""
+        name = limit.scope(key)
         if len(self._rates) >= self._rates_max:
             self._forget_rates(now)
         window = self._rates.setdefault((workflow.name, name), Window(limit.limit, limit.span))
@@ -357,14 +356,12 @@ class Flows:
 
     def _let_go_on(self, name: str) -> None:
         """Let those begin that may."""
-        stile, now = self._stiles[name], self._now()
+        stile, throttle, now = self._stiles[name], self._flows[name].throttle, self._now()
         while (place := stile.take(now)) is not None:
             self._places.pop(place.seq, None)
             self._hold(name, place)
-            if self._flows[name].throttle is not None:
-                throttle = self._flows[name].throttle
-                key = place.key if throttle is not None and throttle.per_key else ""
-                self._keep_window(name, "throttle", key, stile.window(place.key))
+            if throttle is not None:
+                self._keep_window(name, "throttle", throttle.scope(place.key), stile.window(place.key))
             if place.seq != self._joining:
                 self._runs.admitted(place.seq, now)
         due = stile.next_at()

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from tickwork.core.codec import ANY, decode_error
 from tickwork.core.replay import Course
 from tickwork.core.tape import Entry, readable
@@ -65,8 +67,7 @@ class ApprovalInfo:
     due: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
     """Something that gave up: a run, an undo of one, an event that cannot be read, a message."""
 
     id: str
