@@ -15,6 +15,7 @@ function and a fingerprint of the arguments. A replay that does not fit raises `
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from tickwork.core.asks import All, Ask, Call, Effect, Race, Step, WaitFor, disc
 from tickwork.core.branch import Branch, Group, describe, whereabouts
 from tickwork.core.codec import fingerprint
 from tickwork.core.functions import function_of
+from tickwork.core.latch import Latch
 from tickwork.core.replay import Course, answer_of
 from tickwork.core.run import Run, Won, seeded
 from tickwork.core.tape import Entry, Record
@@ -31,6 +33,9 @@ from tickwork.errors import Cancelled, ForeignAwait, InvalidInput, NonDeterminis
 
 FOREIGN_MAX = 100
 """A body may catch the error of a foreign await this often before its run fails."""
+
+
+_OPENED = "one that a branch which can go on will open"
 
 
 class Pending:
@@ -130,6 +135,10 @@ class Drive:
         self._patches: dict[str, bool] = {}
         self.unheard: dict[int, Ask] = {}
         """Verbs other than steps that were made and not yet awaited, by ``id``."""
+        self._latched: dict[Branch, Latch] = {}
+        """Branches that wait for a latch, in the order in which they came."""
+        self._unlatched: deque[tuple[Branch, Latch]] = deque()
+        """Those whose latch was opened, and who have not gone on yet."""
         self.main = Branch(course.root, body(Run(self)))
         self._current = self.main
 
@@ -144,8 +153,10 @@ class Drive:
         if self.course.new:
             self.replaying = False
             self._resume(self.main, None)
+            self._unlatch()
             return
         self._resume(self.main, None)
+        self._unlatch()
         self._replay_rest()
 
     def deliver(self, place: Place, answer: Any) -> bool:
@@ -155,6 +166,7 @@ class Drive:
             return False
         self._last = waiting
         self._send(waiting.branch, answer)
+        self._unlatch()
         return True
 
     def go_on(self, place: Place) -> None:
@@ -172,6 +184,7 @@ class Drive:
         """Throw into the main branch, after what cannot be dropped has ended."""
         self.interruption = error
         self._interrupt(self.main, error)
+        self._unlatch()
 
     def close(self) -> None:
         """Drop the coroutine; nothing it does about that is heard."""
@@ -261,7 +274,7 @@ class Drive:
     def _received(self, branch: Branch, ask: Any) -> Any:
         """One ask: kept from an earlier attempt, recorded, or live."""
         if not isinstance(ask, Ask):
-            return self._refuse_foreign(branch, ask)
+            return self._latch(branch, ask) if type(ask) is Latch else self._refuse_foreign(branch, ask)
         kind = type(ask)
         if kind is Step and not branch.bare and not ask.undoes:  # type: ignore[attr-defined]
             self._heard += 1
@@ -321,6 +334,37 @@ class Drive:
             self.close()
             raise error
         return Failure(error)
+
+    # -- latches --------------------------------------------------------------------------------------------------
+
+    def _latch(self, branch: Branch, latch: Latch) -> Any:
+        if branch.doom is not None:
+            doom, branch.doom = branch.doom, None
+            return Failure(doom)
+        if latch.is_open:
+            return None
+        latch.waiting.append(branch)
+        self._latched[branch] = latch
+        return PENDING
+
+    def opened(self, latch: Latch) -> None:
+        """A latch was opened: those who wait for it go on once whoever opened it waits itself."""
+        self._unlatched.extend((branch, latch) for branch in latch.waiting)
+        latch.waiting = []
+
+    def _unlatch(self) -> None:
+        """Let branches go on whose latches were opened; fail those whose latches nobody is left to open."""
+        while self._latched:
+            while self._unlatched:
+                branch, latch = self._unlatched.popleft()
+                if self._latched.get(branch) is latch:  # else it was interrupted meanwhile
+                    del self._latched[branch]
+                    self._resume(branch, None)
+            if not self._latched or self.pending or self.main.ended:
+                return
+            branch = next(iter(self._latched))
+            del self._latched[branch]
+            self._resume(branch, None, InvalidInput("latch", "every branch of the run waits for one", _OPENED))
 
     # -- groups ---------------------------------------------------------------------------------------------------
 
@@ -398,6 +442,9 @@ class Drive:
             branch.doom = error
             branch.group.decided = True
             self._wind_down(branch.group)
+            return
+        if self._latched.pop(branch, None) is not None:
+            self._resume(branch, None, error)
             return
         place = (branch.path, branch.waits)
         waiting = self.pending.get(place)
@@ -483,6 +530,7 @@ class Drive:
                 raise self._diverged("something else, or nothing", _recorded_ask(record), self.main)
             self._last = waiting
             self._send(waiting.branch, self._take(waiting, entry))
+            self._unlatch()
         self._go_live()
 
     def _go_live(self) -> None:

@@ -29,6 +29,7 @@ from tickwork.core.asks import (
 from tickwork.core.breaker import GUARDED, Breaker, guarded
 from tickwork.core.conditions import Where
 from tickwork.core.event import Event
+from tickwork.core.latch import Latch
 from tickwork.core.queue import Queue, pack, queue_name
 from tickwork.core.retry import Retry
 from tickwork.core.saga import Saga
@@ -309,6 +310,13 @@ class Run:
         if not arms:
             raise InvalidInput("race", "no arms", "at least one")
         return self._made(Race(self._arms("race", arms)))
+
+    def latch(self) -> Latch:
+        """A gate between arms of one ``all``: ``await latch`` goes on once another arm has called ``latch.open()``.
+
+        Not recorded: it follows from the answers that are.
+        """
+        return Latch(self._drive)
 
     def _arms(self, verb: str, arms: tuple[Awaitable[Any], ...]) -> tuple[Awaitable[Any], ...]:
         try:
