@@ -1,0 +1,422 @@
+"""Node types: a function and a decorator.
+
+    class Spread(msgspec.Struct, frozen=True):
+        spread: Annotated[Decimal, port("dearest bid over cheapest ask, a fraction")]
+
+    @node("spread", category="analysis")
+    def spread(
+        bid: Annotated[Decimal, port("best bid")],
+        ask: Annotated[Decimal, port("best ask")],
+        *,
+        fee_rate: Annotated[Decimal, param("of each side", unit="fraction", ge=0, lt=1)] = Decimal("0.001"),
+    ) -> Spread:
+        \"\"\"What selling at the bid and buying at the ask leaves.\"\"\"
+
+Arguments before the ``*`` are input ports, those after it are params, by annotation:
+
+* ``Annotated[T, port(help)]``: an input; one with a default may stay unconnected; ``port(help, many=True)`` gathers
+  what several edges bring into a list.
+* ``Annotated[T, param(help, unit=, ge=, ...)]``: a setting of the document.
+* ``Annotated[bool, test(help)]``, ``Annotated[Any, formula(help)]``: a setting that holds an expression
+  (``core.expressions``); the function gets its value.
+* a class with a ``source_name`` (``graph.sources``): what the installation provides; a document that uses the node
+  where it is not configured is refused. ``X | None`` where the node can do without.
+* ``Context``: the run and what started it.
+
+The fields of the returned struct are the output ports; a function that returns a plain value says ``output="name"``. A
+node with ``branches`` returns a struct with a field ``branch`` that says which of them is taken.
+
+A plain or async function is a *step*: it reads or computes. With ``effect=True`` it touches the outside world, takes
+``key`` and runs as an effect. A function whose first argument is a ``Run`` asks verbs of its own, as a body does.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from tickwork.core.run import Run
+from tickwork.errors import InvalidInput
+
+Kind = Literal["step", "effect", "verbs"]
+Expressed = Literal["", "test", "formula"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MISSING: Final = inspect.Parameter.empty
+BRANCH: Final = "branch"
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    help: str
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Expression:
+    help: str
+    kind: Expressed
+
+
+def port(help: str, *, many: bool = False) -> Any:
+    """Marks an input or an output port. ``many``: it takes any number of edges and gets a list."""
+    return _Port(help, many)
+
+
+def param(help: str, *, unit: str = "", **constraints: Any) -> Any:
+    """Marks a param. ``unit``: what its number counts; ``constraints``: pydantic's, such as ``ge=0``."""
+    return Field(description=help, json_schema_extra={"unit": unit} if unit else None, **constraints)
+
+
+def test(help: str) -> Any:
+    """Marks a param whose text is a condition; the function gets true or false."""
+    return _Expression(help, "test")
+
+
+def formula(help: str) -> Any:
+    """Marks a param whose text is an expression; the function gets its value."""
+    return _Expression(help, "formula")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a node may know of its run."""
+
+    document: str
+    node: str
+    run: str
+    owner: str
+    event: Any
+    """What started the run: an event, or the input it was given."""
+    trigger: str
+    """The kind of what started it: ``manual`` or e.g. ``price_change``."""
+    now: int
+    """ns since 1970 UTC."""
+
+    def given(self, name: str) -> Any:
+        """A field of what started the run; ``None`` where it has none of that name."""
+        event = self.event
+        if isinstance(event, Mapping):
+            return event.get(name)
+        return getattr(event, name, None) if name in getattr(type(event), "model_fields", ()) else None
+
+    def symbols(self, declared: list[str] | None) -> list[str]:
+        """What the run is about: the symbols (or the symbol) it was given, else the document's.
+
+        Raises:
+            InvalidInput: neither says.
+        """
+        given = self.given("symbols") or self.given("symbol")
+        found = [given] if isinstance(given, str) else list(given or declared or ())
+        if not found:
+            expected = "symbols in the node's params, or a symbol in what starts the run"
+            raise InvalidInput(f"{self.node}.symbols", "none", expected)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output port."""
+
+    name: str
+    type: Any
+    help: str = ""
+    many: bool = False
+    default: Any = _MISSING
+
+    @property
+    def required(self) -> bool:
+        """Must something be connected?"""
+        return self.default is _MISSING
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON Schema."""
+        kept: dict[str, Any] = {"description": self.help} if self.help else {}
+        return {**_schema_of(self.type), **kept}
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A setting."""
+
+    name: str
+    adapter: TypeAdapter[Any]
+    help: str
+    unit: str = ""
+    expression: Expressed = ""
+    default: Any = _MISSING
+
+    @property
+    def required(self) -> bool:
+        """Must the document say it?"""
+        return self.default is _MISSING
+
+    def read(self, value: Any, path: str) -> Any:
+        """A value of the document as the function takes it.
+
+        Raises:
+            InvalidInput: it is not one.
+        """
+        return _validated(self.adapter, value, path)
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON Schema."""
+        if self.expression:
+            return {"type": "string", "description": f"{self.help} (an expression)"}
+        schema = self.adapter.json_schema()
+        if not self.required:
+            schema["default"] = msgspec.to_builtins(self.default)
+        return schema
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A source that a function takes."""
+
+    argument: str
+    source: str
+    """Its name in ``Sources``."""
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NodeType:
+    """A node type as declared."""
+
+    name: str
+    category: str
+    help: str
+    fn: Callable[..., Any]
+    kind: Kind
+    inputs: dict[str, Port]
+    params: dict[str, Param]
+    outputs: dict[str, Port]
+    needs: tuple[Need, ...]
+    context: str
+    """The argument that takes the ``Context``, or nothing."""
+    output: str
+    """The one port of a function that returns a plain value, or nothing."""
+    open: bool
+    """May it have outputs that nobody declared?"""
+    branches: tuple[str, ...]
+    aliases: tuple[str, ...]
+    undo: str
+    """The type that takes it back, where the document names none."""
+    lookup: Callable[..., Any] | None
+    check: Callable[..., str | None] | None
+    """``check(params, sources)``: what is wrong with these params here, or nothing."""
+
+    def fields(self, value: Any) -> dict[str, Any]:
+        """What a function returned, by output port."""
+        if self.output:
+            return {self.output: value}
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, msgspec.Struct):
+            return {name: getattr(value, field) for field, name in _struct_fields(type(value))}
+        return {} if value is None else {"result": value}
+
+    def schema(self) -> dict[str, Any]:
+        """What the library publishes of it."""
+        params = {name: setting.schema() for name, setting in self.params.items()}
+        needed = [name for name, setting in self.params.items() if setting.required]
+        return {
+            "type": self.name,
+            "category": self.category,
+            "help": self.help,
+            "aliases": list(self.aliases),
+            "inputs": {name: one.schema() | {"required": one.required} for name, one in self.inputs.items()},
+            "params": {"type": "object", "properties": params, "required": needed, "additionalProperties": False},
+            "outputs": {name: one.schema() for name, one in self.outputs.items()},
+            "branches": list(self.branches),
+            "needs": [need.source for need in self.needs if not need.optional],
+        }
+
+
+DECLARED: Final[dict[str, NodeType]] = {}
+"""Every node type that this process has declared, by name; ``graph.library`` says which of them a document may use."""
+
+
+def node(
+    name: str,
+    *,
+    category: str,
+    effect: bool = False,
+    output: str = "",
+    branches: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    undo: str = "",
+    lookup: Callable[..., Any] | None = None,
+    check: Callable[..., str | None] | None = None,
+) -> Callable[[F], F]:
+    """Declare a node type; see the module's text.
+
+    Args:
+        name: what documents say, lower case with underscores.
+        category: under which the library shows it.
+        aliases: other names that documents may say.
+        undo: the type that takes it back by default.
+        lookup: of an effect, ``lookup(key, ...)``: what became of one whose outcome is unknown.
+        check: ``check(params, sources)``, asked when a document is checked: what is wrong with it, or nothing.
+
+    Raises:
+        InvalidInput: a wrong name, or an argument that is none of the above.
+    """
+
+    def declare(fn: F) -> F:
+        for one in (name, *aliases):
+            if not _NAME.fullmatch(one):
+                raise InvalidInput("@node(name)", one, "lower case letters, digits and underscores, at most 64")
+        found = _Reading(name, fn).type(
+            category=category, effect=effect, output=output, branches=branches, aliases=aliases, undo=undo,
+            lookup=lookup, check=check,
+        )  # fmt: skip
+        known = DECLARED.get(name)
+        if known is not None and known.fn is not fn and known.fn.__module__ != fn.__module__:
+            raise InvalidInput("@node(name)", name, f"a name that {known.fn.__module__} has not taken")
+        DECLARED[name] = found
+        return fn
+
+    return declare
+
+
+class _Reading:
+    """Reads a function's signature."""
+
+    def __init__(self, name: str, fn: Callable[..., Any]) -> None:
+        self.path = f"@node({name!r})"
+        self.name = name
+        self.fn = fn
+        self.inputs: dict[str, Port] = {}
+        self.params: dict[str, Param] = {}
+        self.needs: list[Need] = []
+        self.context = ""
+        self.verbs = False
+        self.keyed = False
+        self.hints = typing.get_type_hints(fn, include_extras=True)
+
+    def type(self, *, category: str, effect: bool, output: str, branches: tuple[str, ...], **kept: Any) -> NodeType:
+        for index, one in enumerate(inspect.signature(self.fn).parameters.values()):
+            self._argument(index, one)
+        outputs, open_ = self._outputs(output)
+        if branches and BRANCH not in outputs:
+            raise InvalidInput(f"{self.path} branches", branches, f"a returned struct with a field {BRANCH!r}")
+        if effect != self.keyed:
+            raise InvalidInput(f"{self.path} key", self.keyed, "a keyword argument `key` on effects, and only there")
+        help_ = (inspect.getdoc(self.fn) or "").partition("\n")[0]
+        if not help_:
+            raise InvalidInput(self.path, "no docstring", "a first line that says what the node does")
+        return NodeType(
+            self.name, category, help_, self.fn, "verbs" if self.verbs else "effect" if effect else "step",
+            self.inputs, self.params, outputs, tuple(self.needs), self.context, output, open_, branches, **kept,
+        )  # fmt: skip
+
+    def _argument(self, index: int, one: inspect.Parameter) -> None:
+        hint = self.hints.get(one.name, Any)
+        bare, marks = (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
+        if one.kind is not inspect.Parameter.KEYWORD_ONLY:
+            if index == 0 and bare is Run:
+                self.verbs = True
+                return
+            mark = next((mark for mark in marks if isinstance(mark, _Port)), _Port("", many=False))
+            self.inputs[one.name] = Port(one.name, bare, mark.help, mark.many, one.default)
+        elif one.name == "key":
+            self.keyed = True
+        elif bare is Context:
+            self.context = one.name
+        elif (source := _source_of(bare)) is not None:
+            self.needs.append(Need(one.name, source, bare != _required(bare)))
+        else:
+            self.params[one.name] = self._param(one, hint, bare, marks)
+
+    def _param(self, one: inspect.Parameter, hint: Any, bare: Any, marks: tuple[Any, ...]) -> Param:
+        expression = next((mark for mark in marks if isinstance(mark, _Expression)), None)
+        if expression is not None:
+            return Param(one.name, TypeAdapter(bare), expression.help, "", expression.kind, one.default)
+        told = next((mark for mark in marks if isinstance(mark, FieldInfo)), None)
+        if told is None or not told.description:
+            expected = "Annotated[type, param(help)]; inputs come before the `*`"
+            raise InvalidInput(f"{self.path} {one.name}", str(hint), expected)
+        extra = told.json_schema_extra
+        unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+        return Param(one.name, TypeAdapter(hint), told.description, unit, "", one.default)
+
+    def _outputs(self, output: str) -> tuple[dict[str, Port], bool]:
+        returned = self.hints.get("return", Any)
+        bare = get_args(returned)[0] if get_origin(returned) is Annotated else returned
+        if output:
+            return {output: Port(output, bare)}, False
+        if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+            return {name: _output(name, type_) for name, type_ in _typed_fields(bare)}, False
+        if bare in (None, NoneType):
+            return {}, False
+        if get_origin(bare) is dict or bare is dict:
+            return {}, True
+        expected = "a msgspec.Struct, a dict, None, or another type with @node(output=<its port>)"
+        raise InvalidInput(f"{self.path} returns", str(bare), expected)
+
+
+def _output(name: str, hint: Any) -> Port:
+    bare, marks = (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
+    mark = next((mark for mark in marks if isinstance(mark, _Port)), _Port("", many=False))
+    return Port(name, bare, mark.help)
+
+
+def _typed_fields(struct: type[msgspec.Struct]) -> list[tuple[str, Any]]:
+    hints = typing.get_type_hints(struct, include_extras=True)
+    return [(name, hints[field]) for field, name in _struct_fields(struct)]
+
+
+_fields_of: dict[type, tuple[tuple[str, str], ...]] = {}
+
+
+def _struct_fields(struct: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """Attribute and wire name of each field."""
+    found = _fields_of.get(struct)
+    if found is None:
+        pairs = tuple((field.name, field.encode_name) for field in msgspec.structs.fields(struct))
+        found = _fields_of[struct] = pairs
+    return found
+
+
+def _required(hint: Any) -> Any:
+    """The type without ``None``."""
+    if get_origin(hint) in (typing.Union, UnionType):
+        left = [one for one in get_args(hint) if one is not NoneType]
+        return left[0] if len(left) == 1 else hint
+    return hint
+
+
+def _source_of(hint: Any) -> str | None:
+    name = getattr(_required(hint), "source_name", None)
+    return name if isinstance(name, str) else None
+
+
+def _validated(adapter: TypeAdapter[Any], value: Any, path: str) -> Any:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        one = error.errors(include_url=False)[0]
+        inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
+        found = one["input"] if isinstance(one["input"], str | int | float | bool) else repr(one["input"])[:200]
+        text = one["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        raise InvalidInput(path + inside, found, text[:1].lower() + text[1:]) from None
+
+
+def _schema_of(type_: Any) -> dict[str, Any]:
+    if type_ is Any:
+        return {}
+    try:
+        return msgspec.json.schema(type_)
+    except TypeError:
+        return TypeAdapter(type_).json_schema()
