@@ -10,6 +10,8 @@
     ├── Unknown                look, never resend: it may have happened
     ├── Fatal                  do not retry
     │   ├── InvalidInput       change what was given (path, found, expected)
+    │   │   └── InvalidDocument    the same of a document, all of it at once (document, problems)
+    │   │   └── InvalidExpression  the text of an expression is wrong at one place (path, text, expected, position)
     │   ├── Refused            our own risk gate said no (rule, limit, actual)
     │   ├── Rejected           the venue said no (venue, reason)
     │   ├── ForeignAwait       a workflow body awaited something that is not a verb of its run
@@ -34,6 +36,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 
 class TickworkError(Exception):
@@ -139,6 +142,74 @@ class InvalidInput(Fatal):
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}; found {self.found!r}"
+
+
+class InvalidExpression(InvalidInput):
+    """The text of an expression or a template cannot be read, or uses what is not allowed, at one place.
+
+    Args:
+        path: what the text is, or where it sits.
+        text: the text, as it was written.
+        expected: what would be right at that place.
+        position: index of the place in ``text``; its length when something is missing at the end.
+    """
+
+    def __init__(self, path: str, text: str, expected: str, position: int) -> None:
+        super(InvalidInput, self).__init__(path, text, expected, position)
+
+    @property
+    def text(self) -> str:
+        """The text, as it was written."""
+        return str(self.args[1])
+
+    @property
+    def position(self) -> int:
+        """Index of the place in the text."""
+        return int(self.args[3])
+
+    def __str__(self) -> str:
+        """Three lines: the complaint, the text (cut around the place), and a caret under the place."""
+        begin, end = max(0, self.position - 50), self.position + 30
+        before, after = _one_line(self.text[begin : self.position]), _one_line(self.text[self.position : end])
+        before = ("..." if begin else "") + before
+        after += "..." if end < len(self.text) else ""
+        return f"{self.path}: expected {self.expected}\n    {before}{after}\n    {' ' * _width(before)}^"
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _width(text: str) -> int:
+    """How many columns a terminal needs for it: wide characters take two, marks that combine take none."""
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+class InvalidDocument(InvalidInput):
+    """A document with one or several problems, each ``[path, found, expected]``: all that could be found at once."""
+
+    def __init__(self, document: str, problems: list[list[Any]]) -> None:
+        TickworkError.__init__(self, document, [[path, plain(found), expected] for path, found, expected in problems])
+
+    @property
+    def problems(self) -> list[tuple[str, Any, str]]:
+        """Path, what was found there, what would have been right."""
+        return [(str(path), found, str(expected)) for path, found, expected in self.args[1]]
+
+    @property
+    def found(self) -> Any:
+        """Of the first problem."""
+        return self.problems[0][1]
+
+    @property
+    def expected(self) -> str:
+        """Of the first problem."""
+        return self.problems[0][2]
+
+    def __str__(self) -> str:
+        many = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = [f"{path}: expected {expected}; found {found!r}" for path, found, expected in self.problems]
+        return "\n  ".join([f"{self.path or 'the document'} has {many}:", *lines])
 
 
 class Refused(Fatal):
