@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,9 @@ from tickwork.market.bars import Bar
 from tickwork.market.csvfile import CsvOptions
 from tickwork.market.packed import pack, unpack
 from tickwork.market.recording import Recording, merge, recordings
+from tickwork.market.sessions import Sessions
 
+SHARES = ("AAPL", "AMZN", "AVGO", "GOOGL", "JPM", "META", "MSFT", "NVDA", "TSLA", "XOM")
 SHIPPED = {
     "aapl-1h": (3_478, "AAPL", "us-equities"),
     "aapl-1m": (2_381, "AAPL", "us-equities"),
@@ -27,6 +30,7 @@ SHIPPED = {
     "bitstamp-ltc-usd-1d": (924, "LTC/USD", "bitstamp"),
     "coinbase-btc-usd-1d": (1_769, "BTC/USD", "coinbase"),
     "coinbase-btc-usd-1h": (20_110, "BTC/USD", "coinbase"),
+    **{f"{share.lower()}-1d": (2_468, share, "us-equities") for share in SHARES},
 }
 
 
@@ -61,6 +65,40 @@ def test_known_bars_are_as_their_source_has_them() -> None:
     apple = Recording.open("aapl-1m")[0]
     assert (apple.open, apple.high, apple.low) == tuple(map(Decimal, ("339.69", "341.72", "339.6522")))
     assert apple.start.isoformat() == "2026-07-29T13:30:00+00:00"
+    # Yahoo has 150.4785, 152.982498, 148.485504 and 150.197495 dollars
+    amazon = next(bar for bar in Recording.open("amzn-1d") if bar.start.date() == date(2022, 2, 22))
+    prices = (amazon.open, amazon.high, amazon.low, amazon.close)
+    assert prices == tuple(map(Decimal, ("150.478", "152.983", "148.486", "150.198")))
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_the_days_of_a_share_are_the_sessions_of_its_market(share: str) -> None:
+    market = Sessions("NYSE")
+    days = (date(2015, 3, 13) + timedelta(days=ahead) for ahead in range(3_582))
+    sessions = [day for day in days if market.session(day) is not None]
+    assert [bar.start for bar in Recording.open(f"{share.lower()}-1d")] == [
+        datetime(day.year, day.month, day.day, tzinfo=UTC) for day in sessions
+    ]
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_no_split_and_no_other_share_stands_between_two_days(share: str) -> None:
+    closes_of = Recording.open(f"{share.lower()}-1d").floats("close")
+    moves = [later / earlier - 1 for earlier, later in pairwise(closes_of)]
+    assert min(moves) > -0.27 and max(moves) < 0.30  # META of 3 February 2022, NVDA of 11 November 2016
+    assert sum(abs(move) >= 0.02 for move in moves) >= 378
+
+
+def test_the_days_of_apple_are_what_its_hours_of_another_source_add_up_to() -> None:
+    days = {bar.start.date(): bar for bar in Recording.open("aapl-1d")}
+    hours: dict[date, list[Bar]] = {}
+    for bar in Recording.open("aapl-1h"):
+        hours.setdefault(bar.start.date(), []).append(bar)
+    common = sorted(days.keys() & hours.keys())
+    assert len(common) == 103
+    for day in common:  # by ratio, for one is adjusted for dividends and the other is not
+        range_of_hours = max(bar.high for bar in hours[day]) / min(bar.low for bar in hours[day])
+        assert abs(range_of_hours / (days[day].high / days[day].low) - 1) < Decimal("0.005")
 
 
 @given(bar_lists())
