@@ -28,6 +28,7 @@ SUBJECTS = (
     "recovery",
     "bars",
     "replay",
+    "conditions",
     "micro",
 )
 

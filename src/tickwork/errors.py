@@ -186,15 +186,18 @@ def _width(text: str) -> int:
 
 
 class InvalidDocument(InvalidInput):
-    """A document with one or several problems, each ``[path, found, expected]``: all that could be found at once."""
+    """A document with one or several problems: all that could be found at once.
+
+    Each is ``[path, found, expected]``, with the place in ``found`` as a fourth where that is the text of an expression.
+    """
 
     def __init__(self, document: str, problems: list[list[Any]]) -> None:
-        TickworkError.__init__(self, document, [[path, plain(found), expected] for path, found, expected in problems])
+        TickworkError.__init__(self, document, [[row[0], plain(row[1]), *row[2:]] for row in problems])
 
     @property
     def problems(self) -> list[tuple[str, Any, str]]:
         """Path, what was found there, what would have been right."""
-        return [(str(path), found, str(expected)) for path, found, expected in self.args[1]]
+        return [(str(path), found, str(expected)) for path, found, expected, *_ in self.args[1]]
 
     @property
     def found(self) -> Any:
@@ -208,8 +211,15 @@ class InvalidDocument(InvalidInput):
 
     def __str__(self) -> str:
         many = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [f"{path}: expected {expected}; found {found!r}" for path, found, expected in self.problems]
+        lines = [problem_text(*row) for row in self.args[1]]
         return "\n  ".join([f"{self.path or 'the document'} has {many}:", *lines])
+
+
+def problem_text(path: str, found: Any, expected: str, position: int = -1) -> str:
+    """A problem in a line, or in three where it has a place in a text."""
+    if position < 0:
+        return f"{path}: expected {expected}; found {found!r}"
+    return str(InvalidExpression(path, str(found), expected, position))
 
 
 class Refused(Fatal):

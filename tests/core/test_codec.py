@@ -187,6 +187,7 @@ def test_fingerprints_do_not_depend_on_the_order_of_keys() -> None:
 
 SAMPLES: dict[str, tuple[Any, ...]] = {
     "InvalidInput": ("retry.delay", 5, "a duration"),
+    "InvalidExpression": ("condition", "a = 1", "== to compare", 2),
     "Refused": ("max_loss", Decimal(10), Decimal(11)),
     "Rejected": ("paper", "no money"),
     "BreakerOpen": ("mexc", 1_600_000_000_000_000_000, "5 failures"),

@@ -371,7 +371,7 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             raise AssertionError("some messages are never done")
         self.rows_and_counters_are_what_the_records_come_to()
-        assert self.engine.queues._consumers._at_work == {}
+        assert self.engine.queues.consumers._at_work == {}
         for desk in self.engine.queues._lines.desks.values():
             assert (desk.working, desk.line.open, desk.line.in_flight, desk.line._groups) == (0, {}, 0, {})
         done = [s for item in fold.items.values() for s in [item.stage] if item.queue in WORKED]

@@ -212,6 +212,11 @@ class Drive:
         return self._random
 
     @property
+    def branch(self) -> str:
+        """Path of the branch whose code is running."""
+        return self._current.path
+
+    @property
     def answered(self) -> str:
         """Identity of the ask answered last."""
         last = self._last

@@ -307,6 +307,10 @@ class Turnstile:
         begun = [seq for seq, held in self.holding.items() if held == key] if key in self._counts else []
         return begun + [place.seq for place in self._groups.get(key, ())]
 
+    def places(self) -> list[Place]:
+        """Runs that wait, those that came first first."""
+        return sorted((place for queue in self._groups.values() for place in queue), key=lambda place: place.place)
+
     def take(self, now: int) -> Place | None:
         """The next run that may begin; from now on it holds its turn."""
         self._closed_until = 0

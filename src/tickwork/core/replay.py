@@ -148,9 +148,21 @@ class Course:
             self._last[record.branch] = record.no
 
     def _forget(self, undone: str) -> None:
-        """An undone step is done anew by a new attempt, under a new generation."""
+        """An undone step is done anew by a new attempt, under a new generation; so is all of a branch (``path*``)."""
+        if undone.endswith("*"):
+            for branch in undone.split("\n"):
+                self._forget_branch(branch.removesuffix("*"))
+            return
         branch, kind, name, occ = undone.split("|")
-        identity = (branch, kind, name, int(occ))
+        self._forget_one((branch, kind, name, int(occ)))
+
+    def _forget_branch(self, path: str) -> None:
+        now = ((old.record.branch, old.record.kind, old.record.name, old.record.occ) for old in self.history)
+        for identity in dict.fromkeys([*self.kept, *now]):
+            if identity[0].startswith(path):
+                self._forget_one(identity)
+
+    def _forget_one(self, identity: Identity) -> None:
         self.kept.pop(identity, None)
         self.doubtful.pop(identity, None)
         self.generations[identity] = self.generations.get(identity, 0) + 1

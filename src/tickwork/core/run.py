@@ -386,6 +386,16 @@ class Run:
         return self._drive.attempt
 
     @property
+    def branch(self) -> str:
+        """The path of the branch (an arm of ``all`` or ``race``) whose code is running; ``""`` for the body's own."""
+        return self._drive.branch
+
+    @property
+    def interruption(self) -> BaseException | None:
+        """What was last thrown into the body from outside: a cancellation, or that the attempt has run out of time."""
+        return self._drive.interruption
+
+    @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger that carries the run's id and is silent in replay."""
         return _RunLog(logging.getLogger("tickwork.run"), self._drive)

@@ -73,7 +73,7 @@ class Saga:
                 except Cancelled as told:  # what has begun to be undone is undone to its end
                     interrupted = told
                 except Exception as failure:  # noqa: BLE001 - one undo that fails must not keep the others from running
-                    if failure is self._run._drive.interruption:  # the attempt has run out of time
+                    if failure is self._run.interruption:  # the attempt has run out of time
                         interrupted = failure
                     else:
                         undoing = None if isinstance(undoing, Mishap) else Mishap(name, failure)

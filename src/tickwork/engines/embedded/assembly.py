@@ -52,6 +52,7 @@ from tickwork.engines.embedded.making import unregistered
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.queues import Queues
 from tickwork.engines.embedded.reader import Reader
+from tickwork.engines.embedded.registry import Registry, Starter
 from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.schedules import Schedules
 from tickwork.engines.embedded.schema import connect, parse_url
@@ -154,6 +155,8 @@ class Assembly:
         self.arrivals = Arrivals(runs, self._events.publish, self._crank)
         self.schedules = Schedules(runs, self._events.publish)
         self.letters.queues = self.queues = Queues(runs, self._events.post, self._crank.pump, self._queue_list)
+        starters: list[Starter] = [self.schedules, self.queues.consumers]
+        self.registry = Registry(runs, self._crank, self._events, self.flow, starters)
         self._parts = [self.flow, self.letters, self.breakers, self.schedules, self.queues]
         self._wire()
         TUNING.engine_opened()

@@ -168,6 +168,11 @@ class Breakers:
 
     # -- people ---------------------------------------------------------------------------------------------------
 
+    def mode(self, name: str) -> str:
+        """``closed``, ``open`` or ``half-open``; one that no call has asked yet is closed."""
+        circuit = self._circuits.get(name)
+        return "closed" if circuit is None else circuit.state.mode
+
     async def list(self) -> Sequence[BreakerInfo]:
         """All breakers that this process or one before it has used, by name."""
         await self._log.durable()

@@ -50,39 +50,63 @@ class Consumers:
         self._lines = lines
         self._log = runs.log
         self._at_work: dict[int, Work] = {}
+        self._queues: dict[str, tuple[str, ...]] = {}
+        """Of each workflow the queues that it declares."""
         for workflow in newest(runs.workflows.values()):
-            for trigger in workflow.triggers:
-                if isinstance(trigger, Queue):
-                    lines.declare(trigger)
-                    self._employ(lines.desks[trigger.name], workflow)
+            self.fits(workflow)
+            self._employ(workflow)
         lines.feed = self.feed
         runs.delivered = self._at_work.__contains__
         runs.on_ended.append(self.ended)
 
+    # -- workflows come and go ------------------------------------------------------------------------------------
+
+    def fits(self, workflow: Workflow) -> None:
+        """
+        Raises:
+            InvalidInput: one of its queues is another's, or is declared otherwise by others; or it cannot work on one.
+        """
+        own: set[str] = set()
+        for queue in _queues_of(workflow):
+            path = f"@workflow({workflow.name!r}) on={queue}"
+            desk = self._lines.desks.get(queue.name)
+            worker = workflow if queue.name in own else None if desk is None else desk.workflow
+            own.add(queue.name)
+            if worker is workflow or (worker is not None and worker.name != workflow.name):
+                found = f"{worker.name!r} works on it already"
+                raise InvalidInput(path, found, "one workflow for a queue; to reach several, emit an event")
+            self._lines.check(queue, workflow.name)
+            _check_work(path, queue, workflow)
+
+    def put(self, workflow: Workflow) -> None:
+        """From now on this one works on its queues, in place of other versions of its name."""
+        self._employ(workflow)
+        for name in self._queues[workflow.name]:
+            self._lines.settle(self._lines.desks[name])
+
+    def _employ(self, workflow: Workflow) -> None:
+        was, queues = self._queues.get(workflow.name, ()), _queues_of(workflow)
+        names = self._queues[workflow.name] = tuple(queue.name for queue in queues)
+        for name in was:
+            desk = self._lines.desks[name]
+            self._dismiss(desk, workflow.name)
+            if name not in names:
+                del desk.by[workflow.name]
+        for queue in queues:
+            desk = self._lines.declare(queue, workflow.name)
+            desk.workflow, desk.many = workflow, _takes_many(workflow)
+
+    def retire(self, name: str) -> None:
+        """Nobody works on its queues any more. They stay: what is sent to them waits."""
+        for queue in self._queues.get(name, ()):
+            desk = self._lines.desks[queue]
+            self._dismiss(desk, name)
+            desk.by[name] = None
+
     @staticmethod
-    def _employ(desk: Desk, workflow: Workflow) -> None:
-        path = f"@workflow({workflow.name!r}) on={desk.queue}"
-        if desk.workflow is not None:
-            found = f"{desk.workflow.name!r} works on it already"
-            raise InvalidInput(path, found, "one workflow for a queue; to reach several, emit an event")
-        if not workflow.takes_input:
-            raise InvalidInput(path, "no input", "a parameter for the message, or for a list of messages")
-        flow = workflow.flow
-        for name in ("rate_limit", "debounce", "batch", "singleton", "idempotency"):
-            if flow is not None and getattr(flow, name) is not None:
-                raise InvalidInput(path, name, "none of those that drop or gather starts: a queue loses no message, "
-                                   "knows ids, and gives a list to a parameter that is one")  # fmt: skip
-        annotation = workflow.input.annotation
-        desk.many = annotation is list or get_origin(annotation) is list
-        message = desk.queue.message
-        if (
-            message is not None
-            and isinstance(annotation, type)
-            and issubclass(annotation, Event)
-            and not issubclass(message, annotation)
-        ):
-            raise InvalidInput(f"{path} input", annotation.__name__, f"what the queue holds: {message.__name__}")
-        desk.workflow = workflow
+    def _dismiss(desk: Desk, name: str) -> None:
+        if desk.workflow is not None and desk.workflow.name == name:
+            desk.workflow = None
 
     # -- runs begin -----------------------------------------------------------------------------------------------
 
@@ -197,6 +221,33 @@ class Consumers:
             work.items.append(item)
         for work in self._at_work.values():
             work.items.sort(key=lambda item: item.rank)
+
+
+def _queues_of(workflow: Workflow) -> list[Queue]:
+    return [trigger for trigger in workflow.triggers if isinstance(trigger, Queue)]
+
+
+def _takes_many(workflow: Workflow) -> bool:
+    annotation = workflow.input.annotation
+    return annotation is list or get_origin(annotation) is list
+
+
+def _check_work(path: str, queue: Queue, workflow: Workflow) -> None:
+    if not workflow.takes_input:
+        raise InvalidInput(path, "no input", "a parameter for the message, or for a list of messages")
+    flow = workflow.flow
+    for name in ("rate_limit", "debounce", "batch", "singleton", "idempotency"):
+        if flow is not None and getattr(flow, name) is not None:
+            raise InvalidInput(path, name, "none of those that drop or gather starts: a queue loses no message, "
+                               "knows ids, and gives a list to a parameter that is one")  # fmt: skip
+    annotation, message = workflow.input.annotation, queue.message
+    if (
+        message is not None
+        and isinstance(annotation, type)
+        and issubclass(annotation, Event)
+        and not issubclass(message, annotation)
+    ):
+        raise InvalidInput(f"{path} input", annotation.__name__, f"what the queue holds: {message.__name__}")
 
 
 def readable(lines: Lines, desk: Desk, items: list[Item], sent: list[Sent]) -> list[Any] | None:

@@ -190,6 +190,35 @@ class Engine(Assembly):
         with self._crank:
             return self._events.post(event, due)
 
+    # -- workflows ------------------------------------------------------------------------------------------------
+
+    async def add(self, workflow: Workflow) -> None:
+        """Register a workflow while the engine is open, as if it were opened again with this one at the end of
+        ``workflows=``; on return what that changed is on disk. The very same object once more changes nothing.
+
+        A version above all that are known of its name takes over what starts runs, also where the name has retired.
+        Runs keep their version; those that lacked this one go on. It is for this opening: the tape keeps no code.
+
+        Raises:
+            InvalidInput: another workflow has its name and version, or it cannot stand beside the others (names of
+                schedules, workers and settings of queues, classes of events). Nothing has changed then.
+        """
+        self._check_open()
+        await self.registry.add(workflow)
+
+    async def retire(self, name: str) -> None:
+        """Let nothing start runs of this name by itself any more, until a newer version, or the newest, is added.
+
+        Events pass by; its schedules are stranded (once it is back, ``missed`` decides about what was due meanwhile);
+        messages wait in its queues, which stay open; what ``debounce`` and ``batch`` have gathered starts its run now.
+        Runs that there are go on, and ``start`` by hand or by other runs still works. It is for this opening.
+
+        Raises:
+            InvalidInput: no workflow has this name.
+        """
+        self._check_open()
+        await self.registry.retire(name)
+
     async def durable(self) -> None:
         """Return once everything that has happened so far is on disk.
 
@@ -439,6 +468,14 @@ class Engine(Assembly):
             else:
                 await asyncio.wait([reached], timeout=1)  # then see whether the disk is still there
         await self.idle()
+
+    def next_due(self) -> int | None:
+        """When the first timer, delayed event or schedule is due (ns); ``None``: nothing is. For virtual time.
+
+        To be asked when all is on disk, as it is after ``idle``, ``until`` and ``settled``.
+        """
+        self._check_open()
+        return self._timers.next_due()
 
     async def idle(self) -> None:
         """Return when nothing is under way; timers may still be set. No virtual time passes."""

@@ -22,7 +22,7 @@ from tickwork.core.drive import PENDING, Waiting
 from tickwork.core.event import Event, event_tag, read_event
 from tickwork.core.tape import NOTHING, NULL, Entry, Record
 from tickwork.core.workflow import Workflow
-from tickwork.engines.embedded.listeners import Listeners, key_of, newest
+from tickwork.engines.embedded.listeners import Listeners, Ranks, key_of, newest
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.making import event_record
 from tickwork.engines.embedded.reader import Reader
@@ -104,16 +104,17 @@ class Events:
         self._reader = reader
         self._views = views
         self.classes: dict[tuple[str, int], type[Event]] = {}
+        self._declarers: dict[tuple[str, int], set[str]] = {}
+        """Workflows that declare an event, all by the same class."""
         self._starts: dict[tuple[str, int], Listeners] = {}
+        self._started: dict[str, Workflow] = {}
+        """What events start, by name."""
+        self._ranks = Ranks()
+        for workflow in workflows:
+            self._ranks.note(workflow)
         for workflow in newest(workflows):
-            for trigger in workflow.triggers:
-                event = trigger.event
-                if event is None:
-                    continue
-                self._know(event)
-                if not trigger.routed:
-                    continue
-                self._starts.setdefault((event.event_name, event.event_version), Listeners()).add(trigger, workflow)
+            self.fits(workflow)
+            self.put(workflow)
         self._waiting: dict[int, list[Pend]] = {}
         self._hot_shapes: dict[str, dict[tuple[str, ...], int]] = {}
         self._cold_shapes: dict[str, set[tuple[str, ...]]] = {}
@@ -128,12 +129,58 @@ class Events:
         self._floor = runs.log.next_seq - 1
         runs._forget_wait = self.forget
 
-    def _know(self, event: type[Event]) -> None:
-        other = self.classes.setdefault((event.event_name, event.event_version), event)
-        if other is not event:
-            path = f"event {event.event_name!r} version {event.event_version}"
-            expected = f"one class; it is also declared by {other.__module__}.{other.__qualname__}"
-            raise InvalidInput(path, f"{event.__module__}.{event.__qualname__}", expected)
+    # -- who is started -------------------------------------------------------------------------------------------
+
+    def fits(self, workflow: Workflow) -> None:
+        """
+        Raises:
+            InvalidInput: it means another class by the name and version of an event than others do.
+        """
+        own: dict[tuple[str, int], type[Event]] = {}
+        for event in workflow.on:
+            name = (event.event_name, event.event_version)
+            declarers = self._declarers.get(name, ())
+            by_others = len(declarers) > (workflow.name in declarers)
+            other = own.setdefault(name, self.classes[name] if by_others else event)
+            if other is not event:
+                path = f"event {event.event_name!r} version {event.event_version}"
+                expected = f"one class; it is also declared by {other.__module__}.{other.__qualname__}"
+                raise InvalidInput(path, f"{event.__module__}.{event.__qualname__}", expected)
+
+    def note(self, workflow: Workflow) -> None:
+        """A workflow was registered, of whatever version; to be told before ``put``."""
+        if self._ranks.note(workflow) and (started := self._started.get(workflow.name)) is not None:
+            self.put(started)  # an order that was made before is made anew
+
+    def put(self, workflow: Workflow) -> None:
+        """From now on events start this one, in place of other versions of its name."""
+        self.retire(workflow.name)
+        self._started[workflow.name] = workflow
+        for trigger in workflow.triggers:
+            event = trigger.event
+            if event is None:
+                continue
+            name = (event.event_name, event.event_version)
+            self.classes[name] = event
+            self._declarers.setdefault(name, set()).add(workflow.name)
+            if trigger.routed:
+                self._starts.setdefault(name, Listeners(self._ranks)).add(trigger, workflow)
+
+    def retire(self, name: str) -> None:
+        """No event starts a workflow of this name any more."""
+        workflow = self._started.pop(name, None)
+        if workflow is None:
+            return
+        for trigger in workflow.triggers:
+            event = trigger.event
+            if event is None:
+                continue
+            of = (event.event_name, event.event_version)
+            self._declarers[of].discard(name)
+            if trigger.routed and (listeners := self._starts.get(of)) is not None:
+                listeners.remove(trigger, workflow)
+                if not listeners:
+                    del self._starts[of]
 
     # -- publishing -----------------------------------------------------------------------------------------------
 

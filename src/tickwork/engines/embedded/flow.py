@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import json
 import logging
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from tickwork.core.tape import Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.about import about, about_input
 from tickwork.engines.embedded.control import Verb
+from tickwork.engines.embedded.flow_rows import Gathering, Kept, read_kept
 from tickwork.engines.embedded.listeners import newest
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.runs import Runs
@@ -33,21 +33,6 @@ _log = logging.getLogger("tickwork.engine")
 
 RATES_MAX = 10_000
 """Keys of rate limits beyond which those that are quiet are forgotten."""
-
-
-@dataclass(slots=True)
-class Gathering:
-    """Events that will be the input of one run."""
-
-    first: int
-    """When the first came (ns)."""
-    due: int
-    seqs: list[int]
-    tag: str = ""
-    once: list[tuple[str, str]] = field(default_factory=list)
-    """Idempotency keys that will stand for that run."""
-    payloads: dict[int, Raw] = field(default_factory=dict)
-    """Those not yet read from the tape."""
 
 
 class FlowStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -72,6 +57,8 @@ class Flows:
         self._flows: dict[str, Flow] = {w.name: w.flow for w in newest(runs.workflows.values()) if w.flow is not None}
         self._workflows = {w.name: w for w in newest(runs.workflows.values())}
         self._stiles = {name: Turnstile(flow) for name, flow in self._flows.items()}
+        self._unknown: dict[str, Kept] = {}
+        """What the tape keeps of workflows that are not registered."""
         self._places: dict[int, Place] = {}
         """Runs that wait."""
         self._joining = 0
@@ -378,40 +365,85 @@ class Flows:
     def _hold(self, name: str, place: Place) -> None:
         self._log.batch.put("flow", (place.seq,), (name, place.key, place.priority, place.place, 1))
 
-    # -- after a crash --------------------------------------------------------------------------------------------
+    # -- after a crash, and when another version takes over -------------------------------------------------------
 
     def recover(self) -> None:
         """Read what the tables hold, and go on."""
         reader, now = self._runs.reader, self._now()
-        for seq, name, key, priority, place, held in reader.rows("SELECT * FROM flow ORDER BY place"):
-            stile = self._stiles.get(name)
-            if stile is not None and held:
-                stile.hold(seq, key)
-            elif stile is not None:
-                self._places[seq] = waits = Place(seq, key, priority, place)
-                stile.join(waits)
-            elif name in self._workflows:  # it no longer says when its runs may begin
-                self._log.batch.put("flow", (seq,), None)
-                if not held:
-                    self._runs.admitted(seq, now)
-        for name, kind, key, times in reader.rows("SELECT * FROM limits"):
-            self._recover_window(name, kind, key, tuple(json.loads(times)))
         for name, key, run, until in reader.rows("SELECT * FROM once"):
             if until <= now:
                 self._log.batch.put("once", (name, key), None)
                 continue
             self._once[name, key] = (run, until)
             heapq.heappush(self._once_until, (until, (name, key)))
-        for name, key, first, due, seqs in reader.rows("SELECT * FROM gathers"):
-            if name not in self._workflows:
-                continue
-            self._gathers[name, key] = Gathering(first, due, json.loads(seqs))
-            if name in self._flows:
-                self._look_at((name, key), max(due, now))
-            else:
-                self._gathered_late((name, key))
+        self._unknown = read_kept(reader)
+        known = [name for name in self._unknown if name in self._workflows]
+        for name in known:
+            self._adopt(name, self._unknown.pop(name))
         for name in self._stiles:
             self._let_go_on(name)
+
+    def put(self, workflow: Workflow) -> None:
+        """From now on this version's flow control rules the runs of its name, those of other versions too."""
+        name = workflow.name
+        known = self._workflows.get(name)
+        kept = self._unknown.pop(name, Kept()) if known is None else self._withdraw(known)
+        self._workflows[name] = workflow
+        if workflow.flow is not None:
+            self._flows[name], self._stiles[name] = workflow.flow, Turnstile(workflow.flow)
+        self._adopt(name, kept)
+        if name in self._stiles:
+            self._let_go_on(name)
+
+    def retire(self, name: str) -> None:
+        """What was gathered starts its run now; nothing more will."""
+        for of in self._gathered_of(self._workflows[name]):
+            self._gathered(of)
+
+    def _gathered_of(self, workflow: Workflow) -> list[tuple[str, str]]:
+        return [of for of in self._gathers if of[0] == workflow.name] if _gathers(workflow) else []
+
+    def _withdraw(self, workflow: Workflow) -> Kept:
+        """Take away all that is kept of a workflow."""
+        name, kept = workflow.name, Kept()
+        self._armed.pop(name, None)
+        flow, stile = self._flows.pop(name, None), self._stiles.pop(name, None)
+        if flow is None or stile is None:
+            return kept
+        kept.held, kept.places = list(stile.holding.items()), stile.places()
+        for place in kept.places:
+            del self._places[place.seq]
+        if flow.throttle is not None:
+            kept.windows += [("throttle", key, tuple(window.times)) for key, window in stile.windows.items()]
+        if flow.rate_limit is not None:
+            for of in [of for of in self._rates if of[0] == name]:
+                kept.windows.append(("rate", of[1], tuple(self._rates.pop(of).times)))
+        kept.gathers = {of[1]: self._gathers.pop(of) for of in self._gathered_of(workflow)}
+        return kept
+
+    def _adopt(self, name: str, kept: Kept) -> None:
+        """Go on with what is kept of a workflow, under the rules that it declares now."""
+        stile, now = self._stiles.get(name), self._now()
+        for seq, key in kept.held:
+            if stile is not None:
+                stile.hold(seq, key)
+            else:  # it no longer says when its runs may begin
+                self._log.batch.put("flow", (seq,), None)
+        for place in kept.places:
+            if stile is not None:
+                self._places[place.seq] = place
+                stile.join(place)
+            else:
+                self._log.batch.put("flow", (place.seq,), None)
+                self._runs.admitted(place.seq, now)
+        for kind, key, times in kept.windows:
+            self._recover_window(name, kind, key, times)
+        for key, gathering in kept.gathers.items():
+            self._gathers[name, key] = gathering
+            if _gathers(self._workflows[name]):
+                self._look_at((name, key), max(gathering.due, now))
+            else:
+                self._gathered_late((name, key))
 
     def _gathered_late(self, name: tuple[str, str]) -> None:
         """The workflow no longer gathers: each event starts a run of its own."""
@@ -429,6 +461,8 @@ class Flows:
             self._log.batch.put("limits", (name, kind, key), None)
             return
         window = Window(limit.limit, limit.span, times)
+        if len(window.times) < len(times):
+            self._keep_window(name, kind, key, window)
         if kind == "rate":
             self._rates[name, key] = window
         else:
@@ -456,3 +490,8 @@ class Flows:
             return self.status()
 
         return {"flow": flow}
+
+
+def _gathers(workflow: Workflow) -> bool:
+    flow = workflow.flow
+    return flow is not None and (flow.debounce is not None or flow.batch is not None)

@@ -10,7 +10,7 @@ import logging
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -67,8 +67,8 @@ class Desk:
 
     queue: Queue
     line: Line
-    declared: bool = True
-    """False: the tape has messages of it, but nobody declares it. It is left as it is."""
+    by: dict[str, Queue | None] = field(default_factory=dict)
+    """Who declares it: workflows by name, and ``""`` for the engine. ``None``: by one that has retired."""
     workflow: Workflow | None = None
     """Who works on its messages, if a workflow does."""
     many: bool = False
@@ -81,6 +81,11 @@ class Desk:
     """When the timer rings (ns); 0: it is not set."""
     purge_at: int = 0
     """When there may be rows to purge (ns); 0: there are none."""
+
+    @property
+    def declared(self) -> bool:
+        """False: the tape has messages of it, but nobody declares it. It is left as it is."""
+        return bool(self.by)
 
 
 class Lines:
@@ -99,21 +104,51 @@ class Lines:
         self._ids: dict[tuple[str, str], tuple[int, int, int]] = {}
         """Ids whose rows may not be on disk yet: position and time of the message, number of the batch."""
         self._ids_by_batch: deque[tuple[int, tuple[str, str]]] = deque()
+        self._recovered = False
         for queue in queues:
+            self.check(queue)
             self.declare(queue)
 
-    def declare(self, queue: Queue) -> None:
+    def check(self, queue: Queue, by: str | None = None) -> None:
         """
         Raises:
-            InvalidInput: another queue has this name.
+            InvalidInput: others declare a queue of this name, which differs.
         """
         known = self.desks.get(queue.name)
-        if known is None:
-            self.desks[queue.name] = Desk(queue, Line(queue))
-        elif known.queue is not queue and known.queue.settings() != queue.settings():
-            raise InvalidInput(
-                f"queue {queue.name!r}", "two declarations that differ", "one, used wherever it is meant"
-            )
+        for name, other in known.by.items() if known is not None else ():
+            if name != by and other is not None and other is not queue and other.settings() != queue.settings():
+                raise InvalidInput(
+                    f"queue {queue.name!r}", "two declarations that differ", "one, used wherever it is meant"
+                )
+
+    def declare(self, queue: Queue, by: str = "") -> Desk:
+        """A queue of the engine, or of a workflow, as ``check`` allows it; messages that it has stay in it."""
+        desk = self.desks.get(queue.name)
+        if desk is None:
+            desk = self.desks[queue.name] = Desk(queue, Line(queue))
+            if self._recovered:
+                self._keep_settings(desk)
+                self._recover_counts(queue.name, desk, self.now())
+        elif not desk.declared or desk.queue.settings() != queue.settings():
+            self._renew(desk, queue)
+        elif desk.by.keys() <= {by}:
+            desk.queue = desk.line.queue = queue
+        desk.by[by] = queue
+        return desk
+
+    def _renew(self, desk: Desk, queue: Queue) -> None:
+        """Another declaration: the line is built anew, of the same messages."""
+        items = list(desk.line.open.values())
+        for item in items:
+            item.next = None
+        line = Line(queue)
+        line.tally = desk.line.tally
+        line.restore(items, self.now())
+        desk.queue, desk.line = queue, line
+        self._keep_settings(desk)
+
+    def _keep_settings(self, desk: Desk) -> None:
+        self._log.batch.put("queues", (desk.queue.name,), (_encode(desk.queue.settings()).decode(),))
 
     def desk(self, queue: Queue | str) -> Desk:
         """A queue of this engine.
@@ -355,18 +390,18 @@ class Lines:
             items.setdefault(row[1], []).append(item_of(row))
         kept = dict(self._reader.rows("SELECT name, settings FROM queues"))
         for name, desk in self.desks.items():
-            settings = _encode(desk.queue.settings()).decode()
-            if kept.get(name) != settings:
-                self._log.batch.put("queues", (name,), (settings,))
+            if kept.get(name) != _encode(desk.queue.settings()).decode():
+                self._keep_settings(desk)
         for name, found in items.items():
             if name not in self.desks:
                 _log.warning("%d message(s) wait in queue %r, which is not declared: %s", len(found), name, _DECLARE)
-                self.desks[name] = Desk(Queue(name), Line(Queue(name)), declared=False)
+                self.desks[name] = Desk(Queue(name), Line(Queue(name)))
             desk = self.desks[name]
             desk.line.restore(found, now)
             at_work += [(desk, item) for item in found if item.stage is Stage.IN_FLIGHT and not item.lease]
         for name, desk in self.desks.items():
             self._recover_counts(name, desk, now)
+        self._recovered = True
         return at_work
 
     def _recover_counts(self, name: str, desk: Desk, now: int) -> None:

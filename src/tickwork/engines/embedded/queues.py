@@ -42,12 +42,12 @@ class Queues(Leases):
             if not isinstance(queue, Queue):
                 raise InvalidInput(f"Engine(queues=)[{index}]", queue, "a Queue")
         super().__init__(runs, Lines(runs, post, queues), pump)
-        self._consumers = Consumers(runs, self._lines)
+        self.consumers = Consumers(runs, self._lines)
         self._tables = QueueTables(runs.reader)
 
     def recover(self) -> None:
         """Read the lines back, and go on."""
-        self._consumers.recover(self._lines.recover())
+        self.consumers.recover(self._lines.recover())
         for desk in self._lines.desks.values():
             self._lines.settle(desk)
 

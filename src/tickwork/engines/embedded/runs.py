@@ -70,6 +70,8 @@ class Runs:
         """Given ids of runs in memory."""
         self.stuck: dict[int, Ending] = {}
         """Runs whose code and tape were found to disagree by this process."""
+        self.stranded: dict[tuple[str, int], set[int]] = {}
+        """Runs that were found to lack their workflow, by its name and version."""
         self.names = Names()
         self.ready: deque[tuple[LiveRun | int, Callable[[], Any] | None]] = deque()
         self.outbox: deque[Callable[[], object]] = deque()
@@ -497,6 +499,7 @@ class Runs:
         return run
 
     def _strand(self, seq: int, row: Any) -> None:
+        self.stranded.setdefault((row.workflow, row.version), set()).add(seq)
         if row.status != Status.STRANDED:
             problem = unregistered(row.workflow, row.version)
             _log.error("[%s] %s", row.id or f"r{seq}", problem)

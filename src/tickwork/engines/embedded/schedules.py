@@ -13,17 +13,18 @@ import heapq
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
 from tickwork.core.due import Due, Gone, Plan, after, gone_until, plan
 from tickwork.core.event import Alert, Event, event_tag
-from tickwork.core.schedule import Schedule, ScheduleFired, Times
+from tickwork.core.schedule import ScheduleFired, Times
 from tickwork.core.tape import NOTHING, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.control import Verb
+from tickwork.engines.embedded.declared import Declared, declared_by
 from tickwork.engines.embedded.listeners import newest
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.runs import Runs
@@ -43,13 +44,6 @@ SLICE: Final = 100
 NEXT_MAX: Final = 1_000
 
 Infos = list[ScheduleInfo]
-
-
-class _Declared(NamedTuple):
-    workflow: Workflow
-    schedule: Schedule
-    input: Raw | None
-    """What its runs get, where that is not the ``ScheduleFired``."""
 
 
 class _Told:
@@ -81,7 +75,12 @@ class Schedules:
         self._publish = publish
         self._log = runs.log
         self._now = runs.clock.now
-        self._declared = _declared(newest(runs.workflows.values()))
+        self._declared: dict[str, Declared] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+        """Of each workflow its schedules."""
+        for workflow in newest(runs.workflows.values()):
+            self.fits(workflow)
+            self._take(workflow)
         self._rows = read_rows(runs.reader)
         self._followed: dict[str, str] = {}
         """Unfinished runs, by id, and whose they are."""
@@ -100,7 +99,11 @@ class Schedules:
             self._declare(name, declared, changes)
         if changes:
             self._log.outside_all(changes)
-        self._strand()
+        gone = [name for name in self._rows if name not in self._declared]
+        for name in gone:
+            self._strand(name)
+        if gone:
+            _log.warning("%d schedule(s) on the tape that no workflow declares: %s", len(gone), ", ".join(gone[:10]))
         for name, row in self._rows.items():
             if row.running:
                 self._recover_runs(name, row)
@@ -109,7 +112,58 @@ class Schedules:
             self._start_queued(name, row)
         self._set_alarm()
 
-    def _declare(self, name: str, declared: _Declared, changes: list[Record]) -> None:
+    # -- workflows come and go ------------------------------------------------------------------------------------
+
+    def fits(self, workflow: Workflow) -> None:
+        """
+        Raises:
+            InvalidInput: a schedule of another workflow has the name of one of its own, or has an input that it does
+                not take.
+        """
+        for name in declared_by(workflow):
+            other = self._declared.get(name)
+            if other is not None and other.workflow.name != workflow.name:
+                found = f"another name: it is a schedule of {other.workflow.name!r}"
+                raise InvalidInput(f"@workflow({workflow.name!r}) on", name, found)
+
+    def put(self, workflow: Workflow) -> None:
+        """From now on this one's schedules start runs, in place of those of other versions of its name."""
+        was = self._names.get(workflow.name, ())
+        names = self._take(workflow)
+        self._leave([name for name in was if name not in names])
+        changes: list[Record] = []
+        for name in names:
+            self._declare(name, self._declared[name], changes)
+        if changes:
+            self._log.outside_all(changes)
+        for name in names:
+            self._push(name, self._rows[name])
+            self._start_queued(name, self._rows[name])
+        self._set_alarm()
+
+    def retire(self, name: str) -> None:
+        """The schedules of a workflow start no runs any more, as if nobody declared them."""
+        self._leave(self._names.pop(name, ()))
+
+    def _take(self, workflow: Workflow) -> tuple[str, ...]:
+        declared = declared_by(workflow)
+        self._declared |= declared
+        names = self._names[workflow.name] = tuple(declared)
+        return names
+
+    def _leave(self, names: Sequence[str]) -> None:
+        for name in names:
+            del self._declared[name]
+            self._strand(name)
+
+    def _strand(self, name: str) -> None:
+        row = self._rows[name]
+        if not row.stranded:
+            row.stranded = True
+            self._keep(name, row)
+            self._log.outside(self._record("stranded", name))
+
+    def _declare(self, name: str, declared: Declared, changes: list[Record]) -> None:
         schedule, now = declared.schedule, self._now()
         was = self._rows.get(name)
         row = ScheduleRow(
@@ -135,16 +189,6 @@ class Schedules:
             told = {"workflow": row.workflow, "spec": row.spec, "zone": row.zone, "missed": row.missed,
                     "overlap": row.overlap, "grace": row.grace}  # fmt: skip
             changes.append(self._record("declared" if was is None else "changed", name, told, row.next_due or 0))
-
-    def _strand(self) -> None:
-        gone = [name for name in self._rows if name not in self._declared]
-        for name in gone:
-            if not self._rows[name].stranded:
-                self._rows[name].stranded = True
-                self._keep(name, self._rows[name])
-                self._log.outside(self._record("stranded", name))
-        if gone:
-            _log.warning("%d schedule(s) on the tape that no workflow declares: %s", len(gone), ", ".join(gone[:10]))
 
     def _recover_runs(self, name: str, row: ScheduleRow) -> None:
         for id in list(row.running):
@@ -436,34 +480,3 @@ def next_times(times: Times, row: ScheduleRow, now: int, count: int) -> list[int
     if not found and told.error is not None:
         raise told.error
     return found
-
-
-def _declared(workflows: list[Workflow]) -> dict[str, _Declared]:
-    """The schedules of all workflows, by name.
-
-    Raises:
-        InvalidInput: two of one name, or an input that the workflow does not take.
-    """
-    found: dict[str, _Declared] = {}
-    for workflow in workflows:
-        schedules = [trigger for trigger in workflow.triggers if isinstance(trigger, Schedule)]
-        for number, schedule in enumerate(schedules, start=1):
-            name = schedule.name or (workflow.name if number == 1 else f"{workflow.name}/{number}")
-            if name in found:
-                other = found[name].workflow.name
-                raise InvalidInput(
-                    f"@workflow({workflow.name!r}) on", name, f"another name: it is a schedule of {other!r}"
-                )
-            found[name] = _Declared(workflow, schedule, _input(workflow, schedule))
-    return found
-
-
-def _input(workflow: Workflow, schedule: Schedule) -> Raw | None:
-    given = schedule.input
-    if given is None:
-        return None
-    gathers = workflow.flow is not None and (workflow.flow.batch is not None or workflow.flow.debounce is not None)
-    if gathers or not workflow.takes_input:
-        why = "gathers its inputs" if gathers else "takes none"
-        raise InvalidInput(f"input of {schedule}", repr(given)[:80], f"none: workflow {workflow.name!r} {why}")
-    return Raw(given.to_wire()) if isinstance(given, Event) else workflow.encode_input(given)

@@ -1,0 +1,110 @@
+"""The workflows of an open engine: added and retired while it runs.
+
+What events, schedules, queues and flow control make of ``add`` is what they would make of it if the engine were closed
+and opened again with the workflow at the end of ``workflows=``. All of that is decided between two turns, at once.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.crank import Crank
+from tickwork.engines.embedded.events import Events
+from tickwork.engines.embedded.flow import Flows
+from tickwork.engines.embedded.listeners import newest
+from tickwork.engines.embedded.runs import Runs
+from tickwork.errors import InvalidInput
+
+
+class Starter(Protocol):
+    """What starts runs: events, schedules, queues."""
+
+    def fits(self, workflow: Workflow) -> None:
+        """Raises ``InvalidInput`` if it cannot start this one, beside those that it starts already."""
+        ...
+
+    def put(self, workflow: Workflow) -> None:
+        """From now on it starts this one, in place of other versions of its name; it fits."""
+        ...
+
+    def retire(self, name: str) -> None:
+        """It starts none of this name any more."""
+        ...
+
+
+class Registry:
+    """Which workflows there are, and which of them take what is new."""
+
+    def __init__(self, runs: Runs, crank: Crank, events: Events, flows: Flows, starters: list[Starter]) -> None:
+        self._runs = runs
+        self._crank = crank
+        self._events = events
+        self._flows = flows
+        self._starters: list[Starter] = [events, *starters]
+        self._newest = {workflow.name: workflow for workflow in newest(runs.workflows.values())}
+        self._retired: set[str] = set()
+
+    @property
+    def starting(self) -> list[Workflow]:
+        """What takes what is new: of each name that has not retired, the newest version."""
+        return [workflow for name, workflow in self._newest.items() if name not in self._retired]
+
+    async def add(self, workflow: Workflow) -> None:
+        """See ``Engine.add``."""
+        key = self._check(workflow)
+        known = self._newest.get(workflow.name)
+        takes_over = known is None or known.version < workflow.version
+        returns = known is workflow and workflow.name in self._retired
+        if takes_over or returns:
+            for starter in self._starters:
+                starter.fits(workflow)
+        with self._crank:
+            if key not in self._runs.workflows:
+                self._runs.workflows[key] = workflow
+                self._events.note(workflow)
+            if takes_over:
+                self._newest[workflow.name] = workflow
+                self._flows.put(workflow)
+            if takes_over or returns:
+                self._retired.discard(workflow.name)
+                for starter in self._starters:
+                    starter.put(workflow)
+        await self._wake_stranded(key)
+        await self._done()
+
+    def _check(self, workflow: Workflow) -> tuple[str, int]:
+        if not isinstance(workflow, Workflow):
+            raise InvalidInput("Engine.add(workflow)", workflow, "a function decorated with @workflow")
+        key = (workflow.name, workflow.version)
+        if self._runs.workflows.get(key, workflow) is not workflow:
+            raise InvalidInput(
+                "Engine.add(workflow)",
+                f"{workflow.name!r} version {workflow.version} once more",
+                "names that are unique by version: give it another version",
+            )
+        return key
+
+    async def retire(self, name: str) -> None:
+        """See ``Engine.retire``."""
+        if name not in self._newest:
+            known = ", ".join(sorted(self._newest)[:20]) or "there is none"
+            raise InvalidInput("Engine.retire(name)", name, f"the name of a registered workflow: {known}")
+        if name not in self._retired:
+            self._retired.add(name)
+            with self._crank:
+                for starter in self._starters:
+                    starter.retire(name)
+                self._flows.retire(name)
+        await self._done()
+
+    async def _wake_stranded(self, key: tuple[str, int]) -> None:
+        """Runs that lacked this workflow go on, when it is on disk that they were stranded."""
+        if key in self._runs.stranded:
+            await self._runs.log.durable()
+            for seq in sorted(self._runs.stranded.pop(key, ())):
+                self._runs.enqueue_parked(seq)
+
+    async def _done(self) -> None:
+        self._crank.pump()
+        await self._runs.log.durable()
