@@ -55,7 +55,7 @@ class RetryPolicy(Part):
     """How often a node that failed is tried again, and when. Errors that cannot pass are never tried again."""
 
     limit: int = Field(default=3, ge=1, le=100)
-    """Attempts in all."""
+    """How often at most it is tried *again*."""
     delay: str = "1 second"
     backoff: Literal["exponential", "fixed"] = "exponential"
     cap: str | None = None

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tickwork.errors import InvalidDocument, InvalidInput, plain
+from tickwork.errors import InvalidDocument, InvalidExpression, InvalidInput, plain, problem_text
 
 MAX_TOLD: Final = 100
 """Problems that an error carries; of more, it says how many there are."""
@@ -22,9 +22,11 @@ class Problem(msgspec.Struct, frozen=True):
     found: Any
     expected: str
     severity: Literal["error", "warning"] = "error"
+    position: int = -1
+    """Where in ``found``, if that is the text of an expression."""
 
     def __str__(self) -> str:
-        return f"{self.path}: expected {self.expected}; found {self.found!r}"
+        return problem_text(self.path, self.found, self.expected, self.position)
 
 
 class Problems:
@@ -44,8 +46,10 @@ class Problems:
     def caught(self, error: InvalidInput, path: str = "") -> None:
         """What a reader raised, under ``path`` where that says more than the error's own."""
         if isinstance(error, InvalidDocument):
-            for where, found, expected in error.problems:
-                self.add(where, found, expected)
+            for where, found, expected, *position in error.args[1]:
+                self.found.append(Problem(where, found, expected, "error", *position))
+        elif isinstance(error, InvalidExpression):
+            self.found.append(Problem(path or error.path, error.found, error.expected, "error", error.position))
         else:
             self.add(path or error.path, error.found, error.expected)
 
@@ -70,7 +74,9 @@ class Problems:
 
 def invalid(document: str, problems: Iterable[Problem]) -> InvalidDocument:
     """The error that tells of all of them."""
-    told = [[problem.path, problem.found, problem.expected] for problem in problems]
+    told = [
+        [one.path, one.found, one.expected] + ([one.position] if one.position >= 0 else []) for one in problems
+    ]
     if len(told) > MAX_TOLD:
         told = [*told[:MAX_TOLD], ["...", f"{len(told) - MAX_TOLD} more problems", "these to be mended first"]]
     return InvalidDocument(document, told)

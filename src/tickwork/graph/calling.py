@@ -1,0 +1,136 @@
+"""How a node's function is called: as a step, as an effect, or as verbs of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from tickwork.core.breaker import Breaker
+from tickwork.core.retry import Retry
+from tickwork.core.run import Run
+from tickwork.errors import InvalidInput, TimedOut
+from tickwork.graph.declare import Context
+from tickwork.graph.plan import ABSENT, Frame, Planned
+from tickwork.graph.ports import convert
+from tickwork.values import duration_text
+
+
+class Bound(partial[Any]):
+    """A function with its settings, called with its inputs and with the settings that depend on the run.
+
+    Whatever comes after those is only there to be seen: it tells one call from another on the tape. The engine knows a
+    function by its code, so this has the code of the function that it binds.
+    """
+
+    inputs: int
+    """How many there are."""
+
+    @property
+    def __code__(self) -> Any:
+        return self.func.__code__
+
+    def __call__(self, /, *args: Any, **keywords: Any) -> Any:
+        return self.func(*args[: self.inputs], **{**self.keywords, **args[self.inputs], **keywords})
+
+
+class Lookup(Bound):
+    """The look-up of a node's effect: ``lookup(key, ...)`` with the same arguments."""
+
+    def __call__(self, /, *args: Any, **keywords: Any) -> Any:
+        key, *rest = args
+        return self.func(key, *rest[: self.inputs], **{**self.keywords, **rest[self.inputs], **keywords})
+
+
+class NodeRun(Run):
+    """The run as a node with a breaker sees it: the breaker must let its effects through."""
+
+    def __init__(self, run: Run, breaker: Breaker) -> None:
+        super().__init__(run._drive)
+        self._breaker = breaker
+
+    def effect(self, name: str, fn: Callable[..., Any], *args: Any, **options: Any) -> Awaitable[Any]:
+        """As of ``Run``, through the breaker."""
+        return super().effect(name, fn, *args, **{"breaker": self._breaker, **options})
+
+
+class Given:
+    """What a node is given in this run: its inputs and settings."""
+
+    __slots__ = ("inputs", "named", "settings")
+
+    def __init__(self, planned: Planned, frame: Frame, scope: dict[str, Any]) -> None:
+        """
+        Raises:
+            InvalidInput: an input has no value, or a value is not what the node takes.
+        """
+        self.inputs: list[Any] = []
+        self.named: dict[str, Any] = {}
+        for port, feed, _ in planned.fed:
+            value = ABSENT if feed is None else feed(frame)
+            if value is not ABSENT:
+                value = convert(value, port.type, f"{planned.id}.{port.name}")
+                self.named[port.name] = value
+            elif port.required:
+                expected = f"a value: what feeds the input {port.name!r} was not done in this run"
+                raise InvalidInput(f"{planned.id}.{port.name}", "nothing", expected)
+            else:
+                value = port.default
+            self.inputs.append(value)
+        self.settings = {setting.param.name: setting.value(scope) for setting in planned.settings}
+
+
+async def call(run: Run, planned: Planned, given: Given, context: Context, name: str) -> Any:
+    """Do what a node does; ``name`` is that of its step or effect on the tape.
+
+    Raises:
+        Whatever its function raises; TimedOut.
+    """
+    type, fixed, settings = planned.type, planned.constants, given.settings
+    if type.context:
+        fixed = {**fixed, type.context: context}
+    if type.kind == "verbs":
+        return await _verbs(run, planned, partial(type.fn, **fixed, **settings), given.inputs)
+    bound = _bound(Bound, type.fn, fixed, len(given.inputs))
+    # what a node may know of its run is an argument too: a fork with another input must not take its old result
+    arguments = (*given.inputs, settings, context.event) if type.context else (*given.inputs, settings)
+    timeout = duration_text(planned.timeout) if planned.timeout else None
+    if type.kind == "step":
+        return await run.step(name, bound, *arguments, retry=planned.retry, timeout=timeout, breaker=planned.breaker)
+    lookup = None if type.lookup is None else _bound(Lookup, type.lookup, fixed, len(given.inputs))
+    return await run.effect(
+        name, bound, *arguments, lookup=lookup, retry=planned.retry, timeout=timeout, breaker=planned.breaker
+    )
+
+
+def _bound(kind: type[Bound], fn: Callable[..., Any], fixed: dict[str, Any], inputs: int) -> Bound:
+    made = kind(fn, **fixed)
+    made.inputs = inputs
+    return made
+
+
+async def _verbs(run: Run, planned: Planned, fn: Callable[..., Awaitable[Any]], inputs: list[Any]) -> Any:
+    """A node that asks verbs of its own; tried again as its retry says."""
+    inner = run if planned.breaker is None else NodeRun(run, planned.breaker)
+    retry, failures = planned.retry or Retry(limit=0), 0
+    while True:
+        try:
+            return await _limited(run, planned, fn(inner, *inputs))
+        except Exception as error:
+            failures += 1
+            if not retry.allows(error, failures):
+                raise
+            wait = retry.wait(failures, run.random() if retry.jitter else 0)
+        if wait:
+            await run.sleep(duration_text(wait))
+
+
+async def _limited(run: Run, planned: Planned, doing: Any) -> Any:
+    """Its verbs, up to the node's time-out; an effect that is under way then is followed to its outcome."""
+    if not planned.timeout:
+        return await doing
+    limit = duration_text(planned.timeout)
+    won = await run.race(doing, run.sleep(limit))
+    if won.index == 1:
+        raise TimedOut(f"node {planned.id!r}", limit)
+    return won.value

@@ -1,0 +1,111 @@
+"""A document as a workflow: its triggers, its limits, and a body that runs its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tickwork.core.event import Event
+from tickwork.core.expressions import compile_expression
+from tickwork.core.flow import Concurrency, RateLimit, Throttle
+from tickwork.core.run import Run
+from tickwork.core.trigger import Manual, Trigger
+from tickwork.core.workflow import Workflow, workflow
+from tickwork.graph.document import Document
+from tickwork.graph.library import Library
+from tickwork.graph.plan import Plan
+from tickwork.graph.runner import Execution, Observe
+from tickwork.graph.sources import Sources
+from tickwork.graph.states import Outcome
+from tickwork.graph.wiring import plan as plan_of
+
+MANUAL: Final = Manual.kind
+
+
+class DocumentWorkflow(Workflow):
+    """A workflow that runs a document."""
+
+    plan: Plan
+
+
+def compile_document(
+    document: Document,
+    *,
+    library: Library,
+    sources: Sources | None,
+    version: int = 1,
+    name: str = "",
+    armed: bool = True,
+) -> DocumentWorkflow:
+    """The workflow of a document.
+
+    Args:
+        sources: what its nodes may use.
+        version: of the workflow.
+        name: of the workflow, if not the document's.
+        armed: do its triggers start runs? If not, only people and other workflows do.
+
+    Raises:
+        InvalidDocument: every problem of the document.
+    """
+    plan = plan_of(document, library, sources)
+    limits = document.limits
+    kinds = kinds_of(plan.triggers)
+
+    async def body(run: Run, input: Any = None) -> Outcome:
+        return await Execution(plan, run, input, _kind(input, kinds)).result()
+
+    body.__doc__ = document.description or None
+    body.__name__ = body.__qualname__ = "document"
+    declare = workflow(
+        name or document.name,
+        on=list(plan.triggers) if armed else None,
+        version=version,
+        timeout=limits.timeout,
+        key=None if limits.key is None else key_of(limits.key),
+        concurrency=None if limits.concurrency is None else Concurrency(limits.concurrency),
+        rate_limit=None if limits.rate_limit is None else RateLimit(limits.rate_limit.limit, limits.rate_limit.period),
+        throttle=None if limits.throttle is None else Throttle(limits.throttle.limit, limits.throttle.period),
+        debounce=limits.debounce,
+        priority=document.priority,
+        singleton=limits.singleton,
+        valid_for=limits.valid_for,
+    )
+    made = declare(body)
+    made.__class__ = DocumentWorkflow
+    assert isinstance(made, DocumentWorkflow)
+    made.plan = plan
+    return made
+
+
+def kinds_of(triggers: tuple[Trigger, ...]) -> dict[type[Event], str]:
+    """What expressions call the trigger of an event."""
+    found: dict[type[Event], str] = {}
+    for trigger in triggers:
+        if trigger.event is not None:
+            found.setdefault(trigger.event, trigger.kind)
+    return found
+
+
+def _kind(input: Any, kinds: dict[type[Event], str]) -> str:
+    return kinds.get(type(input), MANUAL) if isinstance(input, Event) else MANUAL
+
+
+def key_of(text: str) -> Callable[[Any], str]:
+    """A workflow's key from an expression of ``event``."""
+    expression = compile_expression(text)
+
+    def key(event: Any) -> str:
+        return str(expression({"event": event}))
+
+    return key
+
+
+def observed(plan: Plan, observe: Observe) -> Callable[[Run, Any], Any]:
+    """The body of a plan, telling of every change of a node's status."""
+    kinds = kinds_of(plan.triggers)
+
+    async def body(run: Run, input: Any) -> Outcome:
+        return await Execution(plan, run, input, _kind(input, kinds), observe).result()
+
+    return body

@@ -1,0 +1,210 @@
+"""Triggers of documents: what ``{type: price_change, symbol: BTC/USD, threshold: 0.02}`` means.
+
+Fields have the names that the systems' own documents use; where these have several for one thing, each is understood.
+Fractions and prices may be numbers or texts: a float is taken as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tickwork.core.event import newest_event
+from tickwork.core.queue import Queue
+from tickwork.core.schedule import Schedule
+from tickwork.core.trigger import Manual, Trigger, When
+from tickwork.core.webhook import Webhook
+from tickwork.errors import InvalidInput
+from tickwork.graph.document import TriggerSpec
+from tickwork.graph.problems import Problems, nearest
+from tickwork.market.sessions import parse_times
+from tickwork.market.triggers import BreakingNews, NewsSentiment, PriceChange, PriceCross, Volatility, VolumeSpike
+
+Fields = dict[str, Any]
+
+SYMBOLS_MAX: Final = 1_000
+
+_STREAM: Final = {"venue": "venue", "provider": "venue", "interval": "interval"}
+
+
+def triggers_of(spec: TriggerSpec, problems: Problems, path: str) -> list[Trigger]:
+    """The triggers that an entry of a document's ``triggers`` declares: one, or one for each of its symbols."""
+    known = TYPES.get(spec.type)
+    if known is None:
+        problems.add(f"{path}.type", spec.type, f"a type of trigger: {nearest(spec.type, TYPES)}")
+        return []
+    build, names = known
+    fields: Fields = {}
+    wrong = False
+    for name, value in spec.fields.items():
+        argument = names.get(name) or names.get(_snake(name))
+        if argument is None:
+            problems.add(f"{path}.{name}", value, f"no field of this name on {spec.type}: {nearest(name, names)}")
+            wrong = True
+        elif argument in fields:
+            problems.add(f"{path}.{name}", value, f"only one field that says {argument!r}")
+            wrong = True
+        else:
+            fields[argument] = value
+    if wrong:
+        return []
+    try:
+        return build(fields)
+    except InvalidInput as error:
+        field = error.path.rpartition("(")[2].strip(")=").rpartition(".")[2]
+        problems.add(f"{path}.{field or spec.type}", error.found, error.expected)
+    except TypeError as error:
+        problems.add(path, sorted(fields), f"the fields of {spec.type} ({error})")
+    return []
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _need(fields: Fields, name: str, what: str) -> Any:
+    if fields.get(name) in (None, "", []):
+        raise InvalidInput(name, "nothing", what)
+    return fields.pop(name)
+
+
+def _number(value: Any) -> Any:
+    """A float as the text that was written: prices and fractions are exact."""
+    return repr(value) if isinstance(value, float) else value
+
+
+def _exact(fields: Fields, *names: str) -> Fields:
+    return {name: _number(value) if name in names else value for name, value in fields.items() if value is not None}
+
+
+def _symbols(fields: Fields) -> list[str]:
+    given = fields.pop("symbols", None)
+    one = fields.pop("symbol", None)
+    found = [one] if isinstance(one, str) else []
+    if isinstance(given, str) or (given is not None and not isinstance(given, list)):
+        raise InvalidInput("symbols", given, "a list of symbols")
+    found += given or []
+    if not found or len(found) > SYMBOLS_MAX:
+        raise InvalidInput("symbol", len(found) or "nothing", f"a symbol, or symbols: up to {SYMBOLS_MAX} of them")
+    return found
+
+
+def _price_change(fields: Fields) -> list[Trigger]:
+    symbols = _symbols(fields)
+    threshold = _number(fields.pop("threshold", "0.02"))
+    return [PriceChange(symbol, threshold, **fields) for symbol in symbols]
+
+
+def _price_cross(fields: Fields) -> list[Trigger]:
+    symbols = _symbols(fields)
+    level = _number(_need(fields, "level", "the price to cross"))
+    options = _exact(fields, "hysteresis")
+    return [PriceCross(symbol, level, **options) for symbol in symbols]
+
+
+def _volume_spike(fields: Fields) -> list[Trigger]:
+    symbols = _symbols(fields)
+    multiplier = _number(fields.pop("multiplier", 2))
+    return [VolumeSpike(symbol, multiplier, **fields) for symbol in symbols]
+
+
+def _volatility(fields: Fields) -> list[Trigger]:
+    index_level = _number(fields.pop("vix_threshold", None))
+    options = _exact(fields, "above", "hysteresis")
+    if index_level is not None:
+        if "above" in options:
+            raise InvalidInput("above", options["above"], "either vix_threshold or above, one of the two")
+        fields.pop("symbol", None)
+        options.pop("symbol", None)  # what the runs are about; the index is what is watched
+        return [Volatility(index=options.pop("index", "VIX"), above=index_level, **options)]
+    if "above" not in options:
+        raise InvalidInput("above", "nothing", "a limit: above (a fraction a year), or vix_threshold (of the index)")
+    if "index" in options:
+        return [Volatility(index=options.pop("index"), **options)]
+    options.pop("symbol", None)
+    options.pop("symbols", None)
+    return [Volatility(symbol, **options) for symbol in _symbols(fields)]
+
+
+def _news_sentiment(fields: Fields) -> list[Trigger]:
+    keywords = fields.pop("keywords", [])
+    if "sentiment_threshold" in fields:
+        # written for sentiments from 0 to 1, of which 0.5 is neutral
+        return [NewsSentiment(keywords, _number(fields.pop("sentiment_threshold")), **{"scale": "unit", **fields})]
+    return [NewsSentiment(keywords, _number(fields.pop("threshold", "0.7")), **fields)]
+
+
+def _breaking_news(fields: Fields) -> list[Trigger]:
+    return [BreakingNews(fields.pop("sources", None), **fields)]
+
+
+def _schedule(fields: Fields) -> list[Trigger]:
+    times = _need(fields, "times", "a cron text such as '0 9 * * 1-5', or 'market close minus 30 minutes'")
+    zone = fields.pop("zone", None)
+    parsed = parse_times(times, zone, fields.pop("market", "NYSE"))
+    return [Schedule(parsed, **({} if zone is None else {"zone": zone}), **fields)]
+
+
+def _webhook(fields: Fields) -> list[Trigger]:
+    return [Webhook(_need(fields, "name", "a name: other systems post to /hooks/<name>"), **fields)]
+
+
+def _queue(fields: Fields) -> list[Trigger]:
+    return [Queue(_need(fields, "name", "the name of a queue"), **fields)]
+
+
+def _event(fields: Fields) -> list[Trigger]:
+    name = _need(fields, "event", "the name of an event, e.g. market/news")
+    found = newest_event(name)
+    if found is None:
+        raise InvalidInput("event", name, "the name of an event that this installation declares")
+    return [When(found, fields.pop("where", None))]
+
+
+def _manual(_: Fields) -> list[Trigger]:
+    return [Manual()]
+
+
+_SYMBOL: Final = {"symbol": "symbol", "symbols": "symbols"}
+_QUEUE: Final = (
+    "name", "max_retries", "visibility_timeout", "retention", "batch_size", "ordering", "deduplication",
+    "dedupe_window", "capacity", "consumers",
+)  # fmt: skip
+_HOOK: Final = (
+    "name", "secret_env", "secret_file", "scheme", "signature_header", "tolerance", "id_header", "id_field", "window",
+    "headers", "where", "text",
+)  # fmt: skip
+
+TYPES: Final[dict[str, tuple[Callable[[Fields], list[Trigger]], dict[str, str]]]] = {
+    "schedule": (
+        _schedule,
+        {"cron": "times", "times": "times", "schedule": "times", "timezone": "zone", "zone": "zone", "market": "market"}
+        | {name: name for name in ("name", "missed", "overlap", "grace", "input")},
+    ),
+    "price_change": (
+        _price_change,
+        _SYMBOL | _STREAM | {"threshold": "threshold", "direction": "direction", "window": "window"},
+    ),
+    "price_cross": (
+        _price_cross,
+        _SYMBOL | _STREAM | {"level": "level", "price": "level", "threshold": "level"}
+        | {"direction": "direction", "hysteresis": "hysteresis"},
+    ),
+    "volume_spike": (_volume_spike, _SYMBOL | _STREAM | {"multiplier": "multiplier", "window": "window"}),
+    "volatility": (
+        _volatility,
+        _SYMBOL | _STREAM | {"vix_threshold": "vix_threshold", "index": "index", "above": "above", "threshold": "above"}
+        | {"window": "window", "year": "year", "hysteresis": "hysteresis"},
+    ),
+    "news_sentiment": (
+        _news_sentiment,
+        {"symbols": "symbols", "keywords": "keywords", "sentiment_threshold": "sentiment_threshold"}
+        | {"threshold": "threshold", "direction": "direction", "scale": "scale"},
+    ),
+    "breaking_news": (_breaking_news, {"sources": "sources", "priority": "priority"}),
+    "webhook": (_webhook, {name: name for name in _HOOK}),
+    "queue": (_queue, {name: name for name in _QUEUE} | {"message_retention": "retention"}),
+    "event": (_event, {"event": "event", "name": "event", "event_type": "event", "where": "where"}),
+    "manual": (_manual, {}),
+}  # fmt: skip
+"""How a type of trigger is built, and the argument that each of its fields says."""
