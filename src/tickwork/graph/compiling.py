@@ -87,6 +87,11 @@ def kinds_of(triggers: tuple[Trigger, ...]) -> dict[type[Event], str]:
     return found
 
 
+def kind_of_input(plan: Plan, input: Any) -> str:
+    """The kind of trigger that gives a run this input."""
+    return _kind(input, kinds_of(plan.triggers))
+
+
 def _kind(input: Any, kinds: dict[type[Event], str]) -> str:
     return kinds.get(type(input), MANUAL) if isinstance(input, Event) else MANUAL
 

@@ -75,7 +75,8 @@ class _Wiring:
             planned.outgoing = tuple(shape.outgoing[planned.index])
             planned.fallback = shape.fallbacks.get(planned.index, -1)
             planned.stands_for = shape.stands_for.get(planned.index, -1)
-        unreached(shape, self._problems)
+        if not self._problems.errors:
+            unreached(shape, self._problems)
         triggers = self._triggers()
         self._limits(self._document.limits)
         undoable = any(planned.undo is not None for planned in nodes)
