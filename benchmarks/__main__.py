@@ -29,6 +29,7 @@ SUBJECTS = (
     "bars",
     "replay",
     "conditions",
+    "documents",
     "micro",
 )
 

@@ -90,6 +90,19 @@ def test_every_python_block_runs(block: Block, tmp_path: Path) -> None:
     assert result.returncode == 0, f"{where(document, line)}:\n{result.stderr}"
 
 
+YAML = re.compile(r"^```yaml\n(name:.*?)^```$", re.MULTILINE | re.DOTALL)
+WORKFLOWS = [(document, match[1]) for document in DOCUMENTS for match in YAML.finditer(document.read_text())]
+
+
+@pytest.mark.parametrize(("document", "text"), WORKFLOWS, ids=lambda value: getattr(value, "name", "workflow"))
+def test_every_workflow_document_is_valid(document: Path, text: str) -> None:
+    from tickwork.graph.library import library
+    from tickwork.graph.reading import read_document, read_text
+    from tickwork.graph.wiring import check
+
+    assert not check(read_document(read_text(text)), library(), None), names_of(document)
+
+
 def test_a_block_that_is_wrong_would_be_seen() -> None:
     text = "```python\nfirst = 1\n```\n\n```python no-run\nawait second\n```\n"
     assert [(match.group(1), match.group(2)) for match in BLOCK.finditer(text)] == [

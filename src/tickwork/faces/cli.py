@@ -20,6 +20,7 @@ from tickwork.faces.breakers import breakers
 from tickwork.faces.doctor import doctor
 from tickwork.faces.doors import Doors
 from tickwork.faces.events import emit
+from tickwork.faces.graph import graph
 from tickwork.faces.letters import discard, letters, redrive
 from tickwork.faces.notify import notify
 from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, ask_owner_of, queries_of, tape_of
@@ -204,6 +205,7 @@ app.add_typer(notify, name="notify")
 app.add_typer(breakers, name="breakers")
 app.add_typer(schedules, name="schedules")
 app.add_typer(queues, name="queues")
+app.add_typer(graph, name="graph")
 
 
 # -------------------------------------------------------------------------------------------------------- the way in

@@ -59,6 +59,11 @@ class Library:
         """Names like it, for complaints."""
         return nearest(name, self._by_name)
 
+    @property
+    def names(self) -> list[str]:
+        """Every name and alias, sorted."""
+        return sorted(self._by_name)
+
     def __iter__(self) -> Iterator[NodeType]:
         return iter(sorted(self._types.values(), key=lambda one: (one.category, one.name)))
 
