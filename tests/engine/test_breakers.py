@@ -42,6 +42,7 @@ async def test_it_is_one_for_all_runs_and_its_changes_are_on_the_tape() -> None:
         assert await results(engine, flow, "c", "d", "e") == ["ConnectionError", "BreakerOpen", "BreakerOpen"]
         assert world.calls == ["a", "b", "c"]
         assert changes(engine) == [("api", "closed", "open")]
+        assert engine.breakers.mode("api") == "open"
         (info,) = await engine.breakers.list()
         assert (info.state, info.threshold, info.why) == (
             "open",
@@ -53,6 +54,7 @@ async def test_it_is_one_for_all_runs_and_its_changes_are_on_the_tape() -> None:
         assert (info.retry_at - info.opened_at).total_seconds() == 30
         world.down = False
         engine.clock.jump(engine.clock.now() + 30 * SECOND)
+        assert engine.breakers.mode("api") == "closed", "a call would be let through, as a probe"
         assert await results(engine, flow, "f", "g") == ["answer f", "answer g"]
         assert changes(engine)[1:] == [("api", "open", "half-open"), ("api", "half-open", "closed")]
         await engine.settled()

@@ -15,8 +15,9 @@
 Arguments before the ``*`` are input ports, those after it are params, by annotation:
 
 * ``Annotated[T, port(help)]``: an input; one with a default may stay unconnected; ``port(help, many=True)`` gathers
-  what several edges bring into a list.
-* ``Annotated[T, param(help, unit=, ge=, ...)]``: a setting of the document.
+  what several edges bring into a list; ``port(help, lone=True)``, of one with a default, takes the only output of the
+  only node before it even so.
+* ``Annotated[T, param(help, unit=, aliases=, ge=, ...)]``: a setting of the document.
 * ``Annotated[bool, test(help)]``, ``Annotated[Any, formula(help)]``: a setting that holds an expression
   (``core.expressions``); the function gets its value.
 * a class with a ``source_name`` (``graph.sources``): what the installation provides; a document that uses the node
@@ -24,7 +25,8 @@ Arguments before the ``*`` are input ports, those after it are params, by annota
 * ``Context``: the run and what started it.
 
 The fields of the returned struct are the output ports; a function that returns a plain value says ``output="name"``. A
-node with ``branches`` returns a struct with a field ``branch`` that says which of them is taken.
+node with ``branches`` returns a struct with a field ``branch`` that says which of them is taken; with ``more_branches``
+it has others besides, which its params name.
 
 A plain or async function is a *step*: it reads or computes. With ``effect=True`` it touches the outside world, takes
 ``key`` and runs as an effect. A function whose first argument is a ``Run`` asks verbs of its own, as a body does.
@@ -35,7 +37,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
@@ -59,7 +61,8 @@ BRANCH: Final = "branch"
 @dataclass(frozen=True, slots=True)
 class _Port:
     help: str
-    many: bool
+    many: bool = False
+    lone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,28 @@ class _Expression:
     kind: Expressed
 
 
-def port(help: str, *, many: bool = False) -> Any:
-    """Marks an input or an output port. ``many``: it takes any number of edges and gets a list."""
-    return _Port(help, many)
+def port(help: str, *, many: bool = False, lone: bool = False) -> Any:
+    """Marks an input or an output port.
+
+    Args:
+        many: it takes any number of edges and gets a list.
+        lone: though it has a default, it is the port that an edge without a name is meant for.
+    """
+    return _Port(help, many, lone)
 
 
-def param(help: str, *, unit: str = "", **constraints: Any) -> Any:
-    """Marks a param. ``unit``: what its number counts; ``constraints``: pydantic's, such as ``ge=0``."""
-    return Field(description=help, json_schema_extra={"unit": unit} if unit else None, **constraints)
+def param(help: str, *, unit: str = "", aliases: tuple[str, ...] = (), **constraints: Any) -> Any:
+    """Marks a param.
+
+    Args:
+        unit: what its number counts.
+        aliases: other names that documents may say.
+        constraints: pydantic's, such as ``ge=0``.
+    """
+    extra: dict[str, Any] = {"unit": unit} if unit else {}
+    if aliases:
+        extra["aliases"] = list(aliases)
+    return Field(description=help, json_schema_extra=extra or None, **constraints)
 
 
 def test(help: str) -> Any:
@@ -102,6 +119,8 @@ class Context:
     """The kind of what started it: ``manual`` or e.g. ``price_change``."""
     now: int
     """ns since 1970 UTC."""
+    undoing: str = ""
+    """The id of the node that this one takes back; nothing where it runs in its own place in the graph."""
 
     def given(self, name: str) -> Any:
         """A field of what started the run; ``None`` where it has none of that name."""
@@ -133,6 +152,8 @@ class Port:
     help: str = ""
     many: bool = False
     default: Any = _MISSING
+    lone: bool = False
+    """Does it take an edge without a name although it has a default?"""
 
     @property
     def required(self) -> bool:
@@ -155,6 +176,8 @@ class Param:
     unit: str = ""
     expression: Expressed = ""
     default: Any = _MISSING
+    aliases: tuple[str, ...] = ()
+    """Other names that documents may say."""
 
     @property
     def required(self) -> bool:
@@ -215,6 +238,17 @@ class NodeType:
     lookup: Callable[..., Any] | None
     check: Callable[..., str | None] | None
     """``check(params, sources)``: what is wrong with these params here, or nothing."""
+    more_branches: Callable[[Mapping[str, Any]], Iterable[str]] | None
+
+    def param(self, name: str) -> Param | None:
+        """The param of a name or an alias."""
+        found = self.params.get(name)
+        return found or next((one for one in self.params.values() if name in one.aliases), None)
+
+    def branches_of(self, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """The branches of a node with these params, as the document has them."""
+        more = self.more_branches(params) if self.more_branches else ()
+        return tuple(dict.fromkeys((*self.branches, *more)))
 
     def fields(self, value: Any) -> dict[str, Any]:
         """What a function returned, by output port."""
@@ -229,7 +263,10 @@ class NodeType:
     def schema(self) -> dict[str, Any]:
         """What the library publishes of it."""
         params = {name: setting.schema() for name, setting in self.params.items()}
-        needed = [name for name, setting in self.params.items() if setting.required]
+        others = {other: name for name, setting in self.params.items() for other in setting.aliases}
+        params |= {other: params[name] | {"description": f"Another word for {name}."} for other, name in others.items()}
+        # one that has another name may stand under that
+        needed = [name for name, setting in self.params.items() if setting.required and not setting.aliases]
         return {
             "type": self.name,
             "category": self.category,
@@ -258,6 +295,7 @@ def node(
     undo: str = "",
     lookup: Callable[..., Any] | None = None,
     check: Callable[..., str | None] | None = None,
+    more_branches: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
 ) -> Callable[[F], F]:
     """Declare a node type; see the module's text.
 
@@ -268,6 +306,8 @@ def node(
         undo: the type that takes it back by default.
         lookup: of an effect, ``lookup(key, ...)``: what became of one whose outcome is unknown.
         check: ``check(params, sources)``, asked when a document is checked: what is wrong with it, or nothing.
+        more_branches: ``more_branches(params)``: branches that the params of a document name, which are as the document
+            has them and may be wrong.
 
     Raises:
         InvalidInput: a wrong name, or an argument that is none of the above.
@@ -279,7 +319,7 @@ def node(
                 raise InvalidInput("@node(name)", one, "lower case letters, digits and underscores, at most 64")
         found = _Reading(name, fn).type(
             category=category, effect=effect, output=output, branches=branches, aliases=aliases, undo=undo,
-            lookup=lookup, check=check,
+            lookup=lookup, check=check, more_branches=more_branches,
         )  # fmt: skip
         known = DECLARED.get(name)
         if known is not None and known.fn is not fn and known.fn.__module__ != fn.__module__:
@@ -328,8 +368,8 @@ class _Reading:
             if index == 0 and bare is Run:
                 self.verbs = True
                 return
-            mark = next((mark for mark in marks if isinstance(mark, _Port)), _Port("", many=False))
-            self.inputs[one.name] = Port(one.name, bare, mark.help, mark.many, one.default)
+            mark = next((mark for mark in marks if isinstance(mark, _Port)), _Port(""))
+            self.inputs[one.name] = Port(one.name, bare, mark.help, mark.many, one.default, mark.lone)
         elif one.name == "key":
             self.keyed = True
         elif bare is Context:
@@ -347,15 +387,15 @@ class _Reading:
         if told is None or not told.description:
             expected = "Annotated[type, param(help)]; inputs come before the `*`"
             raise InvalidInput(f"{self.path} {one.name}", str(hint), expected)
-        extra = told.json_schema_extra
-        unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-        return Param(one.name, TypeAdapter(hint), told.description, unit, "", one.default)
+        extra: dict[str, Any] = dict(told.json_schema_extra) if isinstance(told.json_schema_extra, dict) else {}
+        unit, aliases = str(extra.get("unit", "")), tuple(extra.get("aliases", ()))
+        return Param(one.name, TypeAdapter(hint), told.description, unit, "", one.default, aliases)
 
     def _outputs(self, output: str) -> tuple[dict[str, Port], bool]:
         returned = self.hints.get("return", Any)
         bare = get_args(returned)[0] if get_origin(returned) is Annotated else returned
         if output:
-            return {output: Port(output, bare)}, False
+            return {output: _output(output, returned)}, False
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
             return {name: _output(name, type_) for name, type_ in _typed_fields(bare)}, False
         if bare in (None, NoneType):
@@ -368,7 +408,7 @@ class _Reading:
 
 def _output(name: str, hint: Any) -> Port:
     bare, marks = (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
-    mark = next((mark for mark in marks if isinstance(mark, _Port)), _Port("", many=False))
+    mark = next((mark for mark in marks if isinstance(mark, _Port)), _Port(""))
     return Port(name, bare, mark.help)
 
 

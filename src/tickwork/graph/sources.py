@@ -61,6 +61,8 @@ class Position(msgspec.Struct, frozen=True):
     average_price: Decimal
     price: Decimal
     """The last one; the position is worth ``quantity * price``."""
+    venue: str = ""
+    """Where it is held; nothing where that goes without saying."""
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -234,7 +236,10 @@ class Breakers(Protocol):
     configure: ClassVar[str] = "an engine"
 
     def mode(self, name: str) -> str:
-        """``closed``, ``open`` or ``half-open``; one that no call has asked yet is closed."""
+        """How a call would find a breaker now: ``closed`` where it would be let through, if only as a probe.
+
+        Else ``open``, or ``half-open`` while probes are under way. One that no call has asked yet is closed.
+        """
         ...
 
 
@@ -249,6 +254,51 @@ class Workflows(Protocol):
 
         Raises:
             InvalidInput: there is none; names the nearest.
+        """
+        ...
+
+
+class Analysts(Protocol):
+    """Analysts: rule-based ones and language models."""
+
+    source_name: ClassVar[str] = "analysts"
+    configure: ClassVar[str] = "analysts, which this version of tickwork does not have yet"
+
+    async def ask(self, analyst: str, task: str, data: Any, key: str) -> dict[str, Any]:
+        """What an analyst says to a task. The same ``key`` is the same question, and is paid for once.
+
+        Raises:
+            InvalidInput: there is none of this name, or what it said is not what was asked for.
+        """
+        ...
+
+
+class Models(Protocol):
+    """Trained models."""
+
+    source_name: ClassVar[str] = "models"
+    configure: ClassVar[str] = "a runtime for trained models, which this version of tickwork does not have yet"
+
+    async def predict(self, model: str, features: Any) -> dict[str, Any]:
+        """What a model makes of its features.
+
+        Raises:
+            InvalidInput: there is none of this name, or the features are not its own.
+        """
+        ...
+
+
+class Sandboxes(Protocol):
+    """Places where a document's own code runs, apart from everything else."""
+
+    source_name: ClassVar[str] = "sandboxes"
+    configure: ClassVar[str] = "a sandbox for code, which this version of tickwork does not have yet"
+
+    async def execute(self, code: str, data: Any, timeout: int) -> dict[str, Any]:
+        """What a program gives for its data. ``timeout``: ns.
+
+        Raises:
+            TimedOut: it did not end in time. InvalidInput: it failed, or gave what JSON cannot hold.
         """
         ...
 
@@ -268,5 +318,6 @@ class Sources:
         self._found[name] = source
 
 
-ADVICE: Final = {one.source_name: one.configure for one in (Providers, News, Trader, Breakers, Workflows)}
+_ALL: Final = (Providers, News, Trader, Breakers, Workflows, Analysts, Models, Sandboxes)
+ADVICE: Final = {one.source_name: one.configure for one in _ALL}
 """What to configure, by source name."""

@@ -169,9 +169,15 @@ class Breakers:
     # -- people ---------------------------------------------------------------------------------------------------
 
     def mode(self, name: str) -> str:
-        """``closed``, ``open`` or ``half-open``; one that no call has asked yet is closed."""
+        """How a call would find a breaker now: ``closed`` where it would be let through, if only as a probe.
+
+        Else ``open``, or ``half-open`` while probes are under way. One that no call has asked yet is closed.
+        """
         circuit = self._circuits.get(name)
-        return "closed" if circuit is None else circuit.state.mode
+        if circuit is None:
+            return "closed"
+        _, answer = circuit.breaker.admit(circuit.state, self._now())
+        return circuit.state.mode if isinstance(answer, BreakerOpen) else "closed"
 
     async def list(self) -> Sequence[BreakerInfo]:
         """All breakers that this process or one before it has used, by name."""
