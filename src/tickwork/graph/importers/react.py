@@ -1,0 +1,162 @@
+"""Graphs of a React Flow editor: ``nodes[{id, type, category, properties, position, status}]``,
+``edges[{id, source, target, sourceHandle, targetHandle, label, condition}]`` and ``config``.
+
+What ``exporters.react`` wrote comes back as it was: fields that this form has no place for stand under ``__tickwork__``
+(of a node in its ``properties``, of the document in its ``metadata``), which editors carry along untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tickwork.core.lookup import kind_of
+from tickwork.errors import InvalidInput
+from tickwork.graph.document import Document
+from tickwork.graph.importers.blocks import informs
+from tickwork.graph.importers.building import Building
+from tickwork.graph.importers.fields import Fields, Types
+from tickwork.graph.importers.ports import Block, Blocks, End, settle_config
+from tickwork.graph.reading import read_document
+
+OURS: Final = "__tickwork__"
+"""Where fields stand that this form has no place for."""
+
+DOCUMENT: Final = "id name description version nodes edges config triggers metadata priority viewport"
+NODE: Final = "id type category properties position status name label data width height metadata"
+EDGE: Final = "id source target sourceHandle targetHandle label condition data type animated style"
+_EDITOR: Final = ("type", "animated", "style", "marker_end", "selected")
+"""How an editor draws an edge."""
+_DRAWN: Final = ("width", "height", "selected", "dragging", "position_absolute", "measured", "z_index")
+"""How an editor draws a node."""
+
+
+def read_react(root: Any, library: Types, name: str = "") -> tuple[Document, list[str]]:
+    """A React Flow graph as a document, and what has changed its meaning.
+
+    Raises:
+        InvalidDocument: everything that cannot be represented.
+    """
+    metadata = root.get("metadata") if isinstance(root, Mapping) else None
+    if isinstance(metadata, Mapping) and isinstance(metadata.get(OURS), Mapping):
+        return _read_ours(root, name), []
+    building = Building(root, library, name)
+    informs(building)
+    building.fields.take("viewport")
+    config = settle_config(building)
+    if config:
+        building.keep("config", config)
+    adding = Blocks(building)
+    blocks = _nodes(building, adding)
+    for index, value in enumerate(building.fields.items("edges")):
+        _edge(Fields(value, f"document.edges[{index}]", building.problems), blocks, adding)
+    building.fields.done(DOCUMENT)
+    return building.finish(), building.notes
+
+
+def _nodes(building: Building, adding: Blocks) -> dict[str, Block]:
+    raw = [
+        Fields(value, f"document.nodes[{index}]", building.problems)
+        for index, value in enumerate(building.fields.items("nodes"))
+    ]
+    if not raw:
+        building.problems.add("document.nodes", "none", "at least one node")
+    ids = [fields.word("id") for fields in raw]
+    building.names.claim(dict.fromkeys(one for one in ids if one))
+    found: dict[str, Block] = {}
+    for fields, one in zip(raw, ids, strict=True):
+        if not one or one in found:
+            building.problems.add(fields.at("id"), one or "nothing", "an id that no other node has")
+            continue
+        for key in _DRAWN:
+            fields.take(key)
+        data = Fields(fields.object("data"), fields.at("data"), building.problems)
+        settings = fields.object("properties") | data.object("properties", "params", "config")
+        label = data.text("label", "name")
+        data.take("category")
+        data.take("status")
+        data.done("label properties")
+        where = fields.at("properties")
+        found[one] = adding.add(fields, building.names.id(one), settings, where)
+        if label and building.nodes and building.nodes[-1]["id"] == found[one].id:
+            building.nodes[-1].setdefault("name", label)
+        fields.done(NODE)
+    return found
+
+
+def _edge(fields: Fields, blocks: Mapping[str, Block], adding: Blocks) -> None:
+    ends = []
+    for side, handle in (("source", "source_handle"), ("target", "target_handle")):
+        name, port = fields.word(side), fields.text(handle)
+        block = blocks.get(name)
+        if block is None:
+            known = ", ".join(blocks)[:200] or "there are none"
+            adding.problems.add(fields.at(side), name or "nothing", f"a node that is there ({known})")
+        else:
+            ends.append(End(block, port, fields.at(handle)))
+    for key in ("id", *_EDITOR):
+        fields.take(key)
+    label, condition = fields.text("label"), fields.text("condition")
+    fields.done(EDGE)
+    if len(ends) == 2:
+        adding.connect(ends[0], ends[1], label, condition, fields.path)
+
+
+# ---------------------------------------------------------------------------------------------------- our own exports
+
+
+def _read_ours(root: Mapping[str, Any], name: str) -> Document:
+    """What ``exporters.react`` wrote, with what an editor has changed since."""
+    metadata = dict(root["metadata"])
+    plain: dict[str, Any] = dict(metadata.pop(OURS))
+    plain["name"] = root.get("name") or name
+    plain["description"] = root.get("description") or ""
+    config = root.get("config")
+    if isinstance(config, Mapping) and config:
+        metadata["config"] = dict(config)
+    plain["metadata"] = metadata
+    plain["nodes"] = [_our_node(one, f"document.nodes[{index}]") for index, one in enumerate(_list(root, "nodes"))]
+    plain["edges"] = [_our_edge(one, f"document.edges[{index}]") for index, one in enumerate(_list(root, "edges"))]
+    return read_document(plain, str(plain["name"]))
+
+
+def _our_node(value: Any, path: str) -> dict[str, Any]:
+    value = _object(value, path)
+    params = dict(_object(value.get("properties") or {}, f"{path}.properties"))
+    node = dict(_object(params.pop(OURS, {}), f"{path}.properties.{OURS}"))
+    placed = node.pop("placed", None)
+    node |= {"id": value.get("id"), "type": value.get("type"), "params": params}
+    position = value.get("position")
+    if position is not None and position != placed:
+        node["position"] = {key: one for key, one in _object(position, f"{path}.position").items() if key in "xy"}
+    return node
+
+
+def _our_edge(value: Any, path: str) -> dict[str, Any]:
+    value = _object(value, path)
+    found = {
+        "from": value.get("source"),
+        "to": value.get("target"),
+        "output": value.get("sourceHandle") or "",
+        "input": value.get("targetHandle") or "",
+        "label": value.get("label") or "",
+    }
+    condition = value.get("condition")
+    if condition:
+        raise InvalidInput(f"{path}.condition", condition, "the condition as `when` of the node it leads to")
+    if _object(value.get("data") or {}, f"{path}.data").get("after"):
+        found["after"] = True
+    return found
+
+
+def _list(root: Mapping[str, Any], key: str) -> list[Any]:
+    value = root.get(key) or []
+    if not isinstance(value, list):
+        raise InvalidInput(f"document.{key}", kind_of(value), "a list")
+    return value
+
+
+def _object(value: Any, path: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(path, kind_of(value), "an object")
+    return value
