@@ -86,6 +86,18 @@ def test_what_is_no_object(value: Any) -> None:
         read_document(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"name": "a\nb", "nodes": []}, "printable"),
+        ({"name": "a", "nodes": [{"id": "a", "type": "t", "params": {"x": float("nan")}}]}, "finite"),
+    ],
+)
+def test_what_no_tape_would_take(value: Any, words: str) -> None:
+    with pytest.raises(InvalidDocument, match=words):
+        read_document(value)
+
+
 def test_a_bare_truth_value_names_a_branch() -> None:
     document = read_document(read_text("{name: x, nodes: [{id: a, type: t}], edges: [{from: a, to: a, output: true}]}"))
     assert document.edges[0].output == "true"

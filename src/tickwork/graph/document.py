@@ -24,6 +24,8 @@ from pydantic.alias_generators import to_camel
 
 ID: Final = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 ID_MAX: Final = 64
+PRINTABLE: Final = r"^[^\p{C}]+$"
+"""In the words of pydantic's regular expressions."""
 NAME_MAX: Final = 100
 NODES_MAX: Final = 2_000
 EDGES_MAX: Final = 20_000
@@ -186,7 +188,7 @@ class Limits(Part):
 class Document(Part):
     """A workflow as a document."""
 
-    name: str = Field(min_length=1, max_length=NAME_MAX)
+    name: str = Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE)
     description: str = ""
     triggers: tuple[TriggerSpec, ...] = ()
     nodes: tuple[Node, ...] = Field(max_length=NODES_MAX)

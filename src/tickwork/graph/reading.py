@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Hashable, Mapping
 from functools import cache
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import (
+    ID,
     BreakerPolicy,
     Document,
     Edge,
@@ -170,6 +172,8 @@ def _bounded(value: Any, name: str) -> None:
             left += [(inside, depth + 1) for inside in one.values()]
         elif isinstance(one, list | tuple):
             left += [(inside, depth + 1) for inside in one]
+        elif isinstance(one, float) and not isfinite(one):
+            raise InvalidInput(name, one, "finite numbers")
         elif isinstance(one, str) and len(one) > MAX_TEXT:
             raise InvalidInput(name, f"a text of {len(one):,} characters", f"at most {MAX_TEXT:,}")
 
@@ -222,7 +226,8 @@ def _complain(problems: Problems, one: Any, value: Any) -> None:
     elif kind == "missing":
         problems.add(path, "nothing", "a value: the field is required")
     elif kind == "string_pattern_mismatch":
-        problems.add(path, found, "a letter or underscore, then letters, digits, dashes and underscores")
+        words = "a letter or underscore, then letters, digits, dashes and underscores"
+        problems.add(path, found, words if one["ctx"]["pattern"] == ID else "printable characters")
     elif "fallback" in str(one["loc"]).lower() or (loc and loc[-1] in ("onError", "on_error")):
         problems.add(path, found, "stop, continue, or {fallback: <id of a node>}")
     else:

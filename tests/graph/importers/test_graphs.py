@@ -8,8 +8,10 @@ import pytest
 
 from tests.graph.importers.kit import edges, read
 from tickwork.graph.document import Node
-from tickwork.graph.importers import Imported
+from tickwork.graph.importers import Imported, import_document
 from tickwork.graph.importers.triggers import polling_cron
+from tickwork.graph.library import library
+from tickwork.graph.wiring import check
 
 
 def node(found: Imported, id_: str) -> Node:
@@ -271,3 +273,23 @@ def test_a_react_graph() -> None:
     assert node(found, "step_3").params == {"test": "{{step_2.pass}}"}
     assert (node(found, "step_4").name, node(found, "step_4").when) == ("Sell", "event.armed")
     assert found.document.triggers[0].fields == {"cron": "*/1 * * * *"}
+
+
+def test_what_reads_a_providers_price_is_about_its_symbol_at_its_venue() -> None:
+    block = {
+        "name": "breakout",
+        "blocks": [
+            {"id": "p", "type": "binance", "category": "providers", "properties": {"symbol": "BTC/USDT"}},
+            {"id": "c", "type": "price_cross", "category": "triggers", "properties": {"threshold": 60000}},
+            {"id": "b", "type": "buy", "category": "actions", "properties": {"amount": 1, "symbol": "ETH/USDT"}},
+        ],
+        "connections": [
+            {"from": {"blockId": "p", "index": 0}, "to": {"blockId": "c", "index": 0}},
+            {"from": {"blockId": "c", "index": 0}, "to": {"blockId": "b", "index": 0}},
+        ],
+    }
+    found = import_document(block, library=library())
+    cross = node(found, "c").params
+    assert (cross["symbol"], cross["provider"]) == ("{{p.symbol}}", "{{p.venue}}")
+    assert node(found, "b").params["symbol"] == "ETH/USDT", "what a block says itself counts"
+    assert not [str(one) for one in check(found.document, library(), None)]

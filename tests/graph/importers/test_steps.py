@@ -190,7 +190,7 @@ def test_timeouts_attempts_and_agents() -> None:
     first = node(found, "a")
     assert first.params == {"task": "look", "agent_type": "researcher"}
     assert first.timeout == "90s"
-    assert first.retry == RetryPolicy(limit=3)
+    assert first.retry == RetryPolicy(limit=2)
     assert first.on_error == Fallback(fallback="a_fallback")
     assert node(found, "a_fallback").params == {"task": "look", "agent_type": "analyst"}
     assert (node(found, "b").timeout, node(found, "b").retry) == ("5s", None)

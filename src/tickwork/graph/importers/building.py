@@ -133,6 +133,7 @@ class Building:
         for node in self.nodes:
             self._rename(node)
         self._endpoints()
+        self._symbols()
         if not self.problems.errors:
             join_branches(self.nodes, self.edges, self.types, self.problems, self.note)
         self.problems.check(self.name or "document")
@@ -154,6 +155,31 @@ class Building:
             asked = [name for name in ("price_feed", "orderbook", "balance", "positions") if name in read]
             if asked:
                 node["params"][param.name] = asked
+
+    def _symbols(self) -> None:
+        """What is read of a provider's prices is about its symbol, at its venue, unless the node says otherwise."""
+        before: dict[str, set[str]] = {node["id"]: set() for node in self.nodes}
+        for edge in self.edges:
+            before.get(edge["to"], set()).add(edge["from"])
+        providers = {id_ for id_, type_ in self.types.items() if {"symbol", "venue"} <= type_.outputs.keys()}
+        for node in self.nodes:
+            type_ = self.types[node["id"]]
+            found, left = set[str](), list(before[node["id"]])
+            seen = set(left)
+            while left:
+                one = left.pop()
+                if one in providers:
+                    found.add(one)
+                more = before.get(one, set()) - seen
+                seen |= more
+                left += more
+            if node["id"] in providers or len(found) != 1 or "symbol" not in type_.params or "symbol" in node["params"]:
+                continue
+            (source,) = found
+            node["params"]["symbol"] = f"{{{{{source}.symbol}}}}"
+            venue = next((name for name in ("provider", "venue") if name in type_.params), "")
+            if venue and venue not in node["params"]:
+                node["params"][venue] = f"{{{{{source}.venue}}}}"
 
     def _rename(self, node: dict[str, Any]) -> None:
         type_ = self.types[node["id"]]

@@ -30,6 +30,8 @@ ORDER: Final[dict[str, tuple[Ports, Ports]]] = {
     "manual_trigger": ((), ("trigger",)),
     "and": (("input1", "input2"), ("output",)),
     "or": (("input1", "input2"), ("output",)),
+    "not": (("input1",), ("output",)),
+    "math": (("value1", "value2"), ("result",)),
     "compare": (("value1", "operator", "value2"), ("result",)),
     "threshold": (("value", "min", "max"), ("pass",)),
     "if": (("condition",), ("true", "false")),

@@ -273,8 +273,7 @@ class _Steps:
         if limit:
             node["timeout"] = limit
         if retries:
-            node["retry"] = {"limit": retries + 1}
-            building.note(f"{fields.at('retry_attempts')}: after the first attempt, so {retries + 1} in all")
+            node["retry"] = {"limit": retries}
         self.agents(step, node, type_)
         self.undo(step, node)
         node["metadata"] |= fields.object("metadata")
