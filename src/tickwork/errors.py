@@ -7,6 +7,7 @@
     │       └── BreakerOpen    the dependency is resting; nothing was asked of it (breaker, retry_at, why)
     ├── StepFailed             a step's exception that cannot be rebuilt (type, message)
     ├── TimedOut               a step, a wait for a result or an attempt took too long
+    ├── ServiceError           what a caller asked for cannot be done, by a code (code, message, details)
     ├── Unknown                look, never resend: it may have happened
     ├── Fatal                  do not retry
     │   ├── InvalidInput       change what was given (path, found, expected)
@@ -292,6 +293,31 @@ class TimedOut(TickworkError):
     def __str__(self) -> str:
         what, limit, advice = self.args
         return f"{what} did not finish within {limit}" + (f": {advice}" if advice else "")
+
+
+class ServiceError(TickworkError):
+    """What a caller of the service asked for cannot be done, with a code that programs go by.
+
+    Args:
+        code: such as ``WORKFLOW_NOT_FOUND``.
+        details: JSON values; what they are depends on the code.
+    """
+
+    def __init__(self, code: str, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(code, message, dict(details or {}))
+
+    @property
+    def code(self) -> str:
+        """What kind of failure it is."""
+        return str(self.args[0])
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What there is to know of it."""
+        return dict(self.args[2])
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.args[1]}"
 
 
 class RunCancelled(Fatal):

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,17 @@ class Control:
             finally:
                 os.umask(mask)
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LINE_MAX)
+
+    def offer(self, verbs: Mapping[str, Verb]) -> None:
+        """Answer more verbs.
+
+        Raises:
+            InvalidInput: one of them is answered already.
+        """
+        twice = next((verb for verb in verbs if verb in self._verbs), None)
+        if twice is not None:
+            raise InvalidInput("verb", twice, "a name that no other verb has")
+        self._verbs.update(verbs)
 
     def drop(self) -> None:
         """Stop listening and leave the socket's file, as a death does."""

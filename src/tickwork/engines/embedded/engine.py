@@ -16,7 +16,7 @@ from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.assembly import HOT_MAX, PARK_AFTER, Assembly, Memory
 from tickwork.engines.embedded.check import problems
-from tickwork.engines.embedded.control import Control
+from tickwork.engines.embedded.control import Control, Verb
 from tickwork.engines.embedded.family import check_id, same_input
 from tickwork.engines.embedded.fork import copied_before
 from tickwork.engines.embedded.handle import Handle
@@ -510,6 +510,18 @@ class Engine(Assembly):
     async def failed(self) -> None:
         """Return when the engine has stopped because of its disk."""
         await self._crank.failed.wait()
+
+    def offer(self, verbs: Mapping[str, Verb]) -> None:
+        """Let other processes ask for more than the engine itself does: verbs of its control socket, by name.
+
+        They are answered like the engine's own, and may take any JSON values. For this opening.
+
+        Raises:
+            InvalidInput: one of them is answered already.
+        """
+        self._check_open()
+        if self._control is not None:
+            self._control.offer(verbs)
 
     @property
     def fault(self) -> TapeError | None:

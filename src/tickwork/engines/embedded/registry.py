@@ -50,15 +50,25 @@ class Registry:
         """What takes what is new: of each name that has not retired, the newest version."""
         return [workflow for name, workflow in self._newest.items() if name not in self._retired]
 
-    async def add(self, workflow: Workflow) -> None:
-        """See ``Engine.add``."""
-        key = self._check(workflow)
+    def fits(self, workflow: Workflow) -> tuple[bool, bool]:
+        """Could it be added? Whether it would take over from an older version, and whether it comes back.
+
+        Raises:
+            InvalidInput: as ``Engine.add``.
+        """
+        self._check(workflow)
         known = self._newest.get(workflow.name)
         takes_over = known is None or known.version < workflow.version
         returns = known is workflow and workflow.name in self._retired
         if takes_over or returns:
             for starter in self._starters:
                 starter.fits(workflow)
+        return takes_over, returns
+
+    async def add(self, workflow: Workflow) -> None:
+        """See ``Engine.add``."""
+        takes_over, returns = self.fits(workflow)
+        key = (workflow.name, workflow.version)
         with self._crank:
             if key not in self._runs.workflows:
                 self._runs.workflows[key] = workflow
@@ -73,7 +83,7 @@ class Registry:
         await self._wake_stranded(key)
         await self._done()
 
-    def _check(self, workflow: Workflow) -> tuple[str, int]:
+    def _check(self, workflow: Workflow) -> None:
         if not isinstance(workflow, Workflow):
             raise InvalidInput("Engine.add(workflow)", workflow, "a function decorated with @workflow")
         key = (workflow.name, workflow.version)
@@ -83,7 +93,6 @@ class Registry:
                 f"{workflow.name!r} version {workflow.version} once more",
                 "names that are unique by version: give it another version",
             )
-        return key
 
     async def retire(self, name: str) -> None:
         """See ``Engine.retire``."""

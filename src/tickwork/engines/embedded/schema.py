@@ -6,7 +6,8 @@
                record's position, ``prev`` the run's chunk before (so a run's history is a walk by primary key, and
                no index on runs is kept), ``crc`` a CRC-32 of all of these (``batch.checksum``).
 * ``runs``     one row a run, keyed by the position of its ``started`` record. ``wake_at``: when the engine must look at
-               it (0: as soon as it can), NULL while it only waits for others.
+               it (0: as soon as it can), NULL while it only waits for others. Runs of documents are found by their
+               workflow (``graph.versions.PREFIX``).
 * ``waits``    what parked runs wait for, by hash of event and fields.
 * ``events``   where the events of each name are, so that a wait can look back.
 * ``shapes``   the sets of fields that waits named; from ``since`` on, events are in ``filed`` under their hash of them,
@@ -91,6 +92,7 @@ CREATE TABLE breakers (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID
 CREATE TABLE arrivals (source TEXT, id TEXT, seq INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (source, id))
     WITHOUT ROWID;
 CREATE INDEX arrivals_over ON arrivals(until);
+CREATE INDEX runs_document ON runs(workflow) WHERE substr(workflow, 1, 4) = 'doc/';
 """
 
 _UPGRADES = {0: _TABLES, 1: _TABLES_2}
@@ -198,6 +200,20 @@ def _create(connection: apsw.Connection, found: int) -> None:
         connection.pragma("user_version", SCHEMA_VERSION)
     # into the file itself: without its WAL it shall still be known as a tape
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+
+def schema_of(path: str) -> int:
+    """The schema of a tape's file; 0: it is no tape, or none yet.
+
+    Raises:
+        TapeError: it cannot be read.
+    """
+    try:
+        with contextlib.closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            found: int = connection.pragma("user_version")
+            return found if connection.pragma("application_id") == APPLICATION_ID else 0
+    except apsw.Error as error:
+        raise _unusable(path, error) from None
 
 
 def parse_url(url: str) -> str:
