@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.notifications import Notifications
+    from tickwork.service.paper import PaperSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Doors:
     """``context.obj`` of every verb."""
 
     open_demo: Callable[[DemoOptions], DemoSession]
+    open_paper: Callable[..., PaperSession]
+    """``open_paper(options, make_workflows, views=...)``."""
     defaults: Callable[[], Defaults]
     open_notifications: Callable[[Path | None], Notifications]
     """By the configuration at a path, or the one in the working directory."""

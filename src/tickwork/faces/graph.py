@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tickwork.faces.options import Json
+from tickwork.faces.graph_store import diff, publish, rollback, trace, update, versions
+from tickwork.faces.options import HOME, Home, Json, json_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tickwork.faces.doors import Doors
     from tickwork.graph.problems import Problem
     from tickwork.service.document_files import Checked
 
@@ -144,6 +148,92 @@ def schema(out: Out = None) -> int:
 
     _give(json_text.dumps(document_schema(library()), indent=2), out)
     return 0
+
+
+for verb in (publish, update, versions, diff, rollback, trace):
+    graph.command()(verb)
+
+
+@graph.command()
+def run(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(help="A file, - for stdin, a template, or a published document.", metavar="DOCUMENT")
+    ],
+    data: Annotated[
+        list[str] | None, typer.Option(help="A recording's name or the path of a CSV file; may be given several times.")
+    ] = None,
+    simulated: Annotated[
+        int | None, typer.Option(help="Seed of a simulated market, which the document's metadata describes.")
+    ] = None,
+    news: Annotated[Path | None, typer.Option(help="Recorded news: a file with one item of JSON a line.")] = None,
+    beside: Annotated[
+        list[str] | None, typer.Option("--with", help="Another document: one that this calls, or that works beside it.")
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(help="Start it once by hand with this JSON; - reads it from stdin.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="When to start it by hand, e.g. 2018-06-01T00:00Z; by default at three quarters.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Where to stop, e.g. 2018-12-31T00:00Z.")] = None,
+    capital: Annotated[str, typer.Option(help="Paid into the account of each venue.")] = "100000",
+    speed: Annotated[float | None, typer.Option(help="Seconds of the recording per second.")] = None,
+    seed: Annotated[int, typer.Option(help="Makes ids repeatable.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever was interrupted there.")] = False,
+    format: Format = "auto",
+    json: Json = False,
+    home: Home = HOME,
+) -> int:
+    """Run a document on a paper desk, over recorded or simulated prices.
+
+    Interrupted by Ctrl-C, a crash or kill -9, the same command continues where it was.
+    """
+    from tickwork.faces.graph_run import play
+    from tickwork.service.document_run import RunRequest, prepare
+    from tickwork.service.document_store import TAPE, Store
+    from tickwork.values import money
+
+    request = RunRequest(
+        source=source,
+        beside=tuple(beside or ()),
+        format=format,
+        data=tuple(data or ()),
+        simulated=simulated,
+        news=news,
+        input=None if input is None else json_of(input, "--input"),
+        by_hand=input is not None or at is not None,
+        at=_time("--at", at),
+        until=_time("--until", until),
+        capital=money(capital, "--capital"),
+        home=session_home(home),
+        seed=seed,
+        speed=speed,
+        fresh=fresh,
+    )
+    doors: Doors = context.obj
+    return play(doors.open_paper, prepare(request, Store(home / TAPE)), as_json=json)
+
+
+def session_home(home: Path) -> Path:
+    """Where sessions of documents keep their tape and their books."""
+    return home / "graph"
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    from datetime import datetime
+
+    from tickwork.errors import InvalidInput
+
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise InvalidInput(option, text, "a time with its offset, e.g. 2018-06-01T00:00Z")
+    return found
 
 
 # --------------------------------------------------------------------------------------------------------------- words

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tickwork.errors import InvalidInput
 from tickwork.graph.diff import diff_of, text
 from tickwork.graph.document import Document
-from tickwork.graph.exporters import as_json, as_react, as_yaml
+from tickwork.graph.exporters import export
 from tickwork.graph.importers import AUTO, import_document
-from tickwork.graph.library import Library
 from tickwork.graph.reading import read_document, read_text
 from tickwork.graph.updates import apply_updates
 from tickwork.graph.versions import Head, checksum, document_id
@@ -21,15 +20,6 @@ from tickwork.service.documents.shelf import line_of
 from tickwork.service.documents.surface import Json, Rows, Surface, check_whole
 
 VERSIONS_MAX: Final = 100
-
-EXPORTERS: Final[dict[str, Callable[[Document, Library], Any]]] = {
-    "canonical": lambda document, library: document.plain(),
-    "react": as_react,
-    "json": lambda document, library: as_json(document),
-    "yaml": lambda document, library: as_yaml(document),
-}
-"""The forms a document can be had in."""
-
 
 class Changing(Surface):
     """What creates and changes workflows."""
@@ -211,7 +201,7 @@ class Changing(Surface):
     async def export(
         self, workflow_id: str, format: str = "canonical", version: int | None = None, *, owner: str = ""
     ) -> Json:
-        """A version as a document in another form: ``canonical``, ``react`` (plain values), ``json``, ``yaml`` (texts).
+        """A version as a document in another form: ``graph.exporters.EXPORTERS``.
 
         Raises:
             ServiceError: ``WORKFLOW_NOT_FOUND``; ``INVALID_INPUT_DATA``: no such version or format.
@@ -219,10 +209,7 @@ class Changing(Surface):
         head = self._publishing.find(owner, workflow_id)
         with coded():
             found = self._publishing.version(head, version)
-            exporter = EXPORTERS.get(format)
-            if exporter is None:
-                raise InvalidInput("format", format, "one of " + ", ".join(EXPORTERS))
-            document = exporter(found.read(), self._compiled.library)
+            document = export(found.read(), format, self._compiled.library)
         return {
             "workflow_id": head.id, "name": head.name, "version": found.version, "checksum": found.checksum,
             "format": format, "document": document,

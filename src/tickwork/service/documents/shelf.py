@@ -75,6 +75,14 @@ class TapeShelf:
             kind = DocumentPublished if record.name == DocumentPublished.event_name else DocumentState
             self._fold(kind.read(record.version, bytes(record.value)))
 
+    @classmethod
+    def of(cls, events: Iterable[DocumentPublished]) -> TapeShelf:
+        """Documents that are not on a tape yet."""
+        found = cls(())
+        for event in events:
+            found._fold(event)
+        return found
+
     def _fold(self, event: DocumentPublished | DocumentState) -> None:
         head = documents.fold(self._heads.get(event.id), event)
         if head is not None:
