@@ -777,6 +777,51 @@ async def test_audit_trail() -> None:
 
 
 @live
+async def test_events_as_those_who_watch_a_graph_know_them() -> None:
+    desk = Desk()
+    async with desk.open() as documents:
+        await alpaca(documents)
+        await documents.execute(ID)
+        found = await documents.events("x-1")
+        assert [(one["type"], one.get("node_id")) for one in found["events"]] == [
+            ("workflow_started", None),
+            ("node_started", "analyze_news"),
+            ("node_completed", "analyze_news"),
+            ("node_started", "generate_signals"),
+            ("node_completed", "generate_signals"),
+            ("node_started", "execute_trades"),
+            ("node_completed", "execute_trades"),
+            ("workflow_completed", None),
+        ]
+        assert [one["sequence"] for one in found["events"]] == list(range(1, 9))
+        positions = [one["seq"] for one in found["events"]]
+        assert positions == sorted(positions)
+        done = found["events"][2]
+        assert {key: done[key] for key in ("status", "output", "execution_time_ms", "execution_id", "workflow_id")} == {
+            "status": "success",
+            "output": {"sentiment": 0.72},
+            "execution_time_ms": 1_000.0,
+            "execution_id": "x-1",
+            "workflow_id": ID,
+        }
+        assert (found["finished"], found["has_more"], found["last_sequence"]) == (True, False, 8)
+        more = await documents.events("x-1", after=3, limit=2)
+        assert ([one["sequence"] for one in more["events"]], more["has_more"]) == ([4, 5], True)
+        FAILING.add("generate_signals")
+        await documents.execute(ID)
+        failed = (await documents.events("x-2"))["events"]
+        assert [one["type"] for one in failed][-2:] == ["node_error", "workflow_completed"]
+        assert (failed[-2]["error"], failed[-1]["status"]) == (failed[-1]["error"], "failed")
+        for wrong in _wrong({"after": -1}, {"limit": 0}):
+            with pytest.raises(ServiceError) as caught:
+                await documents.events("x-1", **wrong)
+            assert failure(caught)[0] == "INVALID_INPUT_DATA"
+        with pytest.raises(ServiceError) as caught:
+            await documents.events("x-1", owner="bob")
+        assert failure(caught)[0] == "EXECUTION_NOT_FOUND"
+
+
+@live
 async def test_the_trail_tells_what_was_done_to_the_workflow() -> None:
     desk = Desk()
     async with desk.open() as documents:

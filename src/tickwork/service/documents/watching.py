@@ -13,6 +13,7 @@ from tickwork.errors import InvalidInput, ServiceError
 from tickwork.graph.versions import Head, workflow_name
 from tickwork.service.documents.audit import trail
 from tickwork.service.documents.coded import EXECUTION_NOT_FOUND, WORKFLOW_NOT_FOUND, coded
+from tickwork.service.documents.events import payload
 from tickwork.service.documents.history import Execution
 from tickwork.service.documents.lines import queue_status
 from tickwork.service.documents.metrics import metrics, rates
@@ -24,6 +25,8 @@ LIST_MAX: Final = 100
 AUDIT_MAX: Final = 1_000
 STATS: Final = 100
 """Executions that the figures in a list are made of: the last ones."""
+EVENTS_MAX: Final = 10_000
+"""Events in one answer."""
 
 
 class Watching(Surface):
@@ -175,6 +178,26 @@ class Watching(Surface):
             raise _not_found(execution_id)
         versions = (self._publishing.version(head, number) for number in range(head.last, 0, -1))
         return trail(self._history, head, versions, limit=limit, start_time=since, execution=execution)
+
+    async def events(self, execution_id: str, after: int = 0, limit: int = EVENTS_MAX, *, owner: str = "") -> Json:
+        """What happened in an execution, in order, after a ``sequence``.
+
+        Raises:
+            ServiceError: ``EXECUTION_NOT_FOUND``; ``INVALID_INPUT_DATA``.
+        """
+        with coded():
+            check_whole("limit", limit, EVENTS_MAX)
+            if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+                raise InvalidInput("after", after, "a sequence number, or 0 for all events")
+        await self._engine.durable()
+        execution = self._history.find(owner, execution_id)
+        found = self._history.trace(execution).events
+        told = [payload(event, execution) for event in found if event.sequence > after][:limit]
+        last = told[-1]["sequence"] if told else after
+        return {
+            "execution_id": execution.id, "workflow_id": execution.whose.id, "events": told, "last_sequence": last,
+            "has_more": last < len(found), "finished": execution.finished,
+        }  # fmt: skip
 
     async def queue_status(self, queue_name: str | None = None, include_messages: bool = False) -> Json:
         """How the engine's queues stand; ``"dead-letter-queue"`` is the dead letters of all of them.
