@@ -40,8 +40,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-import pyarrow.parquet
-
 from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar
 from tickwork.market.packed import Source, unpack
@@ -151,6 +149,7 @@ def sessions_of(asset: str) -> Callable[[bytes], Iterator[Row]]:
 
     The time of the table is 21:00 UTC in summer too, so it is a date; the bar is the whole day in UTC, as a coin's is.
     """
+    import pyarrow.parquet  # noqa: PLC0415 - of all packages only this one needs it: pip install pyarrow
 
     def rows(content: bytes) -> Iterator[Row]:
         table = pyarrow.parquet.read_table(io.BytesIO(content), filters=[("asset", "=", asset), ("freq", "=", "1d")])

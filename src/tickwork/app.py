@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
+    from tickwork.core.view import View
+    from tickwork.core.workflow import Workflow
     from tickwork.faces.doors import Defaults
+    from tickwork.graph.sources import Sources
     from tickwork.market.bars import Quote
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.demo_tape import DemoFiles
     from tickwork.service.notifications import Notifications
+    from tickwork.service.paper import PaperOptions, PaperSession
+    from tickwork.service.paper_tape import PaperFiles
     from tickwork.trading.desk import Desk, VenuePort
     from tickwork.trading.matching import TradingRules
 
@@ -26,7 +31,10 @@ def main() -> None:
         from tickwork.faces.cli import run
         from tickwork.faces.doors import Doors
 
-        code = run(Doors(open_demo=open_demo, open_notifications=open_notifications, defaults=defaults))
+        doors = Doors(
+            open_demo=open_demo, open_paper=open_paper, open_notifications=open_notifications, defaults=defaults
+        )
+        code = run(doors)
     except KeyboardInterrupt:  # while the command line itself is being loaded
         code = 130
     sys.exit(code)
@@ -68,18 +76,20 @@ def open_demo(options: DemoOptions) -> DemoSession:
     from tickwork.service import demo, demo_tape
     from tickwork.service.account import Account
     from tickwork.service.market import Market, Streams
+    from tickwork.service.playback import check_speed
     from tickwork.service.trading import holdings
     from tickwork.trading.matching import Costs
     from tickwork.venues.paper import PaperVenue
+    from tickwork.venues.recorded import rules_of
 
     # everything that is given is checked before anything of an old demo is cleared away
-    demo.check_speed(options.speed)
+    check_speed(options.speed)
     streams = Streams(Recording.open(name) for name in options.data or demo.DEFAULT_DATA)
     data = demo_tape.data_files(streams.recordings)
     started = demo_tape.DemoStarted(demo=demo_tape.VERSION, seed=options.seed, data=data)
     clock = VirtualClock(streams.first_ns)
     market = Market(streams, clock.now)
-    costs, rules = Costs(), {symbol: demo.rules_of(recording) for symbol, recording in streams.traded.items()}
+    costs, rules = Costs(), {symbol: rules_of(recording) for symbol, recording in streams.traded.items()}
     cash = {streams.currency: demo.CAPITAL}
 
     def open_venue(path: Path | str) -> PaperVenue:
@@ -87,7 +97,7 @@ def open_demo(options: DemoOptions) -> DemoSession:
 
     open_venue(":memory:").close()
     files = demo_tape.DemoFiles(options.home)
-    with _files_of(files):
+    with _files_of(files, f"the venue's book {files.book}"):
         release = _lock(files)
         beginning = demo_tape.begin(files, started)
         venue = open_venue(files.book)
@@ -113,6 +123,90 @@ def open_demo(options: DemoOptions) -> DemoSession:
     )
 
 
+def open_paper(
+    options: PaperOptions, make_workflows: Callable[[Sources], Sequence[Workflow]], *, views: Sequence[View] = ()
+) -> PaperSession:
+    """A paper session over recordings; nothing runs yet. Whoever asks for it closes it.
+
+    ``make_workflows`` gets what workflows may work with: ``providers``, ``trader``, ``news`` (where there is a file of
+    them) and ``breakers``. What more they need it may ``put`` there itself. ``views``: what the workflows read besides
+    ``holdings`` and ``results``.
+
+    Raises:
+        InvalidInput: data, news or settings that cannot be used, or an interrupted session of something else.
+        TapeLocked: another process plays a session there.
+        TapeError: the home folder or what is in it cannot be used.
+    """
+    from tickwork.core.clock import VirtualClock
+    from tickwork.engines.embedded import Engine
+    from tickwork.graph.sources import Sources
+    from tickwork.service import paper, paper_setup, paper_tape
+    from tickwork.service.paper_account import PaperTrader
+    from tickwork.service.paper_orders import working
+    from tickwork.service.paper_timeline import Feeding
+    from tickwork.service.playback import check_speed
+    from tickwork.service.results import results
+    from tickwork.service.trading import holdings
+    from tickwork.trading.halt import Halt
+    from tickwork.values import quote_of
+    from tickwork.venues.recorded import Recorded, RecordedProvider, RecordedProviders
+    from tickwork.venues.recorded_news import RecordedNews, read_news
+
+    # everything that is given is checked before anything of an old session is touched
+    check_speed(options.speed)
+    recordings = paper_setup.opened(options.data)
+    first_ns, last_ns = paper_setup.span(recordings, options.until)
+    clock, halt = VirtualClock(first_ns), Halt()
+    recorded = Recorded(recordings, clock.now, options.terms)
+    currency = quote_of(recordings[0].header.symbol)
+    desks = [paper_setup.desk_of(venue, recorded, options, currency, clock.now, halt) for venue in recorded.venues]
+    trader = PaperTrader(desks, recorded, currency)
+    providers = RecordedProviders(recorded, [RecordedProvider(desk.name, recorded, desk, desk.rules) for desk in desks])
+    news = RecordedNews([] if options.news is None else read_news(options.news), clock.now)
+    breakers = paper_setup.PaperBreakers()
+    sources = Sources({"providers": providers, "trader": trader, "breakers": breakers})
+    if options.news is not None:
+        sources.put("news", news)
+    workflows = list(make_workflows(sources))
+    paper.check(options, workflows, (first_ns, last_ns))
+    feeding = Feeding(workflows, recordings, recorded)
+    started = paper_setup.started(options, recordings, news.items, workflows)
+
+    files = paper_tape.PaperFiles(options.home)
+    breakers.engine = engine = Engine(
+        f"sqlite:///{files.tape}",
+        workflows=workflows,
+        views=[holdings, results, working, *views],
+        queues=options.queues,
+        clock=clock,
+        seed=options.seed,
+    )
+    with _files_of(files, f"a venue's book in {files.home}"):
+        release = _lock(files)
+        try:
+            beginning = paper_tape.begin(files, started, feeding.events, fresh=options.fresh)
+            for desk in desks:
+                desk.open(files.book(desk.name))
+        except BaseException:
+            for desk in desks:
+                desk.close()
+            release()
+            raise
+    return paper.PaperSession(
+        options=options,
+        recordings=recordings,
+        recorded=recorded,
+        trader=trader,
+        news=news,
+        feeding=feeding,
+        engine=engine,
+        clock=clock,
+        beginning=beginning,
+        span=(first_ns, last_ns),
+        release=release,
+    )
+
+
 def open_notifications(config: Path | None) -> Notifications:
     """What a configuration says of notifications; secrets are looked up when something is to be sent.
 
@@ -131,8 +225,8 @@ def open_notifications(config: Path | None) -> Notifications:
     return Notifications(notify.rules(), open_send)
 
 
-def _lock(files: DemoFiles) -> Callable[[], None]:
-    """Own a demo's folder; returns what lets it go."""
+def _lock(files: DemoFiles | PaperFiles) -> Callable[[], None]:
+    """Own the folder of a demo or a session; returns what lets it go."""
     from tickwork.engines.embedded.lock import OwnerLock
     from tickwork.errors import TapeError, TapeLocked
 
@@ -141,11 +235,11 @@ def _lock(files: DemoFiles) -> Callable[[], None]:
     try:
         return OwnerLock(str(files.lock)).release
     except TapeLocked as error:
-        raise TapeLocked(str(error).replace(str(files.lock), f"the demo in {files.home}")) from None
+        raise TapeLocked(str(error).replace(str(files.lock), f"the {files.lock.name} in {files.home}")) from None
 
 
 @contextmanager
-def _files_of(files: DemoFiles) -> Iterator[None]:
+def _files_of(files: DemoFiles | PaperFiles, book: str) -> Iterator[None]:
     """Say which files it was that the disk would not take."""
     import apsw
 
@@ -157,7 +251,7 @@ def _files_of(files: DemoFiles) -> Iterator[None]:
         text = f"{files.home} cannot be written ({error.strerror or error}): see to the disk, or give another --home"
         raise TapeError(text) from None
     except apsw.Error as error:
-        text = f"the venue's book {files.book} cannot be used ({error}): see to the disk, {files.remedy}"
+        text = f"{book} cannot be used ({error}): see to the disk, {files.remedy}"
         raise TapeError(text) from None
 
 

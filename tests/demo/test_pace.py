@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import uvloop
 
-from tickwork.service.demo import Pace
+from tickwork.service.playback import Pace
 
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR

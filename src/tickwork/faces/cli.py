@@ -260,7 +260,9 @@ class _Told(logging.Handler):
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
-            print(f"tickwork: {text if 'Traceback' in text else ' '.join(text.split())}", file=sys.stderr)
+            # what has lines of its own (all problems of a document, the place in an expression) keeps them
+            whole = "Traceback" in text or "\n  " in text
+            print(f"tickwork: {text if whole else ' '.join(text.split())}", file=sys.stderr)
 
 
 def run(doors: Doors) -> int:
@@ -320,13 +322,15 @@ def _option(argument: re.Match[str]) -> str:
 def _complaint(error: Exception) -> tuple[int, str]:
     """The exit code, and what to say; raises an error that nobody raised on purpose."""
     from tickwork import errors
-    from tickwork.errors import InvalidInput, Refused, StepFailed, TickworkError
+    from tickwork.errors import InvalidDocument, InvalidExpression, InvalidInput, Refused, StepFailed, TickworkError
 
     if isinstance(error, StepFailed) and error.type.startswith(f"{errors.__name__}:"):
         # one of ours whose fields did not survive the way from the owner of the tape: the words did
         kind = getattr(errors, error.type.partition(":")[2], TickworkError)
         code = WRONG_USE if issubclass(kind, InvalidInput) else REFUSED if issubclass(kind, Refused) else FAILED
         return code, str(error.args[1])
+    if isinstance(error, InvalidDocument | InvalidExpression):
+        return WRONG_USE, str(error)
     if isinstance(error, InvalidInput):
         return WRONG_USE, str(InvalidInput(_ARGUMENT.sub(_option, error.path), error.found, error.expected))
     if isinstance(error, Refused):

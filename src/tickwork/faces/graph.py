@@ -68,14 +68,21 @@ def import_(source: Source, format: Format = "auto", out: Out = None, json: Json
 @graph.command()
 def export(
     source: Source,
-    to: Annotated[str, typer.Option("--to", help="json, yaml, react or python.")] = "yaml",
+    to: Annotated[str, typer.Option("--to", help="yaml, json, react or python.")] = "yaml",
     format: Format = "auto",
     out: Out = None,
+    json: Json = False,
 ) -> int:
     """Write a document in another form: canonical JSON or YAML, an editor's graph, a Python module."""
+    from tickwork.faces import tables
     from tickwork.service.document_files import load, written
 
-    _give(written(load(source, format).document, to), out)
+    document = load(source, format).document
+    text = written(document, to)
+    if json:
+        tables.dump({"document": document.name, "format": to, "text": text})
+    else:
+        _give(text, out)
     return 0
 
 
@@ -139,7 +146,10 @@ def nodes(
 
 
 @graph.command()
-def schema(out: Out = None) -> int:
+def schema(
+    out: Out = None,
+    json: Annotated[bool, typer.Option("--json", help="It is JSON in any case.")] = True,  # noqa: ARG001 - as it says
+) -> int:
     """The JSON Schema of documents, for editors and agents."""
     import json as json_text
 
@@ -148,10 +158,6 @@ def schema(out: Out = None) -> int:
 
     _give(json_text.dumps(document_schema(library()), indent=2), out)
     return 0
-
-
-for verb in (publish, update, versions, diff, rollback, trace):
-    graph.command()(verb)
 
 
 @graph.command()
@@ -213,6 +219,10 @@ def run(
     )
     doors: Doors = context.obj
     return play(doors.open_paper, prepare(request, Store(home / TAPE)), as_json=json)
+
+
+for verb in (trace, publish, update, versions, diff, rollback):
+    graph.command()(verb)
 
 
 def session_home(home: Path) -> Path:

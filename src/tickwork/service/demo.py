@@ -31,18 +31,18 @@ from typing import Final
 
 from tickwork.core.clock import VirtualClock
 from tickwork.engines.embedded.engine import Engine
-from tickwork.errors import InvalidInput, TickworkError
-from tickwork.market.recording import Recording, Tick
+from tickwork.errors import TickworkError
+from tickwork.market.recording import Tick
 from tickwork.market.triggers import PriceChange, VolumeSpike
 from tickwork.outcome import Found
 from tickwork.service.demo_tape import Beginning, DemoFiles, DemoFinished, Moved, Summary, identity
 from tickwork.service.market import Market, Streams
+from tickwork.service.playback import BREATH, Curve, Pace, Progress
 from tickwork.service.runs import RunLine, run_lines
 from tickwork.service.trading import AccountOpened, OrderAccepted, OrderEnded, OrderFilled, holdings
 from tickwork.trading.desk import Desk
-from tickwork.trading.matching import TradingRules
 from tickwork.trading.orders import FINAL, Fill
-from tickwork.trading.performance import DAILY_CRYPTO, DAILY_EQUITIES, max_drawdown, performance
+from tickwork.trading.performance import DAILY_CRYPTO, DAILY_EQUITIES
 from tickwork.values import EXACT, from_ns, plain
 from tickwork.venues.paper import PaperVenue
 
@@ -50,17 +50,6 @@ CAPITAL: Final = Decimal(100_000)
 ACCOUNT: Final = "demo"
 HOME: Final = Path(".tickwork")
 DEFAULT_DATA: Final = ("coinbase-btc-usd-1h", "bitstamp-btc-usd-1d", "aapl-1m")
-
-_BREATH: Final = 64
-"""Instants between two looks at the loop: timers, signals, a screen that is drawn."""
-
-_DAY_NS: Final = 86_400_000_000_000
-_LEAST_WAIT_S: Final = 0.005
-"""Shorter waits are gathered: a timer of the loop is a millisecond too long or too short."""
-_SLIP_S: Final = 1.0
-"""Behind its schedule by more than this (the machine slept), a session goes on from where it is."""
-
-_PAIR_STEP: Final = Decimal("0.00000001")
 
 Trigger = PriceChange | VolumeSpike
 
@@ -76,17 +65,6 @@ class DemoOptions:
     """Of the engine's nonce, and so of every id and client order id. The prices are recorded: no seed changes them."""
     speed: float | None = None
     """Seconds of the recording that pass in one second; ``None`` for as fast as it goes."""
-
-
-def check_speed(speed: float | None) -> None:
-    """Refuse a speed that is none.
-
-    Raises:
-        InvalidInput: not finite, or not above zero.
-    """
-    # written so that NaN fails too
-    if speed is not None and not 0 < speed < float("inf"):
-        raise InvalidInput("speed", speed, "seconds of the recording per second, above zero")
 
 
 def triggers_of(streams: Streams) -> dict[str, list[Trigger]]:
@@ -105,87 +83,12 @@ def triggers_of(streams: Streams) -> dict[str, list[Trigger]]:
     return found
 
 
-def rules_of(recording: Recording) -> TradingRules:
-    """What the paper venue asks of orders: the recording's own digits as tick; coins in parts, shares whole."""
-    head = recording.header
-    is_pair = "/" in head.symbol
-    return TradingRules(
-        symbol=head.symbol,
-        price_tick=Decimal(1).scaleb(-head.price_scale),
-        quantity_step=_PAIR_STEP if is_pair else Decimal(1),
-        min_notional=Decimal(10),
-    )
-
-
-class Pace:
-    """Waits until an instant is due, by a schedule that begins with the first one.
-
-    ``speed``: seconds of the recording in one second. A night, or a gap between recordings, counts as a day at most.
-    """
-
-    def __init__(self, speed: float) -> None:
-        self._speed = speed
-        self._time = asyncio.get_running_loop().time
-        self._due_s = self._time()
-        self._before = 0
-
-    async def reach(self, at: int) -> None:
-        """Return when the instant (ns) is due, give or take a few milliseconds, which do not add up."""
-        if self._before:
-            self._due_s += min(at - self._before, _DAY_NS) / 1e9 / self._speed
-        self._before = at
-        early_s = self._due_s - self._time()
-        if early_s >= _LEAST_WAIT_S:
-            await asyncio.sleep(early_s)
-        elif early_s < -_SLIP_S:
-            self._due_s -= early_s
-
-
-class Curve:
-    """The equity at every instant, as the figures of a summary need it."""
-
-    def __init__(self) -> None:
-        self.equity = CAPITAL
-        self._all: list[float] = [float(CAPITAL)]
-        self._days: dict[int, float] = {}
-
-    def mark(self, at: int, equity: Decimal) -> None:
-        """The equity at an instant (ns)."""
-        self.equity = equity
-        figure = float(equity)
-        self._all.append(figure)
-        # an instant at midnight closes the day before it
-        self._days[(at - 1) // _DAY_NS] = figure
-
-    def drawdown(self) -> float:
-        """The largest fall from a peak, as a fraction of it, over all instants."""
-        return max_drawdown(self._all)
-
-    def sharpe(self, days_per_year: int) -> float | None:
-        """Of the returns from day to day (days with a bar), at a risk-free rate of zero."""
-        return performance([float(CAPITAL), *self._days.values()], periods_per_year=days_per_year).sharpe
-
-
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What is on the tape."""
 
     runs: int
     orders: int
-
-
-@dataclass(slots=True)
-class Progress:
-    """Where a session stands, for whoever watches."""
-
-    bars: int = 0
-    total: int = 0
-    time: int = 0
-    """The instant, in ns."""
-    events: int = 0
-    fills: int = 0
-    rebuilding: bool = False
-    """Reading up to where the tape stands."""
 
 
 class DemoSession:
@@ -218,7 +121,7 @@ class DemoSession:
         self._release = release
         self.notice = beginning.notice
         self._triggers = triggers_of(streams)
-        self._curve = Curve()
+        self._curve = Curve(CAPITAL)
         self._fills: list[Fill] = []
         """Fills of the venue that are not on the tape yet, ascending."""
         self._open: dict[str, dict[str, str]] = {}
@@ -240,7 +143,7 @@ class DemoSession:
             if self._opened and self._speed is not None:
                 pace = pace or Pace(self._speed)
                 await pace.reach(at)
-            if count % _BREATH == 0:
+            if count % BREATH == 0:
                 await asyncio.sleep(0)
             self.progress.time = at
             await self._instant(at, ticks)

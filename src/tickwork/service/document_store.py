@@ -176,6 +176,8 @@ class Store:
         terms: dict[str, Any],
         *verbs: tuple[str, dict[str, Any]],
     ) -> Told:
+        # what is wrong is found before there is as much as a folder
+        plan(change(self._shelf())[0], library(), None)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             async with _opened(self._path) as (engine, shelf):

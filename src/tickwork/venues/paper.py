@@ -6,9 +6,10 @@ transaction *before* it shows in memory or to a caller.
 
 * **Accepting** is idempotent by client id, for good: the same id with the same terms gives the same order back.
 * **Bars.** ``on_bar`` trades what rests in the bar's symbol, by ``trading.matching``, in order of acceptance. An order
-  never sees the bar it was accepted after: its acceptance commits the cursor. Bars at or before the cursor are ignored.
-  A bar that trades nothing moves the cursor only in memory: no SQL, microseconds. After a crash such bars may come
-  again, and trade nothing again, because whatever could have traded on them would have committed.
+  never sees the bar it was accepted after: its acceptance commits the cursor. With a clock it does not see the bar
+  either in the middle of which it was accepted, since that bar's open is older than the order. Bars at or before the
+  cursor are ignored. A bar that trades nothing moves the cursor only in memory: no SQL, microseconds. After a crash
+  such bars may come again, and trade nothing again, because whatever could have traded on them would have committed.
 * **Money.** Spot: a buy locks cost, slippage and fee; a sell locks the asset. Contracts (a symbol with a settlement
   currency) may be sold short and are fully collateralised: opening locks the notional, and a short counts twice
   against cash, once for the proceeds that are not ours to spend and once as collateral. Contracts are booked at full
@@ -19,7 +20,7 @@ transaction *before* it shows in memory or to a caller.
 Reductions lock nothing and need no free balance, so a stop gets through beside a resting take-profit.
 
 A book on disk is used from one worker thread, since its commits wait for the disk and an event loop must not; a book
-in memory is used directly, which keeps a simulation deterministic.
+in memory is used directly, which keeps a simulation deterministic, and so is one that is said to be ``inline``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -49,6 +51,10 @@ _NOTHING: Final = Held("", ZERO)
 _TWO: Final = Decimal(2)
 
 
+def _no_clock() -> int:
+    return 0
+
+
 def _is_contract(symbol: str) -> bool:
     return ":" in symbol
 
@@ -68,6 +74,9 @@ class PaperVenue:
         cash: paid in when the book is opened for the first time; ignored afterwards.
         costs: fee and slippage.
         name: the venue's name in orders, fills and errors.
+        clock: ns since 1970 UTC. Without one every order may trade on the next bar, whenever that began: right where
+            orders are only sent at the end of a bar, and all bars are of one length.
+        inline: use the book on disk directly, where an order of things that repeats is worth a loop that waits.
 
     Raises:
         Fatal: another process has the book open.
@@ -83,8 +92,11 @@ class PaperVenue:
         cash: Mapping[str, Decimal],
         costs: Costs | None = None,
         name: str = "paper",
+        clock: Callable[[], int] | None = None,
+        inline: bool = False,
     ) -> None:
         self._name = name
+        self._clock = clock or _no_clock
         self._account = account
         self._costs = costs or Costs()
         self._rules = {rule.symbol: rule for rule in rules}
@@ -97,7 +109,8 @@ class PaperVenue:
         self._book = PaperBook(path, venue=name, account=account, deposits=deposits)
         self._state = self._book.load()
         self._serial = Lock()
-        self._worker = None if str(path) == MEMORY else ThreadPoolExecutor(1, thread_name_prefix=f"{name}-book")
+        direct = inline or str(path) == MEMORY
+        self._worker = None if direct else ThreadPoolExecutor(1, thread_name_prefix=f"{name}-book")
 
     def close(self) -> None:
         """Let go of the book. Nothing is lost by not calling it."""
@@ -184,6 +197,7 @@ class PaperVenue:
                 for order in orders.values():
                     draft.trade(order)
                 if draft.change.orders:
+                    draft.change.at = bar.end_ns
                     draft.change.cursor = (bar.symbol, offset, bar.close)
                     self._book.commit(draft.change)
                     self._state = state = draft.state
@@ -194,6 +208,21 @@ class PaperVenue:
     def cursor(self, symbol: str) -> int:
         """Offset of the last bar seen in ``symbol``; -1 before the first."""
         return self._state.cursors.get(symbol, -1)
+
+    def ended_at(self, key: str) -> int | None:
+        """When an order ended, ns: the end of the bar that did it, or the clock's time of its being canceled.
+
+        ``None`` while it can still trade, and for an order that nobody knows.
+        """
+        with self._serial:
+            if any(key in orders for orders in self._state.open.values()):
+                return None
+            return self._book.ended_at(key)
+
+    def free(self, asset: str) -> Decimal:
+        """What of an asset no order has locked."""
+        with self._serial:
+            return free_of(self._state, asset)
 
     def totals(self) -> BookTotals:
         """What the book on disk adds up to, to compare with a ledger."""
@@ -237,7 +266,7 @@ class PaperVenue:
             if _terms(known) != _terms(order):
                 raise Rejected(self._name, f"client id {key} was used for another order")
             return known.ack()
-        held = self._admit(order, approved.approval.valuation_price)
+        held = replace(self._admit(order, approved.approval.valuation_price), not_before=self._clock())
         symbol, state = order.symbol, self._state
         change = Change(orders=[(order, held)])
         if symbol in state.cursors:
@@ -255,7 +284,7 @@ class PaperVenue:
         if order.status != "open":
             return order
         canceled = order.ended("cancel", "canceled by the account")
-        self._book.commit(Change(orders=[(canceled, self._state.held[key])]))
+        self._book.commit(Change(orders=[(canceled, self._state.held[key])], at=self._clock()))
         del self._state.open[order.symbol][key]
         del self._state.held[key]
         return canceled
@@ -343,6 +372,8 @@ class _Draft:
 
     def trade(self, order: Order) -> None:
         """Fill or end ``order``, if this bar does."""
+        if self._bar.start_ns < self.state.held[order.client_order_id].not_before:
+            return
         at = match_price(order, self._bar, self._rules, self._costs)
         if at is None:
             return

@@ -27,7 +27,7 @@ from tickwork.trading.orders import ZERO, Fill, Order
 from tickwork.values import EXACT, base_of, plain, quote_of
 
 MEMORY: Final = ":memory:"
-VERSION: Final = 1
+VERSION: Final = 2
 
 SCHEMA: Final = """
 -- whose book this is; one row
@@ -53,7 +53,9 @@ CREATE TABLE orders (
     fee_currency TEXT NOT NULL,
     reason TEXT NOT NULL,                    -- why the venue ended it, when it did
     held_asset TEXT NOT NULL,                -- what it locks while it is open ...
-    held_amount TEXT NOT NULL                -- ... and how much of it
+    held_amount TEXT NOT NULL,               -- ... and how much of it
+    not_before INTEGER NOT NULL DEFAULT 0,   -- it trades on bars that start then or later, ns since 1970 UTC
+    ended_at INTEGER                         -- when it was filled whole, canceled or rejected; NULL: it has not ended
 ) STRICT;
 CREATE INDEX open_orders ON orders (id) WHERE status = 'open';
 
@@ -77,22 +79,31 @@ CREATE TABLE cursors (symbol TEXT PRIMARY KEY, bar_offset INTEGER NOT NULL, last
     STRICT, WITHOUT ROWID;
 """
 
+_UPGRADE: Final = """
+ALTER TABLE orders ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE orders ADD COLUMN ended_at INTEGER;
+UPDATE orders SET ended_at = 0 WHERE status <> 'open';
+"""
+"""A book of version 1 did not say when."""
+
 _FILL_COLUMNS: Final = (
     "SELECT f.id, o.client_order_id, f.order_id, o.symbol, o.side, f.price, f.quantity, f.fee, f.fee_currency, f.time,"
     " f.bar_offset FROM fills f JOIN orders o ON o.id = f.order_id"
 )
 _ORDER_COLUMNS: Final = (
     "SELECT client_order_id, id, symbol, side, type, quantity, limit_price, reduce_only, status, filled,"
-    " filled_notional, fee, fee_currency, reason, held_asset, held_amount FROM orders"
+    " filled_notional, fee, fee_currency, reason, held_asset, held_amount, not_before FROM orders"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What an open order locks."""
+    """What an open order locks, and from when on it can trade."""
 
     asset: str
     amount: Decimal
+    not_before: int = 0
+    """It trades on bars that start then or later; ns."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -121,6 +132,8 @@ class Change:
     """New totals of what changed."""
     cursor: tuple[str, int, Decimal] | None = None
     """Symbol, bar offset, last price."""
+    at: int = 0
+    """When it happens, ns: the time at which those of the orders have ended that end by it."""
 
 
 class PaperBook:
@@ -156,6 +169,9 @@ class PaperBook:
                 self._db.executemany("INSERT INTO deposits VALUES (?, ?)", rows)
                 self._db.executemany("INSERT INTO balances VALUES (?, ?)", rows)
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
+            elif version == 1:
+                self._db.execute(_UPGRADE).fetchall()
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
                 raise InvalidInput("paper book", f"{path} of version {version}", f"a book of version {VERSION}")
         found = self._db.execute("SELECT venue, account FROM identity").fetchone()
@@ -181,7 +197,7 @@ class PaperBook:
         for row in self._rows(f"{_ORDER_COLUMNS} WHERE status = 'open' ORDER BY id"):
             order = self._order(row)
             state.open.setdefault(order.symbol, {})[order.client_order_id] = order
-            state.held[order.client_order_id] = Held(row[14], Decimal(row[15]))
+            state.held[order.client_order_id] = Held(row[14], Decimal(row[15]), row[16])
         ((state.next_order,),) = self._rows("SELECT coalesce(max(id), 0) + 1 FROM orders")
         ((state.next_fill,),) = self._rows("SELECT coalesce(max(id), 0) + 1 FROM fills")
         return state
@@ -190,6 +206,11 @@ class PaperBook:
         """An order in whatever state; ``None`` when the book has none of this client id."""
         rows = self._rows(f"{_ORDER_COLUMNS} WHERE client_order_id = ?", (client_order_id,))
         return self._order(rows[0]) if rows else None
+
+    def ended_at(self, client_order_id: str) -> int | None:
+        """When an order ended (ns); ``None`` while it has not, or when there is none."""
+        rows = self._rows("SELECT ended_at FROM orders WHERE client_order_id = ?", (client_order_id,))
+        return None if not rows else rows[0][0]
 
     def fills(self, since: int) -> list[Fill]:
         """Fills numbered above ``since``, ascending."""
@@ -245,10 +266,12 @@ class PaperBook:
         """Write one change; on disk, or not at all, when this returns or raises."""
         with self._db:
             self._db.executemany(
-                "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-                " SET status = excluded.status, filled = excluded.filled, filled_notional = excluded.filled_notional,"
-                " fee = excluded.fee, fee_currency = excluded.fee_currency, reason = excluded.reason",
-                [_order_row(order, held) for order, held in change.orders],
+                "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET status = excluded.status, filled = excluded.filled,"
+                " filled_notional = excluded.filled_notional, fee = excluded.fee,"
+                " fee_currency = excluded.fee_currency, reason = excluded.reason,"
+                " ended_at = excluded.ended_at",
+                [_order_row(order, held, change.at) for order, held in change.orders],
             )
             self._db.executemany(
                 "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_fill_row(fill) for fill in change.fills]
@@ -266,7 +289,7 @@ class PaperBook:
                 )
 
 
-def _order_row(order: Order, held: Held) -> tuple[Any, ...]:
+def _order_row(order: Order, held: Held, at: int) -> tuple[Any, ...]:
     return (
         int(order.venue_order_id),
         order.client_order_id,
@@ -284,6 +307,8 @@ def _order_row(order: Order, held: Held) -> tuple[Any, ...]:
         order.reason,
         held.asset,
         plain(held.amount),
+        held.not_before,
+        None if order.status == "open" else at,
     )
 
 

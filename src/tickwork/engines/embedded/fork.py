@@ -32,7 +32,8 @@ def copied_before(entries: list[Entry], from_step: str, id: str) -> tuple[Raw, R
         record = entry.record
         if record.no >= 0 and not bytes(record.error) and not record.undoes:
             kept[record.branch, record.kind, record.name, record.occ] = entry
-    return Raw(bytes(who.input)), Raw(_encode([(entry.seq, entry.record) for entry in kept.values()]))
+    left = [(entry.seq, entry.record) for identity, entry in kept.items() if not course.undone(identity)]
+    return Raw(bytes(who.input)), Raw(_encode(left))
 
 
 _ASKED = ("step", "effect", "intent", "call", "wait", "emit", "send", "start", "tried")

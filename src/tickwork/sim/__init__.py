@@ -1,0 +1,1 @@
+"""Simulated markets: what a seed makes, and nobody traded."""
