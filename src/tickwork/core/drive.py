@@ -23,7 +23,7 @@ import msgspec
 
 from tickwork.core.asks import All, Ask, Call, Effect, Race, Step, WaitFor, discard
 from tickwork.core.branch import Branch, Group, describe, whereabouts
-from tickwork.core.codec import fingerprint
+from tickwork.core.codec import ANY, fingerprint
 from tickwork.core.functions import function_of
 from tickwork.core.latch import Latch
 from tickwork.core.replay import Course, answer_of
@@ -221,6 +221,11 @@ class Drive:
         """Identity of the ask answered last."""
         last = self._last
         return "|||0" if last is None else f"{last.branch.path}|{last.ask.kind}|{last.ask.name}|{last.occ}"  # type: ignore[attr-defined]
+
+    def remembered(self, name: str) -> Any:
+        """See ``Run.remembered``."""
+        entry = None if self.course.forked else self._kept.get((self._current.path, "step", name, 0))
+        return None if entry is None else ANY.decode(entry.record.value, name)
 
     def patched(self, change: str) -> bool:
         """See ``Run.patched``. Decided once for each change, where the run first reaches it."""

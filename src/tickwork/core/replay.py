@@ -62,6 +62,8 @@ class Course:
         self._races: dict[tuple[str, int], int] = {}
         self._last: dict[str, int] = {}
         self._undone: set[Identity] = set()
+        """What was undone in the current attempt. It keeps what it has of it; the next one does it anew."""
+        self._undone_branches: set[str] = set()
         self._start = since
         self.begun = False
         """Said only of runs that may become stale before they begin."""
@@ -150,49 +152,52 @@ class Course:
     def _forget(self, undone: str) -> None:
         """An undone step is done anew by a new attempt, under a new generation; so is all of a branch (``path*``)."""
         if undone.endswith("*"):
-            for branch in undone.split("\n"):
-                self._forget_branch(branch.removesuffix("*"))
+            self._undone_branches.update(branch.removesuffix("*") for branch in undone.split("\n"))
             return
         branch, kind, name, occ = undone.split("|")
-        self._forget_one((branch, kind, name, int(occ)))
+        self._undone.add((branch, kind, name, int(occ)))
 
-    def _forget_branch(self, path: str) -> None:
-        now = ((old.record.branch, old.record.kind, old.record.name, old.record.occ) for old in self.history)
-        for identity in dict.fromkeys([*self.kept, *now]):
-            if identity[0].startswith(path):
-                self._forget_one(identity)
+    def undone(self, identity: Identity) -> bool:
+        """Has the current attempt undone it?"""
+        if identity in self._undone:
+            return True
+        branches, path = self._undone_branches, identity[0]
+        return bool(branches) and any(path[: end + 1] in branches for end, at in enumerate(path) if at == "/")
 
-    def _forget_one(self, identity: Identity) -> None:
-        self.kept.pop(identity, None)
-        self.doubtful.pop(identity, None)
+    def _again(self, identity: Identity) -> None:
+        """A new attempt does it under another key."""
         self.generations[identity] = self.generations.get(identity, 0) + 1
-        self._undone.add(identity)
 
     def _next_attempt(self, entry: Entry) -> None:
         """Keep what was completed, forget the order in which it was."""
-        undone = self._undone
+        for identity in [known for known in self.kept if self.undone(known)]:
+            del self.kept[identity]
+            self.doubtful.pop(identity, None)
+            self._again(identity)
         for old in self.history:
             record = old.record
             identity = (record.branch, record.kind, record.name, record.occ)
             if record.undoes and record.kind == "effect":
                 # a new attempt may have it to undo once more, and that is another effect
-                self.generations[identity] = self.generations.get(identity, 0) + 1
+                self._again(identity)
             if record.no < 0 or record.undoes or record.kind == "dead_letter":
                 continue
             if _succeeded(record) or _result_lost(record):
-                if identity not in undone:
+                if self.undone(identity):
+                    self._again(identity)
+                else:
                     self.kept[identity] = old
                 self.doubtful.pop(identity, None)
             elif record.kind == "effect":
                 if _certain(decode_error(record.error)):
-                    self.generations[identity] = self.generations.get(identity, 0) + 1
+                    self._again(identity)
                     self.doubtful.pop(identity, None)
                 else:
                     self.doubtful[identity] = record.key
         for intent in self.open.values():
             record = intent.record
             self.doubtful[record.branch, "effect", record.name, record.occ] = record.key
-        undone.clear()
+        self._undone, self._undone_branches = set(), set()
         self.attempt += 1
         self.ending, self.cancelled = None, None
         self.since = self._start

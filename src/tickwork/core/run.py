@@ -390,6 +390,13 @@ class Run:
         """The path of the branch (an arm of ``all`` or ``race``) whose code is running; ``""`` for the body's own."""
         return self._drive.branch
 
+    def remembered(self, name: str) -> Any:
+        """What the first step of this name in the current branch gave in an earlier attempt of this run; else ``None``.
+
+        A fork remembers nothing: it may have been given another input.
+        """
+        return self._drive.remembered(name)
+
     @property
     def interruption(self) -> BaseException | None:
         """What was last thrown into the body from outside: a cancellation, or that the attempt has run out of time."""

@@ -91,19 +91,20 @@ async def call(run: Run, planned: Planned, given: Given, context: Context, name:
         fixed = {**fixed, type.context: context}
     if type.kind == "verbs":
         return await _verbs(run, planned, partial(type.fn, **fixed, **settings), given.inputs)
-    bound = _bound(Bound, type.fn, fixed, len(given.inputs))
+    doing = bound(Bound, type.fn, fixed, len(given.inputs))
     # what a node may know of its run is an argument too: a fork with another input must not take its old result
     arguments = (*given.inputs, settings, context.event) if type.context else (*given.inputs, settings)
     timeout = duration_text(planned.timeout) if planned.timeout else None
     if type.kind == "step":
-        return await run.step(name, bound, *arguments, retry=planned.retry, timeout=timeout, breaker=planned.breaker)
-    lookup = None if type.lookup is None else _bound(Lookup, type.lookup, fixed, len(given.inputs))
+        return await run.step(name, doing, *arguments, retry=planned.retry, timeout=timeout, breaker=planned.breaker)
+    lookup = None if type.lookup is None else bound(Lookup, type.lookup, fixed, len(given.inputs))
     return await run.effect(
-        name, bound, *arguments, lookup=lookup, retry=planned.retry, timeout=timeout, breaker=planned.breaker
+        name, doing, *arguments, lookup=lookup, retry=planned.retry, timeout=timeout, breaker=planned.breaker
     )
 
 
-def _bound(kind: type[Bound], fn: Callable[..., Any], fixed: dict[str, Any], inputs: int) -> Bound:
+def bound(kind: type[Bound], fn: Callable[..., Any], fixed: dict[str, Any], inputs: int) -> Bound:
+    """A function bound to its settings, with so many inputs."""
     made = kind(fn, **fixed)
     made.inputs = inputs
     return made
@@ -118,7 +119,7 @@ async def _verbs(run: Run, planned: Planned, fn: Callable[..., Awaitable[Any]], 
             return await _limited(run, planned, fn(inner, *inputs))
         except Exception as error:
             failures += 1
-            if not retry.allows(error, failures):
+            if error is run.interruption or not retry.allows(error, failures):
                 raise
             wait = retry.wait(failures, run.random() if retry.jitter else 0)
         if wait:

@@ -150,8 +150,8 @@ class Shape:
         if stand_in is not None:
             # whoever waits for the node waits for the one in its place as well
             found.append(stand_in)
-        if index in self.stands_for:
-            found += [link.target for link in self.outgoing[self.stands_for[index]]]
+        for main in self.mains(index)[1:]:
+            found += [link.target for link in self.outgoing[main]]
         return found
 
     def _sorted(self) -> list[int]:
@@ -192,18 +192,42 @@ class Shape:
             seen[at] = len(path)
             path.append(at)
             at = before[at]
-        return path[seen[at] :][::-1]
+        cycle = path[seen[at] :][::-1]
+        first = cycle.index(min(cycle))
+        return cycle[first:] + cycle[:first]
 
     def _closure(self) -> list[int]:
         earlier = [0] * len(self.document.nodes)
         for index in self.order:
-            for link in self.incoming[self.stands_for.get(index, index)]:
+            for link in self.incoming[self.main(index)]:
                 earlier[index] |= earlier[link.source] | (1 << link.source)
         return earlier
 
     def before(self, index: int) -> list[Link]:
         """The edges that bring values to a node; a stand-in's are those of the node it stands for."""
-        return [link for link in self.incoming[self.stands_for.get(index, index)] if not link.after]
+        return [link for link in self.incoming[self.main(index)] if not link.after]
+
+    def main(self, index: int) -> int:
+        """The node whose edges count for this one: the first of the nodes that it stands for, else itself."""
+        return self.mains(index)[-1]
+
+    def mains(self, index: int) -> list[int]:
+        """The node, the one that it stands for, the one that this one stands for, and so on."""
+        found = [index]
+        while (above := self.stands_for.get(found[-1], index)) not in found:
+            found.append(above)
+        return found
+
+    def stand_ins(self, index: int) -> list[int]:
+        """The nodes that run, one after the other, when this one has failed."""
+        found: list[int] = []
+        while (below := self.fallbacks.get(found[-1] if found else index, index)) not in (index, *found):
+            found.append(below)
+        return found
+
+    def any(self, index: int) -> bool:
+        """Does the node run as soon as one edge to it is alive?"""
+        return self.document.nodes[self.main(index)].join == "any"
 
 
 def bits(mask: int) -> list[int]:

@@ -27,9 +27,12 @@ class Names:
     Args:
         index: its number.
         earlier: a bit for each node whose outputs it may read.
+        before: the nodes whose outputs ``input`` is merged from, if not those just before it.
     """
 
-    def __init__(self, shape: Shape, index: int, earlier: int, problems: Problems) -> None:
+    def __init__(
+        self, shape: Shape, index: int, earlier: int, problems: Problems, before: tuple[int, ...] | None = None
+    ) -> None:
         self._shape = shape
         self._index = index
         self._earlier = earlier
@@ -38,7 +41,9 @@ class Names:
         """What was resolved, by name."""
         self.sees_input = False
         """Was ``input`` among it?"""
-        self.before = tuple(dict.fromkeys(link.source for link in shape.before(index)))
+        if before is None:
+            before = tuple(dict.fromkeys(link.source for link in shape.before(index)))
+        self.before = before
 
     def scope(self, paths: Sequence[Path], path: str, text: object) -> Scoped:
         """What gives the names of an expression their values; problems for those that mean nothing.
@@ -68,11 +73,11 @@ class Names:
 
     def producers(self, name: str) -> list[int]:
         """The nearest earlier nodes with an output of this name: those that no other of them comes after."""
-        types = self._shape.types
-        if name == BRANCH:
-            return []
-        found = [index for index in bits(self._earlier) if (type := types[index]) is not None and name in type.outputs]
-        return [one for one in found if not any(self._shape.earlier[other] >> one & 1 for other in found)]
+        having = self._earlier & self._shape.producing.get(name, 0)
+        found, covered = bits(having), 0
+        for one in found:
+            covered |= self._shape.earlier[one]
+        return bits(having & ~covered)
 
     def _feed(self, name: str, path: str, text: object) -> Feed | None:
         if name == INPUT:
@@ -90,7 +95,7 @@ class Names:
             self._problems.add(path, f"{name!r} in {text!r}", expected)
             return None
         producers = self.producers(name)
-        if len(producers) == 1 or (producers and self._shape.document.nodes[self._index].join == "any"):
+        if len(producers) == 1 or (producers and self._shape.any(self._index)):
             return _produced(producers, name)
         if producers:
             ids = [self._shape.document.nodes[one].id for one in producers]
@@ -109,7 +114,8 @@ class Names:
         def feed(frame: Frame) -> Any:
             merged: dict[str, Any] = {}
             for index in before:
-                merged.update(frame.outputs[index] or {})
+                if not frame.dead >> index & 1:
+                    merged.update(frame.outputs[index] or {})
             return merged
 
         return feed
@@ -150,9 +156,10 @@ class Names:
         types = [self._shape.types[index] for index in self.before]
         if not types or any(type is None or type.open for type in types):
             return
-        known = {name for type in types if type is not None for name in type.outputs}
+        own = self._shape.types[self._index]
+        known = {name for type in types if type is not None for name in type.outputs} | set(own.inputs if own else ())
         if one.parts[1] not in known:
-            expected = f"an output of the nodes before: {nearest(str(one.parts[1]), known)}"
+            expected = f"an output of the nodes before, or an input of this one: {nearest(str(one.parts[1]), known)}"
             self._problems.add(path, f"{_spelled(one)!r} in {text!r}", expected)
 
     def _inside(self, type: Any, rest: tuple[str | int, ...], one: Path, path: str, text: object) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -38,15 +38,23 @@ class Link(NamedTuple):
     """It orders and carries nothing."""
 
 
+Outputs = Sequence[dict[str, Any] | None]
+
+
 class Frame(Protocol):
     """What values are read from while a document runs."""
 
-    outputs: list[dict[str, Any] | None]
-    """By node; ``None`` until it is done, and for ever where it was not."""
+    @property
+    def outputs(self) -> Outputs:
+        """By node; ``None`` until it is done, and for ever where it was not."""
+        ...
+
     inputs: dict[int, dict[str, Any]]
     """Of nodes that can be undone: what they were given."""
     event: Any
     trigger: dict[str, Any]
+    dead: int
+    """A bit for each node just before whose edge carries nothing."""
 
 
 Feed = Callable[[Frame], Any]
@@ -89,6 +97,8 @@ class Planned:
     """Do they read ``input``?"""
     before: tuple[int, ...] = ()
     """The nodes whose outputs ``input`` is merged from."""
+    main: int = -1
+    """The node whose edges count for it: itself, if it stands for no other."""
     incoming: tuple[Link, ...] = ()
     outgoing: tuple[Link, ...] = ()
     retry: Retry | None = None
@@ -105,6 +115,9 @@ class Planned:
     def id(self) -> str:
         """The node's id."""
         return self.node.id
+
+    choosing: bool = False
+    """May several edges to it be alive of which one is enough?"""
 
     @property
     def any(self) -> bool:
@@ -127,6 +140,8 @@ class Plan:
     """May it run in one branch: one node after the other, nothing to be undone?"""
     undoable: bool = False
     """Has a node an undo?"""
+    choosing: bool = False
+    """Does it depend on time which edges a node goes on with?"""
     later: list[int] = field(default_factory=list)
     """By node: a bit for each that comes after it."""
 

@@ -38,6 +38,8 @@ class Ports:
         self._names = names
         self._problems = problems
         self._path = f"nodes.{self._node.id}.inputs"
+        self._main = shape.main(index)
+        self._any = shape.any(index)
         self._before = list(dict.fromkeys(link.source for link in shape.before(index)))
 
     def feed(self, type: NodeType) -> tuple[Fed, ...]:
@@ -66,12 +68,12 @@ class Ports:
 
     def _named(self, port: Port) -> Fed | None:
         """Edges that name it."""
-        edges = self._shape.ports.get((self._shape.stands_for.get(self._index, self._index), port.name), [])
+        edges = self._shape.ports.get((self._main, port.name), [])
         if not edges:
             return None
         sources = [(source, self._output(source, output, port)) for source, output in edges]
         good = [(source, output) for source, output in sources if output]
-        if len(good) > 1 and not port.many and self._node.join == "all":
+        if len(good) > 1 and not port.many and not self._any:
             told = ", ".join(self._told(*one) for one in good)
             self._problems.add(f"{self._path}.{port.name}", told, "one edge to it, or join: any")
         return self._from(port, good) if good else Fed(port, None, "")
@@ -117,7 +119,7 @@ class Ports:
         if not near:
             # an edge that names an output and no input brings it under its own name, or as the only value there is
             return self._far(port)
-        if len(near) > 1 and not port.many and self._node.join == "all":
+        if len(near) > 1 and not port.many and not self._any:
             return self._ambiguous(port, near)
         return self._from(port, [(source, port.name) for source in near])
 
@@ -125,7 +127,7 @@ class Ports:
         far = self._names.producers(port.name)
         if not far:
             return None
-        if len(far) > 1 and not port.many and self._node.join == "all":
+        if len(far) > 1 and not port.many and not self._any:
             return self._ambiguous(port, far)
         return self._from(port, [(source, port.name) for source in far])
 
@@ -143,7 +145,7 @@ class Ports:
         sources = self._before if not port.many else []
         giving: list[Source] = []
         for source in sources:
-            type, hints = self._shape.types[source], self._shape.hints.get((source, self._index), [])
+            type, hints = self._shape.types[source], self._shape.hints.get((source, self._main), [])
             outputs = [] if type is None else hints or [name for name in type.outputs if name != BRANCH]
             giving += [(source, name) for name in outputs]
         if port.many:
@@ -155,7 +157,7 @@ class Ports:
     def _single(self, source: int) -> list[Source]:
         type = self._shape.types[source]
         outputs = [] if type is None else [name for name in type.outputs if name != BRANCH]
-        hints = self._shape.hints.get((source, self._index), outputs)
+        hints = self._shape.hints.get((source, self._main), outputs)
         return [(source, hints[0])] if len(hints) == 1 else []
 
     def _missing(self, port: Port, type: NodeType) -> None:
@@ -189,17 +191,16 @@ class Ports:
         return Fed(port, first(sources) if len(sources) > 1 else single(*sources[0]), name)
 
     def _fits(self, source: int, output: str, port: Port) -> None:
-        stand_in = self._shape.fallbacks.get(source)
-        instead = None if stand_in is None else self._shape.types[stand_in]
         path = f"{self._path}.{port.name}"
-        if stand_in is not None and instead is not None and not instead.open and output not in instead.outputs:
-            id_ = self._shape.document.nodes[stand_in].id
-            self._problems.add(path, self._told(source, output), f"an output that its fallback {id_!r} has as well")
-        type = self._shape.types[source]
-        giving = None if type is None else type.outputs.get(output)
-        if giving is not None and not compatible(giving.type, _item(port) if port.many else port.type):
-            expected = f"{spelled(port.type)}"
-            self._problems.add(path, f"{self._told(source, output)}: {spelled(giving.type)}", expected)
+        for stand_in in self._shape.stand_ins(source):
+            instead, id_ = self._shape.types[stand_in], self._shape.document.nodes[stand_in].id
+            if instead is not None and not instead.open and output not in instead.outputs:
+                self._problems.add(path, self._told(source, output), f"an output that its fallback {id_!r} has as well")
+        for giver in (source, *self._shape.stand_ins(source)):
+            type = self._shape.types[giver]
+            giving = None if type is None else type.outputs.get(output)
+            if giving is not None and not compatible(giving.type, _item(port) if port.many else port.type):
+                self._problems.add(path, f"{self._told(giver, output)}: {spelled(giving.type)}", spelled(port.type))
 
 
 def single(source: int, output: str) -> Feed:
@@ -207,7 +208,7 @@ def single(source: int, output: str) -> Feed:
 
     def feed(frame: Frame) -> Any:
         found = frame.outputs[source]
-        return ABSENT if found is None else found.get(output, ABSENT)
+        return ABSENT if found is None or frame.dead >> source & 1 else found.get(output, ABSENT)
 
     return feed
 

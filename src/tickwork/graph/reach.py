@@ -1,54 +1,76 @@
-"""Nodes that can never run, and nodes that hang in the air: likely not what their author meant."""
+"""Which branches lead to a node: nodes that can never run, that hang in the air, whose edges exclude each other."""
 
 from __future__ import annotations
 
 from tickwork.graph.edges import Shape
+from tickwork.graph.plan import Link
 from tickwork.graph.problems import Problems
 
 Demands = dict[int, str]
 """Branches that must have been taken, by node."""
 
 
-def unreached(shape: Shape, problems: Problems) -> None:
-    """Warn of them."""
-    nodes = shape.document.nodes
-    demands: list[Demands | None] = [None] * len(nodes)
-    for index in shape.order:
-        demands[index] = _demands(shape, index, demands)
-        if demands[index] is None:
-            told = "branches that exclude each other, or a node that never runs"
-            problems.warn(f"nodes.{nodes[index].id}", f"it waits for {told}", "join: any, or fewer edges to it")
-    for index, node in enumerate(nodes):
-        alone = not shape.incoming[index] and not shape.outgoing[index]
-        if alone and len(nodes) > 1 and index not in shape.stands_for and index not in shape.fallbacks:
-            problems.warn(
-                f"nodes.{node.id}", "no edge from it or to it", "edges: without one it runs beside the others"
-            )
+class Reach:
+    """What must have happened for each node to run. Of a shape without cycles."""
 
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._of: list[Demands | None] = [None] * len(shape.document.nodes)
+        for index in shape.order:
+            self._of[index] = self._demands(index)
 
-def _demands(shape: Shape, index: int, known: list[Demands | None]) -> Demands | None:
-    """What must have been taken for a node to run; ``None``: it never does."""
-    links = [link for link in shape.incoming[shape.stands_for.get(index, index)] if not link.after]
-    each: list[Demands] = []
-    for link in links:
-        before = known[link.source]
-        if before is None:
-            continue
-        if link.branch and before.get(link.source, link.branch) != link.branch:
-            continue
-        each.append({**before, link.source: link.branch} if link.branch else before)
-    if not links:
-        return {}
-    if shape.document.nodes[index].join == "any":
-        return _common(each) if each else None
-    if len(each) < len(links):
-        return None
-    together: Demands = {}
-    for one in each:
-        for source, branch in one.items():
-            if together.setdefault(source, branch) != branch:
-                return None
-    return together
+    def warn(self, problems: Problems) -> None:
+        """Of nodes that are likely not what their author meant."""
+        shape, nodes = self._shape, self._shape.document.nodes
+        for index in shape.order:
+            if self._of[index] is None:
+                told = "branches that exclude each other, or a node that never runs"
+                problems.warn(f"nodes.{nodes[index].id}", f"it waits for {told}", "join: any, or fewer edges to it")
+        for index, node in enumerate(nodes):
+            alone = not shape.incoming[index] and not shape.outgoing[index]
+            if alone and len(nodes) > 1 and index not in shape.stands_for and index not in shape.fallbacks:
+                problems.warn(
+                    f"nodes.{node.id}", "no edge from it or to it", "edges: without one it runs beside the others"
+                )
+
+    def choosing(self, index: int) -> bool:
+        """May several edges to a ``join: any`` be alive, so that it depends on time which is the first?"""
+        shape = self._shape
+        each = [found for link in shape.before(index) if (found := self._through(link)) is not None]
+        if not shape.any(index) or len(each) < 2:
+            return False
+        return not any(
+            len({one[source] for one in each if source in one}) == len(each)
+            for source in each[0]
+            if source not in shape.fallbacks
+        )
+
+    def _demands(self, index: int) -> Demands | None:
+        """What must have been taken for a node to run; ``None``: it never does."""
+        shape = self._shape
+        links = shape.before(index)
+        each = [found for link in links if (found := self._through(link)) is not None]
+        if not links:
+            return {}
+        if shape.any(index):
+            return _common(each) if each else None
+        if len(each) < len(links):
+            return None
+        together: Demands = {}
+        for one in each:
+            for source, branch in one.items():
+                if together.setdefault(source, branch) != branch:
+                    return None
+        return together
+
+    def _through(self, link: Link) -> Demands | None:
+        """What must have been taken for an edge to be alive."""
+        before = self._of[link.source]
+        if before is None or not link.branch:
+            return before
+        if before.get(link.source, link.branch) != link.branch:
+            return None
+        return {**before, link.source: link.branch}
 
 
 def _common(each: list[Demands]) -> Demands:

@@ -18,12 +18,16 @@ from pydantic import BaseModel
 from tickwork.core.event import Event
 from tickwork.core.latch import Latch
 from tickwork.core.run import Run
-from tickwork.errors import Cancelled
+from tickwork.errors import InvalidInput
 from tickwork.graph.calling import Given, call
 from tickwork.graph.declare import BRANCH, Context
-from tickwork.graph.plan import ABSENT, Plan, Planned
+from tickwork.graph.edges import bits
+from tickwork.graph.marks import joined, replaced, replaced_before
+from tickwork.graph.names import INPUT
+from tickwork.graph.plan import ABSENT, Frame, Plan, Planned
 from tickwork.graph.states import Change, NodeError, Outcome, Status
 from tickwork.graph.undoing import compensate
+from tickwork.graph.view import View
 from tickwork.values import timestamp_ns
 
 Observe = Callable[[Change], None]
@@ -47,12 +51,22 @@ class Execution:
         self.errors: list[NodeError] = []
         self.done: list[int] = []
         """Nodes that were done, in the order in which they were."""
+        self.forgotten = 0
+        """A bit for each node that a new attempt will do anew."""
         self.arms: dict[int, str] = {}
         """The branch of each node's records."""
         self._observe = observe
+        self.dead = 0
         self._waits = [len(planned.incoming) for planned in plan.nodes]
+        self._orders = [sum(link.after for link in planned.incoming) for planned in plan.nodes]
+        """Edges to each node that only order, and whose source is not over yet."""
+        self._carries = [any(not link.after for link in planned.incoming) for planned in plan.nodes]
         self._alive = [0] * count
-        """Edges to each node that are alive and carry something."""
+        """A bit for each node before, whose edge is alive and carries something."""
+        self._over = [0] * count
+        """A bit for each node before that is over."""
+        self._seen = [0] * count
+        """A bit for each node that was over before this one began, as far as its edges tell."""
         self._dead = [False] * count
         self._why = [""] * count
         self._ready: list[Latch] = []
@@ -88,17 +102,28 @@ class Execution:
         if self._observe is not None:
             self._observe(change)
 
-    def context(self, planned: Planned) -> Context:
+    def context(self, planned: Planned, undoing: str = "") -> Context:
         """What a node may know."""
-        run, document = self.run, self.plan.document
-        return Context(
-            document.name, planned.id, run.id, run.owner, self.event, self.trigger["type"], timestamp_ns(run.now())
-        )
+        run, now = self.run, timestamp_ns(self.run.now())
+        kind = self.trigger["type"]
+        return Context(self.plan.document.name, planned.id, run.id, run.owner, self.event, kind, now, undoing=undoing)
 
-    def scope(self, planned: Planned) -> dict[str, Any]:
+    def view(self, planned: Planned, *, own: bool = False) -> Frame:
+        """What a node reads from; ``own``: from itself as well."""
+        if not self.plan.choosing and not self.plan.nodes[planned.main].any:
+            return self
+        main = planned.main
+        seen = self._seen[main] | own << planned.index if self.plan.choosing else -1
+        carrying = sum({1 << link.source for link in self.plan.nodes[main].incoming if not link.after})
+        return View(self, seen, carrying & ~self._alive[main])
+
+    def scope(self, planned: Planned, frame: Frame) -> dict[str, Any]:
         """The names that a node's expressions read."""
-        values = ((name, feed(self)) for name, feed in planned.names.items())
-        return {name: value for name, value in values if value is not ABSENT}
+        values = ((name, feed(frame)) for name, feed in planned.names.items())
+        found = {name: value for name, value in values if value is not ABSENT}
+        if planned.sees_input and planned.before:
+            found[INPUT] = {**found[INPUT], **_own(planned, frame)}
+        return found
 
     # -- arms -----------------------------------------------------------------------------------------------------
 
@@ -128,15 +153,18 @@ class Execution:
         """A node whose turn has come: it runs, or is skipped, and those after it hear of it."""
         index = planned.index
         if self._dead[index]:
+            self._look(planned, self._alive[index])
             self._skip(planned, self._why[index])
-            if index in self._tried:
-                self._tried[index].open()
             return
+        if self.plan.choosing and planned.stands_for < 0:
+            self._look(planned, await self._chosen(planned) if planned.choosing else self._alive[index])
         try:
             done = await self._do(planned)
-        except Cancelled:
-            raise
         except Exception as error:
+            if error is self.run.interruption:  # the attempt has run out of time, which is no fault of the node
+                raise
+            if self.status[index] != "running":
+                self.told(Change(index, "running"))
             self.told(Change(index, "failed", error=error))
             if planned.fallback >= 0:
                 done = await self._fall_back(planned, error)
@@ -151,12 +179,15 @@ class Execution:
 
     async def _do(self, planned: Planned) -> bool:
         """Run a node; False where its condition does not hold."""
-        index = planned.index
-        scope = self.scope(planned) if planned.names else {}
+        index, frame = planned.index, self.view(planned)
+        before = replaced_before(self.run, planned.id) if planned.fallback >= 0 else None
+        if before is not None:
+            raise before
+        scope = self.scope(planned, frame) if planned.names else {}
         if planned.when is not None and not planned.when(scope):
             self._skip(planned, "its condition does not hold", settle=False)
             return False
-        given = Given(planned, self, scope)
+        given = Given(planned, frame, scope)
         if planned.undo is not None:
             self.inputs[index] = given.named
         self.told(Change(index, "running", inputs=given.named))
@@ -176,6 +207,8 @@ class Execution:
         await self._settled[planned.fallback]
         found = self.outputs[planned.fallback]
         self.outputs[planned.index] = found
+        if found is not None:
+            await replaced(self.run, planned.id, error)
         return found is not None
 
     def _note(self, planned: Planned, error: Exception) -> None:
@@ -185,20 +218,23 @@ class Execution:
 
     def _skip(self, planned: Planned, why: str, *, settle: bool = True) -> None:
         self.told(Change(planned.index, "skipped", reason=why))
+        if planned.index in self._tried:
+            self._tried[planned.index].open()
         if settle:
             self._settle(planned, done=False)
 
     def _settle(self, planned: Planned, done: bool) -> None:
         """It is known what became of a node: so it is of the edges from it."""
-        outputs = self.outputs[planned.index]
+        outputs, bit = self.outputs[planned.index], 1 << planned.index
         branch = outputs.get(BRANCH) if done and outputs is not None else None
         for link in planned.outgoing:
             target = link.target
             self._waits[target] -= 1
+            self._over[target] |= bit
             if link.after:
-                pass
+                self._orders[target] -= 1
             elif done and (not link.branch or link.branch == branch):
-                self._alive[target] += 1
+                self._alive[target] |= bit
             elif not self._why[target]:
                 self._why[target] = f"{planned.id} {_told(self.status[planned.index], link.branch, done)}"
             self._decide(self.plan.nodes[target])
@@ -206,17 +242,36 @@ class Execution:
     def _decide(self, planned: Planned) -> None:
         """Open a node's latch once its edges say whether it runs."""
         index = planned.index
-        carrying = sum(not link.after for link in planned.incoming)
         ordered = self._waits[index] == 0
         if planned.any:
             # the first edge that is alive is enough, once those that only order have been heard
-            decided = ordered or (self._alive[index] > 0 and not any(link.after for link in planned.incoming))
-            self._dead[index] = ordered and carrying > 0 and self._alive[index] == 0
+            decided = ordered or (self._alive[index] > 0 and not self._orders[index])
+            self._dead[index] = ordered and self._carries[index] and not self._alive[index]
         else:
             self._dead[index] = self._dead[index] or bool(self._why[index])
             decided = ordered or self._dead[index]
         if decided and self._ready:
             self._ready[index].open()
+
+    # -- what a node sees -----------------------------------------------------------------------------------------
+
+    async def _chosen(self, planned: Planned) -> int:
+        """Which of the edges that are alive a join goes on with; a bit for each node they come from."""
+        index, nodes = planned.index, self.plan.nodes
+        alive = bits(self._alive[index])
+        names = set(await joined(self.run, planned.id, [nodes[source].id for source in alive]))
+        wanted = sum(1 << source for source in planned.before if nodes[source].id in names)
+        while wanted & ~self._over[index]:  # those it went on with in an earlier attempt
+            self._ready[index] = self.run.latch()
+            await self._ready[index]
+        return wanted & self._alive[index] or self._alive[index]
+
+    def _look(self, planned: Planned, chosen: int) -> None:
+        """What was over before the node is what was over before those that its edges come from, and these."""
+        if self.plan.choosing:
+            for link in planned.incoming:
+                if link.after or chosen >> link.source & 1:
+                    self._seen[planned.index] |= self._seen[link.source] | 1 << link.source
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -231,6 +286,20 @@ class Execution:
         outputs = {nodes[index].id: told(found) for index in sorted(last) if (found := self.outputs[index]) is not None}
         statuses = {planned.id: self.status[planned.index] for planned in nodes}
         return Outcome("completed_with_errors" if self.errors else "completed", statuses, outputs, self.errors)
+
+
+def _own(planned: Planned, frame: Frame) -> dict[str, Any]:
+    """What a node's own inputs will be, as far as that can be said."""
+    found = {}
+    for port, feed, _ in planned.fed:
+        try:
+            # what a port gathers is a list; by that name `input` has what one node before gave
+            value = ABSENT if feed is None or port.many else feed(frame)
+        except InvalidInput:
+            continue  # told of when the node is given its inputs, if its condition lets it come to that
+        if value is not ABSENT:
+            found[port.name] = value
+    return found
 
 
 def _told(status: Status, branch: str, done: bool) -> str:

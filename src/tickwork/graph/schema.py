@@ -14,6 +14,8 @@ ID: Final = "https://tickwork.dev/schema/document.json"
 def document_schema(library: Library) -> dict[str, Any]:
     """JSON Schema (2020-12) of the canonical form for a library of node types."""
     schema = Document.model_json_schema(by_alias=True)
+    # the model's own pattern says it by a Unicode class, which not every validator knows
+    schema["properties"]["name"]["pattern"] = r"^[^\x00-\x1f\x7f-\x9f]+$"
     node = schema["$defs"]["Node"]
     node["properties"]["type"] = {
         "description": "A node type of the library.",

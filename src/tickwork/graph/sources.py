@@ -65,6 +65,34 @@ class Position(msgspec.Struct, frozen=True):
     """Where it is held; nothing where that goes without saying."""
 
 
+class Lot(msgspec.Struct, frozen=True):
+    """What is left of what was bought, or sold short."""
+
+    quantity: Decimal
+    """Base units; below zero for a short one."""
+    cost: Decimal
+    """What it cost without fees, in quote currency; below zero for a short one."""
+
+
+class Results(msgspec.Struct, frozen=True):
+    """What the fills of one document have come to. Money is in the account's currency."""
+
+    fills: int = 0
+    won: int = 0
+    """Fills that closed something at a profit, before fees."""
+    lost: int = 0
+    """Those that closed something at a loss, or at no profit."""
+    realised: Decimal = Decimal(0)
+    """Profit of what was closed, before fees."""
+    fees: Decimal = Decimal(0)
+    peak: Decimal = Decimal(0)
+    """The highest that profit less fees has been after a fill; at least zero."""
+    fall: Decimal = Decimal(0)
+    """The largest fall from such a peak."""
+    lots: dict[str, Lot] = {}
+    """What is open, by symbol, at average cost over all venues."""
+
+
 class Market(msgspec.Struct, frozen=True):
     """What a venue says of a symbol it lists; fractions for fees."""
 
@@ -198,6 +226,10 @@ class Trader(Protocol):
 
     async def held(self, run: Run, document: str, symbol: str) -> Decimal:
         """How much of a symbol this document has bought and not sold, in base units; a verb."""
+        ...
+
+    async def results(self, run: Run, document: str) -> Results:
+        """What the fills of this document have come to; a verb."""
         ...
 
     def equity(self) -> Decimal:

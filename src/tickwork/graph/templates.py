@@ -57,6 +57,8 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where it can be tried."""
     recordings: list[str] = []
     """Recordings that ship with tickwork and that it can be tried on."""
+    companions: list[str] = []
+    """Templates that run beside it."""
 
 
 def names() -> tuple[str, ...]:

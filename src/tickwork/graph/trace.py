@@ -119,6 +119,7 @@ def trace(
     owner: str,
     seed: bytes,
     since: int = 0,
+    begun: bool = True,
 ) -> RunTrace:
     """The states and events of a run; of its last attempt, where it had several.
 
@@ -127,12 +128,13 @@ def trace(
         input: what it was given, decoded.
         seed: of its randomness.
         since: the position from which its waits look.
+        begun: false of a run that waits for its turn, in a queue: none of its nodes is under way.
 
     Raises:
         NonDeterministic: the records are not of this workflow.
     """
     course = Course(entries, since)
-    return _Tracing(workflow, course, input).run(id, owner, seed)
+    return _Tracing(workflow, course, input).run(id, owner, seed, begun)
 
 
 class _Tracing:
@@ -146,18 +148,24 @@ class _Tracing:
         }
         self.trace = RunTrace(nodes, [], kind_of_input(self._plan, input), attempt=course.attempt)
 
-    def run(self, id: str, owner: str, seed: bytes) -> RunTrace:
-        course = self._course
+    def run(self, id: str, owner: str, seed: bytes, begun: bool) -> RunTrace:
+        course, ending = self._course, self._course.ending
         self._tell("workflow_started", course.seq, course.at, status="running")
+        # one that was dropped or cancelled without a word to its body had not begun
+        unheard = ending is not None and ending.record.kind in ("stale", "cancelled") and not course.history
+        if begun and not unheard:
+            self._replay(id, owner, seed)
+        if ending is not None:
+            self._ended(ending)
+        return self.trace
+
+    def _replay(self, id: str, owner: str, seed: bytes) -> None:
         body = observed(self._plan, self._saw)
-        self._drive = drive = Drive(lambda run: body(run, self._input), id, owner, seed, _Onlooker(), course)
+        self._drive = drive = Drive(lambda run: body(run, self._input), id, owner, seed, _Onlooker(), self._course)
         try:
             drive.start()
         finally:
             drive.close()
-        if course.ending is not None:
-            self._ended(course.ending)
-        return self.trace
 
     def _saw(self, change: Change) -> None:
         drive, planned = self._drive, self._plan.nodes[change.node]

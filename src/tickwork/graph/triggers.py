@@ -17,6 +17,7 @@ from tickwork.core.webhook import Webhook
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import TriggerSpec
 from tickwork.graph.problems import Problems, nearest
+from tickwork.market import liquidations as _declared  # noqa: F401 - an event that documents name
 from tickwork.market.sessions import parse_times
 from tickwork.market.triggers import BreakingNews, NewsSentiment, PriceChange, PriceCross, Volatility, VolumeSpike
 

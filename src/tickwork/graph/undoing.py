@@ -1,26 +1,22 @@
 """Compensation: when a run fails, the undos of what was done, in reverse order.
 
-Each undo is tried again by the saga's ``UNDO_RETRY``; one that cannot be done becomes a dead letter and an alert, and
-the others still run. What was undone is forgotten together with everything that came after it: a new attempt does that
-anew, under new keys.
+Each undo is tried again by the saga's ``UNDO_RETRY``, an effect with the same key; one that cannot be done becomes a
+dead letter and an alert, and the others still run. What was undone is forgotten together with everything that came
+after it: a new attempt does that anew, under new keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tickwork.core.asks import Mishap, Step
-from tickwork.core.saga import UNDO_RETRY
 from tickwork.errors import Cancelled
 from tickwork.graph.calling import Given, call
 from tickwork.graph.edges import bits
 from tickwork.graph.plan import Planned
 from tickwork.graph.states import Change
-from tickwork.values import duration_text
 
 if TYPE_CHECKING:
-    from tickwork.core.run import Run
     from tickwork.graph.runner import Execution
 
 
@@ -33,56 +29,62 @@ async def compensate(execution: Execution) -> None:
     interrupted: BaseException | None = None
     for index in reversed(execution.done):
         planned = execution.plan.nodes[index]
-        failure: Exception | None = None
-        left = planned.undo is not None
-        while left:
-            try:
-                if failure is None:
-                    await _undo(execution, planned)
-                else:
-                    await Mishap(f"undo {planned.id}", failure)
-                left = False
-            except Cancelled as told:
-                interrupted = told
-            except Exception as error:  # noqa: BLE001 - one undo that fails must not keep the others from running
-                if error is execution.run.interruption:  # the attempt has run out of time
-                    interrupted = error
-                else:
-                    left, failure = failure is None, error
+        if planned.undo is not None:
+            interrupted = await _Undoing(execution, planned, planned.undo).to_its_end() or interrupted
     if interrupted is not None:
         raise interrupted
 
 
-async def _undo(execution: Execution, planned: Planned) -> None:
-    undo, run = planned.undo, execution.run
-    assert undo is not None
-    arms: list[str] = []
+class _Undoing:
+    """One node being undone."""
 
-    async def arm() -> None:
+    def __init__(self, execution: Execution, planned: Planned, undo: Planned) -> None:
+        self._execution = execution
+        self._planned = planned
+        self._undo = undo
+        self._arms: list[str] = []
+        self._done = False
+        self._failure: Exception | None = None
+
+    async def to_its_end(self) -> BaseException | None:
+        """Undo it, or note that it cannot be undone. Returns what interrupted that."""
+        interrupted: BaseException | None = None
+        while True:
+            try:
+                if self._failure is not None:
+                    await Mishap(f"undo {self._planned.id}", self._failure)
+                else:
+                    await self._undone()
+                return interrupted
+            except Cancelled as told:
+                interrupted = told
+            except Exception as error:  # noqa: BLE001 - one undo that fails must not keep the others from running
+                if error is self._execution.run.interruption:  # the attempt has run out of time
+                    interrupted = error
+                elif self._failure is not None:
+                    return interrupted
+                else:
+                    self._failure = error
+
+    async def _undone(self) -> None:
+        execution, planned = self._execution, self._planned
+        if not self._done:  # else it was interrupted while its last effect was followed to its outcome
+            await execution.run.all(self._arm())
+        gone = [planned.index, *bits(execution.plan.later[planned.index] & ~execution.forgotten)]
+        arms = self._arms + [execution.arms[index] for index in gone if index in execution.arms]
+        forgotten = "\n".join(f"{path}*" for path in arms)
+        await Step(name=f"undo {planned.id} done", fn=undone, args=(planned.id,), undoes=forgotten)
+        execution.forgotten |= execution.plan.later[planned.index] | 1 << planned.index
+        execution.told(Change(planned.index, execution.status[planned.index], undone=True))
+
+    async def _arm(self) -> None:
         # in a branch of its own, which is forgotten with what it undid: the next attempt may have to undo it again
-        arms.append(run.branch)
-        given = Given(undo, execution, execution.scope(undo) if undo.names else {})
-        await _retried(run, lambda: call(run, undo, given, execution.context(undo), f"undo {planned.id}"))
-
-    await run.all(arm())
-    gone = [planned.index, *bits(execution.plan.later[planned.index])]
-    arms += [execution.arms[index] for index in gone if index in execution.arms]
-    forgotten = "\n".join(f"{path}*" for path in arms)
-    await Step(name=f"undo {planned.id} done", fn=undone, args=(planned.id,), undoes=forgotten)
-    execution.told(Change(planned.index, execution.status[planned.index], undone=True))
-
-
-async def _retried(run: Run, make: Callable[[], Awaitable[Any]]) -> None:
-    failures = 0
-    while True:
-        try:
-            await make()
-            return
-        except Exception as error:
-            failures += 1
-            if not UNDO_RETRY.allows(error, failures):
-                raise
-        await run.sleep(duration_text(UNDO_RETRY.wait(failures, 0)))
+        execution, planned, undo = self._execution, self._planned, self._undo
+        self._arms.append(execution.run.branch)
+        frame = execution.view(planned, own=True)
+        given = Given(undo, frame, execution.scope(undo, frame) if undo.names else {})
+        await call(execution.run, undo, given, execution.context(undo, planned.id), f"undo {planned.id}")
+        self._done = True
 
 
 def undone(node: str) -> str:

@@ -14,6 +14,7 @@ from tickwork.core.breaker import Breaker
 from tickwork.core.conditions import compile_condition
 from tickwork.core.expressions import compile_expression, compile_template
 from tickwork.core.retry import Retry
+from tickwork.core.saga import UNDO_RETRY
 from tickwork.core.trigger import Trigger
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType, Param
@@ -24,7 +25,7 @@ from tickwork.graph.names import Names
 from tickwork.graph.plan import Plan, Planned, Setting
 from tickwork.graph.ports import Ports
 from tickwork.graph.problems import Problem, Problems, nearest
-from tickwork.graph.reach import unreached
+from tickwork.graph.reach import Reach
 from tickwork.graph.sources import ADVICE, Sources
 from tickwork.graph.triggers import triggers_of
 from tickwork.graph.undo_ports import UndoPorts
@@ -75,14 +76,19 @@ class _Wiring:
             planned.outgoing = tuple(shape.outgoing[planned.index])
             planned.fallback = shape.fallbacks.get(planned.index, -1)
             planned.stands_for = shape.stands_for.get(planned.index, -1)
+            planned.main = shape.main(planned.index)
         if not self._problems.errors:
-            unreached(shape, self._problems)
+            reach = Reach(shape)
+            reach.warn(self._problems)
+            for planned in nodes:
+                planned.choosing = reach.choosing(planned.index)
         triggers = self._triggers()
         self._limits(self._document.limits)
         undoable = any(planned.undo is not None for planned in nodes)
         chain = not undoable and not shape.fallbacks and _is_chain(shape)
         later = _later(shape)
-        return Plan(self._document, nodes, shape.order, triggers, [], chain, undoable, later)
+        choosing = any(planned.choosing for planned in nodes)
+        return Plan(self._document, nodes, shape.order, triggers, [], chain, undoable, choosing, later)
 
     # -- nodes ----------------------------------------------------------------------------------------------------
 
@@ -96,13 +102,13 @@ class _Wiring:
         shape, node = self._shape, self._document.nodes[index]
         type, path = shape.types[index], f"nodes.{node.id}"
         names = Names(shape, index, shape.earlier[index], self._problems)
-        when = self._when(node.when, names, f"{path}.when")
-        if type is None:
-            return Planned(index, node, _UNKNOWN)
-        made = Planned(index, node, type, when=when, before=names.before)
-        made.fed = Ports(shape, index, names, self._problems).feed(type)
-        made.constants, made.settings = self._params(node.params, type, names, path)
-        self._configured(type, made, path)
+        made = Planned(index, node, type or _UNKNOWN, before=names.before)
+        made.when = self._when(node.when, names, f"{path}.when")
+        if type is not None:
+            known = len(self._problems.errors)
+            made.fed = Ports(shape, index, names, self._problems).feed(type)
+            made.constants, made.settings = self._params(node.params, type, names, path)
+            self._configured(type, made, path, sound=len(self._problems.errors) == known)
         made.retry = self._retry(node.retry, f"{path}.retry")
         made.timeout = self._duration(node.timeout, f"{path}.timeout")
         made.breaker = self._breaker(node.breaker, f"{path}.breaker")
@@ -164,8 +170,8 @@ class _Wiring:
         names.resolve(template.paths, path, value)
         settings.append(Setting(param, lambda scope: param.read(template(scope), path)))
 
-    def _configured(self, type: NodeType, made: Planned, path: str) -> None:
-        """The sources that the function takes, and what it says of its own settings."""
+    def _configured(self, type: NodeType, made: Planned, path: str, *, sound: bool) -> None:
+        """The sources that the function takes, and what it says of its own settings if these are ``sound``."""
         if self._sources is None:
             return
         for need in type.needs:
@@ -173,8 +179,9 @@ class _Wiring:
             if source is None and not need.optional:
                 expected = f"{need.source} to be configured: {ADVICE.get(need.source, 'see the node type')}"
                 self._problems.add(f"{path}.type", type.name, expected)
+                sound = False
             made.constants[need.argument] = source
-        if type.check is not None and not self._problems.errors:
+        if type.check is not None and sound:
             complaint = type.check(made.constants, self._sources)
             if complaint:
                 self._problems.add(f"{path}.params", made.node.params, complaint)
@@ -187,12 +194,13 @@ class _Wiring:
         type = self._type(spec.type, f"{path}.undo.type" if isinstance(node.undo, Undo) else f"{path}.undo")
         if type is None:
             return None
-        names = Names(self._shape, index, self._shape.earlier[index] | (1 << index), self._problems)
-        made = Planned(index, node, type)
+        known = len(self._problems.errors)
+        names = Names(self._shape, index, self._shape.earlier[index] | (1 << index), self._problems, (index,))
+        made = Planned(index, node, type, retry=UNDO_RETRY)
         made.fed = UndoPorts(done, spec, names, self._problems, f"{path}.undo").feed(type)
         made.constants, made.settings = self._params(spec.params, type, names, f"{path}.undo")
-        self._configured(type, made, f"{path}.undo")
-        made.names, made.sees_input, made.before = names.feeds, names.sees_input, (index,)
+        self._configured(type, made, f"{path}.undo", sound=len(self._problems.errors) == known)
+        made.names, made.before = names.feeds, names.before
         return made
 
     # -- policies -------------------------------------------------------------------------------------------------
@@ -257,6 +265,9 @@ class _Wiring:
             rate = getattr(limits, name)
             if rate is not None:
                 self._duration(rate.period, f"limits.{name}.period")
+        if limits.debounce is not None and limits.rate_limit is not None:
+            expected = "no debounce beside it: it would count events, not runs; a throttle paces the runs"
+            self._problems.add("limits.rate_limit", "with debounce", expected)
         if limits.key is not None:
             try:
                 paths = compile_expression(limits.key).paths
@@ -294,6 +305,10 @@ def _later(shape: Shape) -> list[int]:
     for index in reversed(shape.order):
         for link in shape.outgoing[index]:
             later[index] |= later[link.target] | (1 << link.target)
+        for main in shape.mains(index)[1:]:  # what it gave stands for what those did not
+            later[index] |= 1 << main
+            for link in shape.outgoing[main]:
+                later[index] |= later[link.target] | (1 << link.target)
         stand_in = shape.fallbacks.get(index)
         if stand_in is not None:
             later[index] |= later[stand_in] | (1 << stand_in)

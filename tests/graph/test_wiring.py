@@ -1,0 +1,401 @@
+"""How ports are fed, and everything that can be wrong with a document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.engine.support import live
+from tests.graph.nodes_of_tests import LIBRARY
+from tests.graph.running import compiled, document, fresh, play, run
+from tickwork import Engine
+from tickwork.errors import InvalidDocument
+from tickwork.graph.document import Document
+from tickwork.graph.plan import Plan
+from tickwork.graph.problems import Problem
+from tickwork.graph.sources import Sources
+from tickwork.graph.wiring import check, plan
+
+
+def planned(text: str) -> Plan:
+    return plan(document(text), LIBRARY, None)
+
+
+def fed(text: str, node: str) -> dict[str, str]:
+    """What feeds each input of a node, as the plan says."""
+    made = planned(text)
+    return {one.port.name: one.name for one in made.nodes[made.index_of(node)].fed}
+
+
+def problems(text: str, sources: Sources | None = None) -> dict[str, Problem]:
+    return {problem.path: problem for problem in check(document(text), LIBRARY, sources)}
+
+
+def complaint(text: str) -> Problem:
+    """The only one there is."""
+    (found,) = check(document(text), LIBRARY, None)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- feeding, in order
+
+GIVE = "{id: a, type: test_give, params: {value: 1}}"
+
+
+def two_before(edges: str, join: str = "all", target: str = "test_add", inputs: str = "") -> str:
+    return (
+        f"name: x\nnodes: [{GIVE}, {{id: b, type: test_add, inputs: {{value: 5}}}}, "
+        f"{{id: c, type: {target}, join: {join}{inputs}}}]\nedges: [{edges}]"
+    )
+
+
+def test_an_edge_that_names_the_input_comes_first() -> None:
+    text = two_before("{from: a, to: c, input: value}, {from: b, to: c}", inputs=", inputs: {value: 9}")
+    assert fed(text, "c") == {"value": "a.value"}
+
+
+def test_then_what_the_document_says() -> None:
+    assert fed(two_before("{from: a, to: c}, {from: b, to: c}", inputs=", inputs: {value: 9}"), "c") == {"value": "9"}
+    text = two_before("{from: a, to: c}", inputs=", inputs: {value: '{{b.value}}'}")
+    assert fed(text, "c") == {"value": "{{b.value}}"}
+
+
+def test_a_reference_makes_an_edge() -> None:
+    made = planned(two_before("", inputs=", inputs: {value: '{{b.value}}'}"))
+    assert [(link.source, link.target) for link in made.nodes[2].incoming] == [(1, 2)]
+
+
+def test_then_an_output_of_its_name_just_before() -> None:
+    assert fed(two_before("{from: a, to: c}"), "c") == {"value": "a.value"}
+    found = complaint(two_before("{from: a, to: c}, {from: b, to: c}"))
+    assert found.path == "nodes.c.inputs.value"
+    assert found.expected == "which is meant: {{a.value}} or {{b.value}}"
+    assert fed(two_before("{from: a, to: c}, {from: b, to: c}", "any"), "c") == {"value": "a.value, b.value"}
+    assert fed(two_before("{from: a, to: c}, {from: b, to: c}", target="test_sum"), "c") == {
+        "value": "a.value, b.value"
+    }
+
+
+def test_then_of_the_nearest_node_before_that() -> None:
+    text = (
+        f"name: x\nnodes: [{GIVE}, {{id: b, type: test_add}}, "
+        "{id: if_, type: test_if, params: {test: b.value > 0}}, "
+        "{id: c, type: test_add}]\nedges: [{from: a, to: b}, {from: b, to: if_}, {from: if_, to: c, output: 'true'}]"
+    )
+    assert fed(text, "c") == {"value": "b.value"}
+
+
+def test_two_that_are_as_near_are_a_question() -> None:
+    text = two_before("{from: a, to: d}, {from: b, to: d}, {from: d, to: c}").replace(
+        "{id: c,", "{id: d, type: test_if, params: {test: event.x > 1}}, {id: c,"
+    )
+    assert complaint(text).expected == "which is meant: {{a.value}} or {{b.value}}"
+    optional = check(document(text.replace("c, type: test_add", "c, type: test_act")), LIBRARY, None)
+    assert [(one.severity, one.path) for one in optional] == [("warning", "nodes.c.inputs.value")]
+
+
+def test_then_the_only_output_of_the_only_node_before() -> None:
+    text = "name: x\nnodes: [{id: a, type: test_lone}, {id: b, type: %s}]\nedges: [{from: a, to: b}]"
+    assert fed(text % "test_add", "b") == {"value": "a.seen"}
+    assert fed(text % "test_lone", "b") == {"amount": "a.seen"}
+    assert fed(text % "test_act", "b") == {"value": ""}
+    assert fed("name: x\nnodes: [{id: a, type: test_two}, {id: b, type: test_add}]\n"
+               "edges: [{from: a, output: bid, to: b}]", "b") == {"value": "a.bid"}  # fmt: skip
+    found = complaint("name: x\nnodes: [{id: a, type: test_two}, {id: b, type: test_add}]\nedges: [{from: a, to: b}]")
+    assert found.path == "nodes.b.inputs.value"
+    assert found.found == "a gives bid, ask, seen"
+
+
+def test_then_its_default_and_then_it_is_a_problem() -> None:
+    assert fed("name: x\nnodes: [{id: a, type: test_act}]", "a") == {"value": ""}
+    found = complaint("name: x\nnodes: [{id: a, type: test_add}]")
+    assert (found.path, found.found) == ("nodes.a.inputs.value", "nothing before it")
+    assert "an entry in `inputs`" in found.expected
+
+
+@live
+async def test_values_are_converted_to_what_the_port_takes() -> None:
+    found = await run("name: x\nnodes: [{id: a, type: test_add, inputs: {value: '41'}}]")
+    assert found.outputs == {"a": {"value": 42}}
+    late = await play("name: x\nnodes: [{id: a, type: test_add, inputs: {value: '{{event.x}}'}}]", {"x": "many"})
+    assert "a.value" in str(late.error)
+    assert "a whole number" in str(late.error)
+
+
+@live
+async def test_a_dead_edge_carries_nothing() -> None:
+    text = """
+name: dead
+nodes:
+  - {id: way, type: test_branch, inputs: {value: 1}}
+  - {id: other, type: test_give, params: {value: 50}}
+  - {id: one, type: test_add, join: any}
+  - {id: many, type: test_sum, join: any, when: input.value == 50}
+edges:
+  - {from: way, output: high, to: one}
+  - {from: other, to: one}
+  - {from: way, output: high, to: many}
+  - {from: other, to: many}
+"""
+    found = await run(text)
+    assert found.outputs == {"one": {"value": 51}, "many": {"value": 50}}
+
+
+@live
+async def test_names_in_expressions() -> None:
+    text = """
+name: names
+nodes:
+  - {id: a, type: test_two}
+  - {id: b, type: test_give, params: {value: 3}}
+  - {id: c, type: test_expr, params: {formula: '%s'}}
+edges: [{from: a, to: c}, {from: b, to: c}]
+"""
+    for formula, value in (
+        ("a.bid > b.value", False), ("value * 2", 6), ("input.value", 3), ("input.ask", 2), ("a.seen[0].label", "one"),
+        ("event.deep.x", 7), ("trigger.type", "manual"), ("label", "v3"),
+    ):  # fmt: skip
+        found = await play(text % formula, {"deep": {"x": 7}})
+        assert found.error is None, formula
+        assert found.outputs["c"]["value"] == str(value), formula
+    assert (await play("name: x\nnodes: [{id: a, type: test_expr, params: {formula: input.x}}]", {"x": 8})).outputs == {
+        "a": {"value": "8"}
+    }
+
+
+@live
+async def test_an_undo_is_fed_by_what_was_given_and_by_what_it_was_given() -> None:
+    text = """
+name: undo
+nodes:
+  - {id: a, type: test_lone, inputs: {amount: 6}, undo: %s}
+  - {id: b, type: test_give}
+edges: [{from: a, to: b}]
+"""
+    for undo, value in (
+        ("{type: test_take_back, inputs: {value: '{{a.seen}}'}}", 6),
+        ("{type: test_take_back, inputs: {value: 12}}", 12),
+        ("{type: test_take_back, inputs: {value: '{{input.seen}}'}}", 6),
+        ("test_take_back", 0),
+    ):
+        found = await play(text % undo, failing={"b": 1})
+        assert found.undone == ["a"], undo
+        assert found.calls[-1] == ("undo a", value)
+    found = await play("name: x\nnodes: [{id: a, type: test_act, inputs: {value: 4}, undo: test_take_back},"
+                       " {id: b, type: test_give}]\nedges: [{from: a, to: b}]", failing={"b": 1})  # fmt: skip
+    assert found.calls[-1] == ("undo a", 4)
+
+
+# ------------------------------------------------------------------------------------------------------- bad documents
+
+A = "{id: a, type: test_give}"
+CASES: list[tuple[str, str, Any, str]] = [
+    ("nodes: [{id: a, type: test_giv}]", "nodes.a.type", "test_giv", "did you mean 'test_give' or"),
+    (f"nodes: [{A}, {{id: b, type: test_add}}]", "nodes.b.inputs.value", "nothing before it", "an edge with `input`"),
+    (f"nodes: [{A}, {{id: b, type: test_act}}]\nedges: [{{from: a, output: valu, to: b}}]", "edges[0].output", "valu",
+     "did you mean 'value'?"),
+    (f"nodes: [{A}, {{id: b, type: test_act}}]\nedges: [{{from: a, to: b, input: valu}}]", "edges[0].input", "valu",
+     "an input of test_act: did you mean 'value'?"),
+    (f"nodes: [{A}, {{id: b, type: test_act, inputs: {{valeu: 1}}}}]\nedges: [{{from: a, to: b}}]",
+     "nodes.b.inputs.valeu", "valeu", "did you mean 'value'?"),
+    ("nodes: [{id: a, type: test_two}, {id: b, type: test_act}]\nedges: [{from: a, output: seen, to: b, input: value}]",
+     "nodes.b.inputs.value", "a.seen: a list of Given", "a whole number"),
+    ("nodes: [{id: b, type: test_act, inputs: {value: many}}]", "nodes.b.inputs.value", "'many'", "a whole number"),
+    ((f"nodes: [{A}, {{id: b, type: test_give}}, {{id: c, type: test_give}}]\n"
+     "edges: [{from: a, to: b}, {from: b, to: c}, {from: c, to: b}]"), "edges", "b -> c -> b", "before itself"),
+    (f"nodes: [{A}]\nedges: [{{from: a, to: a}}]", "edges", "a -> a", "before itself"),
+    (f"nodes: [{A}, {A}]", "nodes[1].id", "a", "nodes[0] has not taken"),
+    ("nodes: [{id: event, type: test_give}]", "nodes.event.id", "event", "means nothing else"),
+    ("nodes: [{id: In, type: test_give}]", "nodes.In.id", "In", "means nothing else"),
+    (f"nodes: [{A}, {{id: b, type: test_give, when: a.value > 1}}]", "nodes.b.when", "'a' in 'a.value > 1'",
+     "a node that comes before this one"),
+    (f"nodes: [{A}, {{id: b, type: test_give, when: a.valu > 1}}]\nedges: [{{from: a, to: b}}]", "nodes.b.when",
+     "'a.valu' in 'a.valu > 1'", "an output of 'a': did you mean 'value'?"),
+    (f"nodes: [{A}, {{id: b, type: test_give, when: a.value.x > 1}}]\nedges: [{{from: a, to: b}}]", "nodes.b.when",
+     "'a.value.x' in 'a.value.x > 1'", "it is a value"),
+    (("nodes: [{id: a, type: test_two}, {id: b, type: test_give, when: 'a.seen[0].lable == 1'}]\n"
+     "edges: [{from: a, to: b}]"), "nodes.b.when", "'a.seen[0].lable' in 'a.seen[0].lable == 1'",
+     "did you mean 'label' or"),
+    (f"nodes: [{A}, {{id: b, type: test_give, when: valeu > 1}}]\nedges: [{{from: a, to: b}}]", "nodes.b.when",
+     "'valeu' in 'valeu > 1'", "did you mean 'value'?"),
+    (f"nodes: [{A}, {{id: b, type: test_give, when: input.valeu > 1}}]\nedges: [{{from: a, to: b}}]", "nodes.b.when",
+     "'input.valeu' in 'input.valeu > 1'", "did you mean 'value'?"),
+    ("nodes: [{id: a, type: test_give, params: {value: -1}}]", "nodes.a.params.value", -1, "greater than or equal"),
+    ("nodes: [{id: a, type: test_give, params: {valu: 1}}]", "nodes.a.params.valu", "valu", "did you mean 'value'?"),
+    ("nodes: [{id: a, type: test_add, params: {value: 1}, inputs: {value: 1}}]", "nodes.a.params.value", "value",
+     "an entry in `inputs`"),
+    ("nodes: [{id: a, type: test_scale, params: {times: 1, factor: 2}}]", "nodes.a.params.factor", "factor",
+     "either 'times' or 'factor'"),
+    ("nodes: [{id: a, type: test_if}]", "nodes.a.params.test", "nothing", "the param is required"),
+    ("nodes: [{id: a, type: test_give, onError: {fallback: b}}]", "nodes.a.onError.fallback", "b", "the id of a node"),
+    ("nodes: [{id: a, type: test_give, onError: {fallback: a}}]", "nodes.a.onError.fallback", "a", "another node"),
+    ((f"nodes: [{A[:-1]}, onError: {{fallback: c}}}}, {{id: b, type: test_give, onError: {{fallback: c}}}}, "
+     "{id: c, type: test_give}]"), "nodes.b.onError.fallback", "c", "stands for no other"),
+    ("nodes: [{id: a, type: test_give, onError: {fallback: b}}, {id: b, type: test_give, onError: {fallback: a}}]",
+     "edges", "a -> b -> a", "before itself"),
+    ((f"nodes: [{A[:-1]}, onError: {{fallback: b}}}}, {{id: b, type: test_give}}, {{id: c, type: test_give}}]\n"
+     "edges: [{from: c, to: b}]"), "edges[0].to", "b", "it takes those of 'a'"),
+    ((f"nodes: [{A[:-1]}, onError: {{fallback: b}}}}, {{id: b, type: test_lone}}, {{id: c, type: test_add}}]\n"
+     "edges: [{from: a, to: c}]"), "nodes.c.inputs.value", "a.value", "its fallback 'b' has as well"),
+    (f"nodes: [{A[:-1]}, onError: {{fallback: b}}}}, {{id: b, type: test_add, inputs: {{value: '{{{{a.value}}}}'}}}}]",
+     "nodes.b.inputs.value", "'a' in '{{a.value}}'", "comes before this one"),
+    ("nodes: [{id: a, type: test_give, undo: tset_take_back}]", "nodes.a.undo", "tset_take_back", "did you mean"),
+    ("nodes: [{id: a, type: test_lone, undo: test_add}]", "nodes.a.undo.inputs.value", "nothing", "a has seen, amount"),
+    ("nodes: [{id: a, type: test_lone, undo: {type: test_scale, params: {tims: 3}}}]", "nodes.a.undo.params.tims",
+     "tims", "a param of test_scale"),
+    ("nodes: [{id: a, type: test_lone, undo: {type: test_scale, inputs: {x: 3}}}]", "nodes.a.undo.inputs.x", "x",
+     "an input of test_scale"),
+    ("nodes: [{id: a, type: test_give, timeout: soon}]", "nodes.a.timeout", "soon", "a duration"),
+    ("nodes: [{id: a, type: test_give, timeout: 0s}]", "nodes.a.timeout", "0s", "above zero"),
+    ("nodes: [{id: a, type: test_give, retry: {delay: often}}]", "nodes.a.retry.delay", "often", "a duration"),
+    ("nodes: [{id: a, type: test_give, retry: {delay: 5s, cap: 1s}}]", "nodes.a.retry.cap", "1s", "at least the delay"),
+    ("nodes: [{id: a, type: test_give, breaker: {name: b, window: long}}]", "nodes.a.breaker", "long", "a duration"),
+    (("nodes: [{id: a, type: test_give, breaker: {name: k, threshold: 2}}, "
+     "{id: b, type: test_give, breaker: {name: k, threshold: 3}}]\nedges: [{from: a, to: b}]"), "nodes.b.breaker", None,
+     "the settings that 'k' has elsewhere"),
+    (f"nodes: [{A}]\nlimits: {{timeout: x}}", "limits.timeout", "x", "a duration"),
+    (f"nodes: [{A}]\nlimits: {{rateLimit: {{limit: 1, period: 0s}}}}", "limits.rate_limit.period", "0s", "above zero"),
+    (f"nodes: [{A}]\nlimits: {{key: event.}}", "limits.key", "event.", ""),
+    (f"nodes: [{A}]\nlimits: {{key: a.value}}", "limits.key", "a", "only `event`"),
+    (f"nodes: [{A}]\nlimits: {{debounce: 5s, rateLimit: {{limit: 1, period: 1m}}}}", "limits.rate_limit",
+     "with debounce", "a throttle paces the runs"),
+    (f"nodes: [{A}]\ntriggers: [{{type: sometimes}}]", "triggers[0].type", "sometimes", "a type of trigger"),
+    (f"nodes: [{A}]\ntriggers: [{{type: manual}}, {{type: manual}}]", "triggers", None, "each trigger once"),
+    ("nodes: []", "nodes", "none", "at least one node"),
+    (f"nodes: [{A}]\nedges: [{{from: a, to: z}}]", "edges[0].to", "z", "the id of a node"),
+    (f"nodes: [{A}, {{id: b, type: test_give}}]\nedges: [{{from: a, to: b, after: true, output: value}}]",
+     "edges[0].after", True, "no ports"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "found", "words"), CASES, ids=[f"{i}-{case[1]}" for i, case in enumerate(CASES)]
+)
+def test_a_bad_document(text: str, path: str, found: Any, words: str) -> None:
+    told = complaint(f"name: x\n{text}") if "warning" not in text else None
+    assert told is not None
+    assert told.path == path
+    assert told.severity == "error"
+    assert found is None or told.found == found
+    assert words in told.expected
+
+
+def test_a_condition_that_cannot_be_read_says_where() -> None:
+    for text, position in (("event.x >", 9), ("event.x > > 1", 10), ("(event.x", 0), ("event.x $ 1", 8)):
+        found = complaint(f"name: x\nnodes: [{{id: a, type: test_give, when: '{text}'}}]")
+        assert (found.path, found.found, found.position) == ("nodes.a.when", text, position)
+        assert "^" in str(found)
+    found = complaint("name: x\nnodes: [{id: a, type: test_if, params: {test: 'event.x >'}}]")
+    assert (found.path, found.position) == ("nodes.a.params.test", 9)
+    found = complaint("name: x\nnodes: [{id: a, type: test_act, inputs: {value: '{{event.x'}}]")
+    assert found.path == "nodes.a.inputs.value"
+
+
+def test_a_node_that_can_never_run_and_one_in_the_air_are_warned_of() -> None:
+    found = problems("""
+name: never
+nodes:
+  - {id: way, type: test_if, params: {test: event.x > 1}}
+  - {id: a, type: test_give}
+  - {id: b, type: test_give}
+  - {id: both, type: test_give}
+  - {id: after, type: test_give}
+  - {id: air, type: test_give}
+edges:
+  - {from: way, output: "true", to: a}
+  - {from: way, output: "false", to: b}
+  - {from: a, to: both}
+  - {from: b, to: both}
+  - {from: both, to: after}
+""")
+    assert {path: one.severity for path, one in found.items()} == dict.fromkeys(
+        ("nodes.both", "nodes.after", "nodes.air"), "warning"
+    )
+
+
+def test_a_source_that_is_missing_says_what_to_configure() -> None:
+    text = (
+        "name: x\nnodes: [{id: a, type: test_news}, {id: b, type: test_news, params: {bad: true}}]\n"
+        "edges: [{from: a, to: b}]"
+    )
+    found = problems(text, Sources())
+    assert set(found) == {"nodes.a.type", "nodes.b.type"}
+    assert "news" in found["nodes.a.type"].expected
+    with pytest.raises(InvalidDocument):
+        plan(document(text), LIBRARY, Sources())
+    assert plan(document(text), LIBRARY, None).warnings == []
+
+
+def test_what_a_type_says_of_its_own_settings_is_asked_of_every_sound_node() -> None:
+    text = "name: x\nnodes: [{id: bad, type: nothing, timeout: x}, {id: b, type: test_news, params: {bad: true}}]"
+    found = problems(text, Sources({"news": object()}))
+    assert set(found) == {"nodes.bad.type", "nodes.bad.timeout", "nodes.b.params"}
+
+
+EVERYTHING = """
+name: everything
+triggers: [{type: never}]
+limits: {timeout: x, key: 1 +}
+nodes:
+  - {id: a, type: nothing, when: "1 >", timeout: y, retry: {delay: z}, undo: nope, params: {q: 1}}
+  - {id: a, type: test_give, params: {value: -1, vale: 2}}
+  - {id: if, type: test_if}
+  - {id: b, type: test_add, when: c.value > 1, onError: {fallback: nobody}}
+  - {id: c, type: test_text, inputs: {label: 5, lable: x}, breaker: {name: n, window: w}}
+edges:
+  - {from: b, to: c}
+  - {from: c, to: b}
+  - {from: a, output: x, to: zz}
+"""
+
+
+def test_all_of_them_at_once() -> None:
+    with pytest.raises(InvalidDocument) as caught:
+        compiled(EVERYTHING)
+    paths = {path for path, _, _ in caught.value.problems}
+    assert paths >= {
+        "triggers[0].type", "limits.timeout", "limits.key", "nodes.a.type", "nodes.a.when", "nodes.a.timeout",
+        "nodes.a.retry.delay", "nodes.a.undo", "nodes[1].id", "nodes.a.params.value", "nodes.a.params.vale",
+        "nodes.if.id", "nodes.if.params.test", "nodes.b.onError.fallback", "nodes.c.inputs.label",
+        "nodes.c.inputs.lable", "nodes.c.breaker", "edges", "edges[2].to",
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ large documents
+
+
+def _chain(count: int) -> tuple[list[Any], list[Any]]:
+    nodes = [{"id": "n0", "type": "test_give"}, *({"id": f"n{i}", "type": "test_add"} for i in range(1, count))]
+    return nodes, [{"from": f"n{i}", "to": f"n{i + 1}"} for i in range(count - 1)]
+
+
+def _fan(count: int) -> tuple[list[Any], list[Any]]:
+    middle = [f"n{i}" for i in range(count - 2)]
+    nodes = [{"id": "s", "type": "test_give"}, *({"id": id, "type": "test_add"} for id in middle)]
+    edges = [{"from": "s", "to": id} for id in middle] + [{"from": id, "to": "e"} for id in middle]
+    return [*nodes, {"id": "e", "type": "test_sum"}], edges
+
+
+def _ladder(layers: int) -> tuple[list[Any], list[Any]]:
+    nodes: list[Any] = [{"id": f"{side}0", "type": "test_give"} for side in "ab"]
+    edges = []
+    for layer in range(1, layers):
+        for side in "ab":
+            nodes.append({"id": f"{side}{layer}", "type": "test_sum", "join": "any" if layer % 2 else "all"})
+            edges += [{"from": f"{other}{layer - 1}", "to": f"{side}{layer}"} for other in "ab"]
+    return nodes, edges
+
+
+@pytest.mark.parametrize(("parts", "last", "value"), [
+    (_chain(1_000), "n999", 1_000), (_fan(1_000), "e", 998 * 2), (_ladder(300), "a299", None),
+], ids=["chain", "fan", "ladder"])  # fmt: skip
+@live
+async def test_large_documents(parts: tuple[list[Any], list[Any]], last: str, value: int | None) -> None:
+    nodes, edges = parts
+    fresh()
+    workflow = compiled(Document.model_validate({"name": "large", "nodes": nodes, "edges": edges}))
+    async with Engine("memory:", workflows=[workflow], seed=1) as engine:
+        found = await (await engine.start(workflow)).result()
+    assert set(found.nodes.values()) == {"completed"}
+    assert value is None or found.outputs[last] == {"value": value}
