@@ -27,6 +27,7 @@ names = st.text(alphabet="abcdefghijxyz_", min_size=1, max_size=8)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=6
 )
+titles = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)
 settings = st.dictionaries(names, values, max_size=3)
 ids = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,10}", fullmatch=True)
 times = st.sampled_from(["1s", "5 minutes"])
@@ -72,7 +73,7 @@ def documents(draw: st.DrawFn) -> Document:
             limits=maybe(timeout=times, concurrency=st.integers(1, 5), key=st.just("event.symbol")),
         )
     )
-    return read_document({"name": draw(st.text(min_size=1, max_size=20)), "nodes": nodes, "edges": edges,
+    return read_document({"name": draw(titles), "nodes": nodes, "edges": edges,
                           "triggers": triggers, **more})  # fmt: skip
 
 

@@ -316,6 +316,17 @@ async def _over(engine: Engine) -> None:
     raise AssertionError("it goes on")
 
 
+@live
+async def test_a_node_whose_effect_took_hold_is_not_tried_again_as_a_whole() -> None:
+    text = "name: once\nnodes: [{id: n, type: test_put, onError: continue, retry: 3}]"
+    after = await play(text, failing={"n passed": 9})
+    assert after.called == ["n", "n passed"], "it failed after its effect: a second try would make a second one"
+    assert after.outcome.nodes == {"n": "failed"}
+    before = await play(text, failing={"n": 2})
+    assert before.called == ["n", "n", "n", "n passed"], "certainly not done: it is tried again"
+    assert before.outcome.nodes == {"n": "completed"}
+
+
 # --------------------------------------------------------------------------------------------- breakers of a node
 
 

@@ -362,6 +362,10 @@ class Drive:
         self._unlatched.extend((branch, latch) for branch in latch.waiting)
         latch.waiting = []
 
+    def _expects(self) -> bool:
+        """Is there an ask whose answer may let the run go on?"""
+        return bool(self.pending)
+
     def _unlatch(self) -> None:
         """Let branches go on whose latches were opened; fail those whose latches nobody is left to open."""
         while self._latched:
@@ -370,7 +374,7 @@ class Drive:
                 if self._latched.get(branch) is latch:  # else it was interrupted meanwhile
                     del self._latched[branch]
                     self._resume(branch, None)
-            if not self._latched or self.pending or self.main.ended:
+            if not self._latched or self._expects() or self.main.ended:
                 return
             branch = next(iter(self._latched))
             del self._latched[branch]

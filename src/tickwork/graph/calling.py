@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any
 
 from tickwork.core.breaker import Breaker
 from tickwork.core.retry import Retry
 from tickwork.core.run import Run
-from tickwork.errors import InvalidInput, TimedOut
+from tickwork.core.saga import Saga
+from tickwork.errors import Fatal, InvalidInput, NotSent, TimedOut
 from tickwork.graph.declare import Context
 from tickwork.graph.plan import ABSENT, Frame, Planned
 from tickwork.graph.ports import convert
@@ -43,15 +44,46 @@ class Lookup(Bound):
 
 
 class NodeRun(Run):
-    """The run as a node with a breaker sees it: the breaker must let its effects through."""
+    """The run as a node with verbs of its own sees it.
 
-    def __init__(self, run: Run, breaker: Breaker) -> None:
+    Its breaker, if it has one, must let its effects through; and it is noted whether one of them took hold, or may
+    have: then the node is not tried again as a whole, which would do that a second time under another key.
+    """
+
+    def __init__(self, run: Run, breaker: Breaker | None) -> None:
         super().__init__(run._drive)
         self._breaker = breaker
+        self.acted = False
 
     def effect(self, name: str, fn: Callable[..., Any], *args: Any, **options: Any) -> Awaitable[Any]:
-        """As of ``Run``, through the breaker."""
-        return super().effect(name, fn, *args, **{"breaker": self._breaker, **options})
+        """As of ``Run``."""
+        guarded = options if self._breaker is None else {"breaker": self._breaker, **options}
+        return _Acting(self, super().effect(name, fn, *args, **guarded))
+
+    def saga(self) -> Saga:
+        """As of ``Run``; what is done in it counts as an effect that took hold."""
+        self.acted = True
+        return Saga(Run(self._drive))
+
+
+class _Acting:
+    """An effect whose outcome is noted."""
+
+    __slots__ = ("_effect", "_run")
+
+    def __init__(self, run: NodeRun, effect: Awaitable[Any]) -> None:
+        self._run, self._effect = run, effect
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        try:
+            found = yield from self._effect.__await__()
+        except (NotSent, Fatal):
+            raise  # certain: nothing of it took hold
+        except Exception:
+            self._run.acted = True
+            raise
+        self._run.acted = True
+        return found
 
 
 class Given:
@@ -90,7 +122,7 @@ async def call(run: Run, planned: Planned, given: Given, context: Context, name:
     if type.context:
         fixed = {**fixed, type.context: context}
     if type.kind == "verbs":
-        return await _verbs(run, planned, partial(type.fn, **fixed, **settings), given.inputs)
+        return await _recorded(run, planned, partial(type.fn, **fixed, **settings), given.inputs, name)
     doing = bound(Bound, type.fn, fixed, len(given.inputs))
     # what a node may know of its run is an argument too: a fork with another input must not take its old result
     arguments = (*given.inputs, settings, context.event) if type.context else (*given.inputs, settings)
@@ -110,16 +142,51 @@ def bound(kind: type[Bound], fn: Callable[..., Any], fixed: dict[str, Any], inpu
     return made
 
 
+def outcome_of(name: str) -> str:
+    """The step that holds what came of a node with verbs of its own."""
+    return f"{name} outcome"
+
+
+async def _recorded(run: Run, planned: Planned, fn: Callable[..., Awaitable[Any]], inputs: list[Any], name: str) -> Any:
+    """A node that asks verbs of its own; what came of it is one record more, so that it can be read off the tape."""
+    try:
+        value = await _verbs(run, planned, fn, inputs)
+    except Exception as error:
+        if error is not run.interruption:
+            await run.step(outcome_of(name), _Failed(error), str(error), blocking=False)
+        raise
+    assert planned.type.outcome is not None
+    return await run.step(outcome_of(name), planned.type.outcome, value, blocking=False)
+
+
+class _Failed:
+    """A step that fails as a node did."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    @property
+    def __code__(self) -> Any:
+        return _failed.__code__
+
+    def __call__(self, _: str) -> None:
+        raise self._error
+
+
+def _failed() -> None:
+    """What a failed outcome is called on the tape."""
+
+
 async def _verbs(run: Run, planned: Planned, fn: Callable[..., Awaitable[Any]], inputs: list[Any]) -> Any:
-    """A node that asks verbs of its own; tried again as its retry says."""
-    inner = run if planned.breaker is None else NodeRun(run, planned.breaker)
+    """Its verbs, tried again as its retry says, unless an effect of a try took hold."""
     retry, failures = planned.retry or Retry(limit=0), 0
     while True:
+        inner = NodeRun(run, planned.breaker)
         try:
             return await _limited(run, planned, fn(inner, *inputs))
         except Exception as error:
             failures += 1
-            if error is run.interruption or not retry.allows(error, failures):
+            if inner.acted or error is run.interruption or not retry.allows(error, failures):
                 raise
             wait = retry.wait(failures, run.random() if retry.jitter else 0)
         if wait:

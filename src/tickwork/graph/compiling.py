@@ -14,7 +14,7 @@ from tickwork.core.workflow import Workflow, workflow
 from tickwork.graph.document import Document
 from tickwork.graph.library import Library
 from tickwork.graph.plan import Plan
-from tickwork.graph.runner import Execution, Observe
+from tickwork.graph.runner import Caller, Execution, Observe
 from tickwork.graph.sources import Sources
 from tickwork.graph.states import Outcome
 from tickwork.graph.wiring import plan as plan_of
@@ -106,11 +106,11 @@ def key_of(text: str) -> Callable[[Any], str]:
     return key
 
 
-def observed(plan: Plan, observe: Observe) -> Callable[[Run, Any], Any]:
-    """The body of a plan, telling of every change of a node's status."""
+def observed(plan: Plan, observe: Observe, caller: Caller) -> Callable[[Run, Any], Any]:
+    """The body of a plan, telling of every change of a node's status; ``caller`` does what nodes do."""
     kinds = kinds_of(plan.triggers)
 
     async def body(run: Run, input: Any) -> Outcome:
-        return await Execution(plan, run, input, _kind(input, kinds), observe).result()
+        return await Execution(plan, run, input, _kind(input, kinds), observe, caller).result()
 
     return body

@@ -239,6 +239,8 @@ class NodeType:
     check: Callable[..., str | None] | None
     """``check(params, sources)``: what is wrong with these params here, or nothing."""
     more_branches: Callable[[Mapping[str, Any]], Iterable[str]] | None
+    outcome: Recorder | None = None
+    """Of a type with verbs of its own: the step that holds what it returned."""
 
     def param(self, name: str) -> Param | None:
         """The param of a name or an alias."""
@@ -278,6 +280,18 @@ class NodeType:
             "branches": list(self.branches),
             "needs": [need.source for need in self.needs if not need.optional],
         }
+
+
+class Recorder:
+    """A step that returns what it is given, typed as a function's result is."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.__module__ = fn.__module__
+        self.__qualname__ = fn.__qualname__
+        self.__annotations__ = {"return": typing.get_type_hints(fn, include_extras=True).get("return", Any)}
+
+    def __call__(self, value: Any) -> Any:
+        return value
 
 
 DECLARED: Final[dict[str, NodeType]] = {}
@@ -359,6 +373,7 @@ class _Reading:
         return NodeType(
             self.name, category, help_, self.fn, "verbs" if self.verbs else "effect" if effect else "step",
             self.inputs, self.params, outputs, tuple(self.needs), self.context, output, open_, branches, **kept,
+            outcome=Recorder(self.fn) if self.verbs else None,
         )  # fmt: skip
 
     def _argument(self, index: int, one: inspect.Parameter) -> None:

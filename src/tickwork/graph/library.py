@@ -82,5 +82,3 @@ def library() -> Library:
         except Exception as error:  # noqa: BLE001 - another's package; ours must work without it
             _log.error("the node types of %s cannot be used: %s: %s", point.value, type(error).__name__, error)
     return Library(DECLARED.values())
-
-

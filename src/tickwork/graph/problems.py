@@ -74,9 +74,7 @@ class Problems:
 
 def invalid(document: str, problems: Iterable[Problem]) -> InvalidDocument:
     """The error that tells of all of them."""
-    told = [
-        [one.path, one.found, one.expected] + ([one.position] if one.position >= 0 else []) for one in problems
-    ]
+    told = [[one.path, one.found, one.expected] + ([one.position] if one.position >= 0 else []) for one in problems]
     if len(told) > MAX_TOLD:
         told = [*told[:MAX_TOLD], ["...", f"{len(told) - MAX_TOLD} more problems", "these to be mended first"]]
     return InvalidDocument(document, told)

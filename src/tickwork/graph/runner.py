@@ -9,7 +9,7 @@ Nothing in here is recorded but what nodes ask: skipped nodes, joins and branche
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -31,6 +31,8 @@ from tickwork.graph.view import View
 from tickwork.values import timestamp_ns
 
 Observe = Callable[[Change], None]
+Caller = Callable[[Run, Planned, Given, Context, str], Awaitable[Any]]
+"""What does a node: ``graph.calling.call``, or what reads off a tape what it came to."""
 
 OUTPUT_MAX = 64 << 10
 """Bytes of JSON of a node's outputs that the result of a run holds; what is larger is in the node's own record."""
@@ -39,7 +41,9 @@ OUTPUT_MAX = 64 << 10
 class Execution:
     """One run of a plan. Also the ``Frame`` that values are read from."""
 
-    def __init__(self, plan: Plan, run: Run, event: Any, trigger: str, observe: Observe | None = None) -> None:
+    def __init__(
+        self, plan: Plan, run: Run, event: Any, trigger: str, observe: Observe | None = None, caller: Caller = call
+    ) -> None:
         count = len(plan.nodes)
         self.plan = plan
         self.run = run
@@ -56,6 +60,7 @@ class Execution:
         self.arms: dict[int, str] = {}
         """The branch of each node's records."""
         self._observe = observe
+        self.call = caller
         self.dead = 0
         self._waits = [len(planned.incoming) for planned in plan.nodes]
         self._orders = [sum(link.after for link in planned.incoming) for planned in plan.nodes]
@@ -191,7 +196,7 @@ class Execution:
         if planned.undo is not None:
             self.inputs[index] = given.named
         self.told(Change(index, "running", inputs=given.named))
-        value = await call(self.run, planned, given, self.context(planned), planned.id)
+        value = await self.call(self.run, planned, given, self.context(planned), planned.id)
         self._was_done(planned, planned.type.fields(value))
         return True
 

@@ -2,7 +2,8 @@
 
 The run's records are replayed through the runner by somebody who answers nothing: what is recorded happens again, and
 where the records end the run stands as it stands. So skipped nodes, joins and undos are told as exactly as in the run
-itself, and nothing of it is kept twice.
+itself, and nothing of it is kept twice. No function of a node is called, so no source is needed: of a node that asked
+verbs of its own only the record of its outcome is read.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tickwork.core.codec import decode_error
-from tickwork.core.drive import PENDING, Drive, Waiting
+from tickwork.core.drive import Drive
 from tickwork.core.replay import Course
-from tickwork.core.tape import Entry, Record
+from tickwork.core.tape import Entry
 from tickwork.errors import Refused
 from tickwork.graph.compiling import DocumentWorkflow, kind_of_input, observed
+from tickwork.graph.reading_off import Reading, read_off
 from tickwork.graph.runner import told
 from tickwork.graph.states import Change, Status
 from tickwork.values import from_ns
@@ -94,22 +96,6 @@ class RunTrace(msgspec.Struct):
     attempt: int = 1
 
 
-class _Onlooker:
-    """A driver that answers nothing and records nothing."""
-
-    def answer(self, drive: Any, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
-        return PENDING
-
-    def record(self, drive: Any, record: Record) -> None:
-        return None
-
-    def forget(self, drive: Any, waiting: Waiting) -> None:
-        return None
-
-    def doomed(self, drive: Any, waiting: Waiting) -> None:
-        return None
-
-
 def trace(
     workflow: DocumentWorkflow,
     entries: Iterable[Entry],
@@ -160,8 +146,8 @@ class _Tracing:
         return self.trace
 
     def _replay(self, id: str, owner: str, seed: bytes) -> None:
-        body = observed(self._plan, self._saw)
-        self._drive = drive = Drive(lambda run: body(run, self._input), id, owner, seed, _Onlooker(), self._course)
+        body = observed(self._plan, self._saw, read_off)
+        self._drive = drive = Reading(lambda run: body(run, self._input), id, owner, seed, self._course)
         try:
             drive.start()
         finally:

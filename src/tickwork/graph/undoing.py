@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tickwork.core.asks import Mishap, Step
 from tickwork.errors import Cancelled
-from tickwork.graph.calling import Given, call
+from tickwork.graph.calling import Given
 from tickwork.graph.edges import bits
 from tickwork.graph.plan import Planned
 from tickwork.graph.states import Change
@@ -83,7 +83,7 @@ class _Undoing:
         self._arms.append(execution.run.branch)
         frame = execution.view(planned, own=True)
         given = Given(undo, frame, execution.scope(undo, frame) if undo.names else {})
-        await call(execution.run, undo, given, execution.context(undo, planned.id), f"undo {planned.id}")
+        await execution.call(execution.run, undo, given, execution.context(undo, planned.id), f"undo {planned.id}")
         self._done = True
 
 

@@ -85,7 +85,9 @@ class _Wiring:
         triggers = self._triggers()
         self._limits(self._document.limits)
         undoable = any(planned.undo is not None for planned in nodes)
-        chain = not undoable and not shape.fallbacks and _is_chain(shape)
+        # what a node asks verbs for stands in a branch of its own, where its names are nobody else's
+        asking = any(planned.type.kind == "verbs" for planned in nodes)
+        chain = not undoable and not asking and not shape.fallbacks and _is_chain(shape)
         later = _later(shape)
         choosing = any(planned.choosing for planned in nodes)
         return Plan(self._document, nodes, shape.order, triggers, [], chain, undoable, choosing, later)

@@ -158,6 +158,8 @@ class Building:
 
     def _symbols(self) -> None:
         """What is read of a provider's prices is about its symbol, at its venue, unless the node says otherwise."""
+        if self.problems.errors:
+            return
         before: dict[str, set[str]] = {node["id"]: set() for node in self.nodes}
         for edge in self.edges:
             before.get(edge["to"], set()).add(edge["from"])

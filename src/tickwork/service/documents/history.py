@@ -178,7 +178,10 @@ class History:
             workflow = self._compiled.for_reading(row.workflow, row.version)
             input = workflow.decode_input(who.input, who.event)
             seed = self._seed(row, execution.id)
-            return trace(workflow, entries, input, id=execution.id, owner=row.owner, seed=seed, since=who.since)
+            begun = execution.state is not Status.QUEUED
+            return trace(
+                workflow, entries, input, id=execution.id, owner=row.owner, seed=seed, since=who.since, begun=begun
+            )
         except (InvalidInput, NonDeterministic):
             return self._untold(execution, entries)
 
