@@ -21,6 +21,7 @@ from tickwork.service.documents.surface import Json, Rows, Surface, check_whole
 
 VERSIONS_MAX: Final = 100
 
+
 class Changing(Surface):
     """What creates and changes workflows."""
 
