@@ -189,7 +189,7 @@ def _width(text: str) -> int:
 class InvalidDocument(InvalidInput):
     """A document with one or several problems: all that could be found at once.
 
-    Each is ``[path, found, expected]``, with the place in ``found`` as a fourth where that is the text of an expression.
+    Each is ``[path, found, expected]``, with a place in ``found`` as a fourth where that is the text of an expression.
     """
 
     def __init__(self, document: str, problems: list[list[Any]]) -> None:
