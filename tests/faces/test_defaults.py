@@ -61,6 +61,7 @@ def test_the_log_level(caplog: pytest.LogCaptureFixture) -> None:
         for name, expected in (("debug", 10), ("error", 40)):
             doors = Doors(
                 open_demo=nothing,  # type: ignore[arg-type]
+                open_paper=nothing,  # type: ignore[arg-type]
                 open_notifications=nothing,  # type: ignore[arg-type]
                 defaults=lambda name=name: Defaults(Path("nowhere"), name),  # type: ignore[misc]
             )

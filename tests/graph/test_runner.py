@@ -321,10 +321,10 @@ async def test_a_node_whose_effect_took_hold_is_not_tried_again_as_a_whole() -> 
     text = "name: once\nnodes: [{id: n, type: test_put, onError: continue, retry: 3}]"
     after = await play(text, failing={"n passed": 9})
     assert after.called == ["n", "n passed"], "it failed after its effect: a second try would make a second one"
-    assert after.outcome.nodes == {"n": "failed"}
+    assert after.trace.nodes["n"].status == "failed"
     before = await play(text, failing={"n": 2})
     assert before.called == ["n", "n", "n", "n passed"], "certainly not done: it is tried again"
-    assert before.outcome.nodes == {"n": "completed"}
+    assert before.trace.nodes["n"].status == "completed"
 
 
 # --------------------------------------------------------------------------------------------- breakers of a node

@@ -18,8 +18,9 @@ from tickwork.engines.embedded import Engine
 from tickwork.errors import InvalidInput, Rejected
 from tickwork.graph.declare import Context
 from tickwork.graph.nodes.views import VIEWS
-from tickwork.graph.sources import Position
+from tickwork.graph.sources import Position, Results
 from tickwork.market.bars import Quote
+from tickwork.service.results import results
 from tickwork.service.trading import OrderFilled, holding_key, holdings, place
 from tickwork.trading.desk import Desk, Placement
 from tickwork.trading.gate import RiskGate, RiskLimits
@@ -108,6 +109,10 @@ class PaperTrader:
         found = await holdings.get(holding_key(document, symbol))
         return found.quantity if found else Decimal(0)
 
+    async def results(self, run: Run, document: str) -> Results:
+        found: Results | None = await results.get(document)
+        return found or Results()
+
     def equity(self) -> Decimal:
         return sum((one.ledger.equity(one.marks(), one.currency) for one in self._branches.values()), Decimal(0))
 
@@ -158,7 +163,7 @@ class World:
 
         self.body = body
         async with Engine(
-            "memory:", workflows=[body, *workflows], views=[holdings, *VIEWS], queues=list(queues), clock=self.clock,
+            "memory:", workflows=[body, *workflows], views=[holdings, results, *VIEWS], queues=list(queues), clock=self.clock,
             seed=1,
         ) as self.engine:  # fmt: skip
             yield self
