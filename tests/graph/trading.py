@@ -163,8 +163,8 @@ class World:
 
         self.body = body
         async with Engine(
-            "memory:", workflows=[body, *workflows], views=[holdings, results, *VIEWS], queues=list(queues), clock=self.clock,
-            seed=1,
+            "memory:", workflows=[body, *workflows], views=[holdings, results, *VIEWS], queues=list(queues),
+            clock=self.clock, seed=1,
         ) as self.engine:  # fmt: skip
             yield self
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.market.support import HOUR_NS, START_NS, bar_lists, closes, decimals, flat, volumes
@@ -129,6 +129,7 @@ def test_a_nan_cannot_reach_a_trigger() -> None:
 def test_a_price_change_fires_exactly_where_its_condition_becomes_true(
     bars: Sequence[Bar], threshold: Decimal, window: int, direction: Direction
 ) -> None:
+    assume(direction != "down" or threshold < 1)  # no price falls by all of itself
     expected = []
     before = 0
     for index in range(window, len(bars)):
