@@ -21,8 +21,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from tickwork.core.event import Event
-from tickwork.core.operators import MAX_CHARACTERS, MAX_ITEMS
-from tickwork.core.syntax import MAX_BITS
+from tickwork.core.language.operators import MAX_CHARACTERS, MAX_ITEMS
+from tickwork.core.language.syntax import MAX_BITS
 
 
 class Side(Enum):

@@ -10,7 +10,7 @@ from tests.core.expression_values import nested
 from tickwork.core.codec import decode_error, encode_error
 from tickwork.core.conditions import compile_condition
 from tickwork.core.expressions import compile_expression
-from tickwork.core.syntax import MAX_DEPTH, MAX_LITERAL, MAX_NODES, MAX_TEXT
+from tickwork.core.language.syntax import MAX_DEPTH, MAX_LITERAL, MAX_NODES, MAX_TEXT
 from tickwork.errors import InvalidExpression, InvalidInput
 
 # -- complaints about texts

@@ -17,8 +17,8 @@ from simpleeval import EvalWithCompoundTypes
 from tests.core.expression_values import Side, hostile_scope
 from tickwork.core.conditions import compile_condition
 from tickwork.core.expressions import Template, compile_expression, compile_template
-from tickwork.core.lookup import Missing, walk
-from tickwork.core.operators import MAX_CHARACTERS, MAX_ITEMS
+from tickwork.core.language.lookup import Missing, walk
+from tickwork.core.language.operators import MAX_CHARACTERS, MAX_ITEMS
 from tickwork.errors import InvalidExpression, InvalidInput
 
 # -- the same as another evaluator

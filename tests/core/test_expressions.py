@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.core.expression_values import SCOPE, Position, nested
 from tickwork.core.conditions import compile_condition
 from tickwork.core.expressions import MAX_TEMPLATE_TEXT, compile_expression, compile_template
-from tickwork.core.operators import MAX_CHARACTERS, MAX_ITEMS
-from tickwork.core.paths import Path
-from tickwork.core.syntax import MAX_DEPTH, MAX_NODES
+from tickwork.core.language.operators import MAX_CHARACTERS, MAX_ITEMS
+from tickwork.core.language.paths import Path
+from tickwork.core.language.syntax import MAX_DEPTH, MAX_NODES
 from tickwork.errors import InvalidExpression, InvalidInput
 
 # -- meaning

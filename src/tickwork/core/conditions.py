@@ -17,9 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from tickwork.core.event import Event
 from tickwork.core.expressions import UNFIT, Compiled, compiled, complaint, is_text
-from tickwork.core.lookup import Missing, snake_case
-from tickwork.core.paths import Scope
-from tickwork.core.syntax import MAX_NODES, MAX_TEXT
+from tickwork.core.language.lookup import Missing, snake_case
+from tickwork.core.language.paths import Scope
+from tickwork.core.language.syntax import MAX_NODES, MAX_TEXT
 from tickwork.errors import InvalidInput
 
 __all__ = [

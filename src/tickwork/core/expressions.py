@@ -1,6 +1,6 @@
 """Expressions: values of workflow documents, such as ``{{fetch.levels[0].price}} * 2``, and templates of parameters.
 
-A text is read once (``core/syntax.py``) and compiled to closures over an allow-list; nothing else of Python is
+A text is read once (``core/language/syntax.py``) and compiled to closures over an allow-list; nothing else of Python is
 reachable. Text, parts, depth, results and the lists and texts on the way to them are bounded.
 
 A template is a value of a document in which texts may hold references: ``"{{order.quantity}}"`` is the quantity
@@ -20,9 +20,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from pydantic.alias_generators import to_camel
 
-from tickwork.core.lookup import Missing, Unfit, declared, kind_of, nearest, settle, shown, step
-from tickwork.core.nodes import Binary, Call, Choice, Comparison, Constant, Items, Logic, Name, Node, Part, Sign
-from tickwork.core.operators import (
+from tickwork.core.language.lookup import Missing, Unfit, declared, kind_of, nearest, settle, shown, step
+from tickwork.core.language.operators import (
     ARITHMETIC,
     COMPARISONS,
     FUNCTIONS,
@@ -32,8 +31,9 @@ from tickwork.core.operators import (
     bounded,
     negative,
 )
-from tickwork.core.paths import Path, Read, Scope, reader
-from tickwork.core.syntax import ALLOWED, MAX_DEPTH, MAX_NODES, parse, reference
+from tickwork.core.language.paths import Path, Read, Scope, reader
+from tickwork.core.language.syntax import ALLOWED, MAX_DEPTH, MAX_NODES, parse, reference
+from tickwork.core.language.tree import Binary, Call, Choice, Comparison, Constant, Items, Logic, Name, Node, Part, Sign
 from tickwork.errors import InvalidExpression, InvalidInput
 
 MAX_TEMPLATE_TEXT: Final = 20_000

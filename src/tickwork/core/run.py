@@ -353,6 +353,11 @@ class Run:
         """The time of the last answered record (UTC)."""
         return from_ns(self._drive.now)
 
+    @property
+    def now_ns(self) -> int:
+        """The same in ns since 1970 UTC."""
+        return self._drive.now
+
     def random(self) -> float:
         """A number from 0 to 1, derived from the run: the same in every replay."""
         return self._drive.rng().random()

@@ -112,20 +112,22 @@ class Given:
         self.settings = {setting.param.name: setting.value(scope) for setting in planned.settings}
 
 
-async def call(run: Run, planned: Planned, given: Given, context: Context, name: str) -> Any:
+async def call(run: Run, planned: Planned, given: Given, context: Context | None, name: str) -> Any:
     """Do what a node does; ``name`` is that of its step or effect on the tape.
 
     Raises:
         Whatever its function raises; TimedOut.
     """
     type, fixed, settings = planned.type, planned.constants, given.settings
-    if type.context:
+    if context is not None and type.context:
         fixed = {**fixed, type.context: context}
+    elif type.kind == "step" and planned.doing is None:
+        planned.doing = bound(Bound, type.fn, fixed, len(given.inputs))
     if type.kind == "verbs":
         return await _recorded(run, planned, partial(type.fn, **fixed, **settings), given.inputs, name)
-    doing = bound(Bound, type.fn, fixed, len(given.inputs))
+    doing = planned.doing or bound(Bound, type.fn, fixed, len(given.inputs))
     # what a node may know of its run is an argument too: a fork with another input must not take its old result
-    arguments = (*given.inputs, settings, context.event) if type.context else (*given.inputs, settings)
+    arguments = (*given.inputs, settings) if context is None else (*given.inputs, settings, context.event)
     timeout = duration_text(planned.timeout) if planned.timeout else None
     if type.kind == "step":
         return await run.step(name, doing, *arguments, retry=planned.retry, timeout=timeout, breaker=planned.breaker)

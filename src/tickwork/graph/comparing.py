@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from tickwork.core.expressions import UNFIT, complaint
-from tickwork.core.lookup import walk
-from tickwork.core.operators import COMPARISONS
+from tickwork.core.language.lookup import walk
+from tickwork.core.language.operators import COMPARISONS
 from tickwork.errors import InvalidInput
 
 Operator = Literal[

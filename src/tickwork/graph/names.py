@@ -8,7 +8,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from tickwork.core.paths import Path
+from tickwork.core.language.paths import Path
 from tickwork.graph.declare import BRANCH
 from tickwork.graph.edges import Shape, bits
 from tickwork.graph.plan import ABSENT, Feed, Frame

@@ -105,6 +105,8 @@ class Planned:
     timeout: int = 0
     """ns; 0: none."""
     breaker: Breaker | None = None
+    doing: Any = None
+    """A step's function with its settings, where these are the same in every run; made when first called."""
     fallback: int = -1
     """The node that runs in its place when it has failed."""
     stands_for: int = -1

@@ -41,7 +41,7 @@ class Passing:
         return function_of(self.type.outcome).codec.decode(record.value, f"step {self.name!r}")
 
 
-async def read_off(run: Run, planned: Planned, given: Given, context: Context, name: str) -> Any:
+async def read_off(run: Run, planned: Planned, given: Given, context: Context | None, name: str) -> Any:
     """What a node came to, instead of doing it; see ``graph.calling.call``."""
     if planned.type.kind == "verbs":
         return await Passing(outcome_of(name), planned.type)

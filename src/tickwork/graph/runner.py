@@ -28,10 +28,9 @@ from tickwork.graph.plan import ABSENT, Frame, Plan, Planned
 from tickwork.graph.states import Change, NodeError, Outcome, Status
 from tickwork.graph.undoing import compensate
 from tickwork.graph.view import View
-from tickwork.values import timestamp_ns
 
 Observe = Callable[[Change], None]
-Caller = Callable[[Run, Planned, Given, Context, str], Awaitable[Any]]
+Caller = Callable[[Run, Planned, Given, Context | None, str], Awaitable[Any]]
 """What does a node: ``graph.calling.call``, or what reads off a tape what it came to."""
 
 OUTPUT_MAX = 64 << 10
@@ -109,9 +108,9 @@ class Execution:
 
     def context(self, planned: Planned, undoing: str = "") -> Context:
         """What a node may know."""
-        run, now = self.run, timestamp_ns(self.run.now())
-        kind = self.trigger["type"]
-        return Context(self.plan.document.name, planned.id, run.id, run.owner, self.event, kind, now, undoing=undoing)
+        run, kind = self.run, self.trigger["type"]
+        name = self.plan.document.name
+        return Context(name, planned.id, run.id, run.owner, self.event, kind, run.now_ns, undoing=undoing)
 
     def view(self, planned: Planned, *, own: bool = False) -> Frame:
         """What a node reads from; ``own``: from itself as well."""
@@ -196,14 +195,17 @@ class Execution:
         if planned.undo is not None:
             self.inputs[index] = given.named
         self.told(Change(index, "running", inputs=given.named))
-        value = await self.call(self.run, planned, given, self.context(planned), planned.id)
+        context = self.context(planned) if planned.type.context else None
+        value = await self.call(self.run, planned, given, context, planned.id)
         self._was_done(planned, planned.type.fields(value))
         return True
 
     def _was_done(self, planned: Planned, outputs: dict[str, Any]) -> None:
         self.outputs[planned.index] = outputs
         self.done.append(planned.index)
-        self.told(Change(planned.index, "completed", outputs=outputs))
+        self.status[planned.index] = "completed"
+        if self._observe is not None:
+            self._observe(Change(planned.index, "completed", outputs=outputs))
 
     async def _fall_back(self, planned: Planned, error: Exception) -> bool:
         """Let another node run instead; its outputs stand for this one's."""

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from tickwork.core.conditions import compile_condition
 from tickwork.core.expressions import compile_expression, compile_template
-from tickwork.core.paths import Path
+from tickwork.core.language.paths import Path
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import BreakerPolicy, Document
 from tickwork.graph.edges import Shape

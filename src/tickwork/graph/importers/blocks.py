@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tickwork.core.lookup import kind_of
+from tickwork.core.language.lookup import kind_of
 from tickwork.graph.document import Document
 from tickwork.graph.importers.building import Building
 from tickwork.graph.importers.fields import Fields, Types

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tickwork.core.lookup import snake_case
+from tickwork.core.language.lookup import snake_case
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType
 from tickwork.graph.document import Document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from tickwork.core.lookup import kind_of, snake_case
+from tickwork.core.language.lookup import kind_of, snake_case
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.importers.blocks import read_blocks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from tickwork.core.lookup import kind_of, snake_case
+from tickwork.core.language.lookup import kind_of, snake_case
 from tickwork.graph.declare import NodeType
 from tickwork.graph.problems import Problems, nearest
 from tickwork.values import NS_PER_SECOND, duration_text

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tickwork.core.lookup import kind_of, snake_case
+from tickwork.core.language.lookup import kind_of, snake_case
 from tickwork.graph.declare import NodeType
 from tickwork.graph.importers.building import Building, look, position, setting_name
 from tickwork.graph.importers.fields import Fields

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tickwork.core.lookup import kind_of
+from tickwork.core.language.lookup import kind_of
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.importers.blocks import informs

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from tickwork.core.lookup import kind_of
+from tickwork.core.language.lookup import kind_of
 from tickwork.errors import InvalidInput
 from tickwork.graph.problems import Problems
 from tickwork.graph.reading import MAX_DEPTH, MAX_VALUES

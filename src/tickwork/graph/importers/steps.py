@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from tickwork.core.expressions import compile_expression
-from tickwork.core.lookup import kind_of
+from tickwork.core.language.lookup import kind_of
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType
 from tickwork.graph.document import NAME_MAX, Document

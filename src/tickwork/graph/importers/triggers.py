@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Final
 
-from tickwork.core.lookup import kind_of
+from tickwork.core.language.lookup import kind_of
 from tickwork.graph.importers.naming import word
 from tickwork.graph.problems import Problems, nearest
 from tickwork.graph.triggers import TYPES

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from tickwork.core.expressions import UNFIT, complaint
-from tickwork.core.operators import ARITHMETIC
+from tickwork.core.language.operators import ARITHMETIC
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import formula, node, param, port
 from tickwork.graph.prices import finite

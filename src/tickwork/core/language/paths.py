@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from tickwork.core.lookup import walk
+from tickwork.core.language.lookup import walk
 
 Scope = Mapping[str, Any]
 Read = Callable[[Scope], Any]

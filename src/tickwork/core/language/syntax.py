@@ -19,7 +19,7 @@ import keyword
 import re
 from typing import Final, NamedTuple, NoReturn
 
-from tickwork.core.nodes import Binary, Call, Choice, Comparison, Constant, Items, Logic, Name, Node, Part, Sign
+from tickwork.core.language.tree import Binary, Call, Choice, Comparison, Constant, Items, Logic, Name, Node, Part, Sign
 from tickwork.errors import InvalidExpression
 
 MAX_TEXT: Final = 2_000

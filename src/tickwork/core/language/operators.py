@@ -18,8 +18,8 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from typing import Any, Final
 
-from tickwork.core.lookup import Unfit, kind_of, settle
-from tickwork.core.syntax import MAX_BITS
+from tickwork.core.language.lookup import Unfit, kind_of, settle
+from tickwork.core.language.syntax import MAX_BITS
 
 MAX_CHARACTERS: Final = 100_000
 """Length of a text that an expression makes."""
