@@ -14,8 +14,8 @@ from tickwork.errors import RunCancelled
 from tickwork.graph.compiling import DocumentWorkflow, compile_document
 from tickwork.graph.document import Document
 from tickwork.graph.reading import read_document, read_text
-from tickwork.graph.states import Outcome
-from tickwork.graph.trace import RunTrace, trace
+from tickwork.graph.running.states import Outcome
+from tickwork.graph.running.trace import RunTrace, trace
 
 
 def document(text: str) -> Document:

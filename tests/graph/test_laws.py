@@ -25,7 +25,7 @@ from tickwork.engines.embedded import Memory
 from tickwork.engines.embedded.reader import Reader, started
 from tickwork.graph.compiling import DocumentWorkflow
 from tickwork.graph.document import Document
-from tickwork.graph.trace import trace
+from tickwork.graph.running.trace import trace
 
 EXAMPLES = int(os.environ.get("TICKWORK_EXAMPLES", "120"))
 Plain = dict[str, Any]

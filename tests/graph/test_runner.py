@@ -12,7 +12,7 @@ from tests.graph.nodes_of_tests import NOTES
 from tests.graph.running import compiled, fresh, play, played, reopened, run, traced
 from tickwork import Engine, Memory
 from tickwork.errors import NotSent, Refused, TimedOut
-from tickwork.graph.states import Outcome
+from tickwork.graph.running.states import Outcome
 
 DIAMOND = """
 name: diamond

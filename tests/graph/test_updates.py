@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.graph.documents import STEPS, document, drawn
 from tickwork.errors import InvalidDocument, InvalidInput
 from tickwork.graph.declare import DECLARED, node, param
-from tickwork.graph.diff import diff
 from tickwork.graph.document import Document
 from tickwork.graph.library import Library
-from tickwork.graph.updates import apply_updates
-from tickwork.graph.versions import checksum
+from tickwork.graph.versioning.diff import diff
+from tickwork.graph.versioning.updates import apply_updates
+from tickwork.graph.versioning.versions import checksum
 
 
 def told(updates: dict[str, Any], given_one: Document | None = None) -> list[str]:

@@ -15,9 +15,9 @@ from tests.engine.support import crash, live
 from tests.graph.documents import document, drawn
 from tickwork.engines.embedded import Engine
 from tickwork.errors import InvalidInput
-from tickwork.graph.diff import Change, diff, text
 from tickwork.graph.document import Document
-from tickwork.graph.versions import (
+from tickwork.graph.versioning.diff import Change, diff, text
+from tickwork.graph.versioning.versions import (
     DOCUMENT_MAX,
     DOCUMENT_VIEWS,
     DocumentPublished,

@@ -12,10 +12,10 @@ from tests.graph.running import compiled, document, fresh, play, run
 from tickwork import Engine
 from tickwork.errors import InvalidDocument
 from tickwork.graph.document import Document
-from tickwork.graph.plan import Plan
 from tickwork.graph.problems import Problem
 from tickwork.graph.sources import Sources
 from tickwork.graph.wiring import check, plan
+from tickwork.graph.wiring.planned import Plan
 
 
 def planned(text: str) -> Plan:

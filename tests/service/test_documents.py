@@ -23,7 +23,7 @@ from tickwork.engines.embedded.schema import APPLICATION_ID
 from tickwork.errors import InvalidInput, Refused, ServiceError, TapeCorrupt
 from tickwork.graph.library import Library
 from tickwork.graph.sources import Sources
-from tickwork.graph.versions import document_id
+from tickwork.graph.versioning.versions import document_id
 from tickwork.service.documents import CODES, VIEWS, Agent, Documents, recovered
 from tickwork.service.documents.surface import VERBS
 

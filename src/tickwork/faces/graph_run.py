@@ -14,7 +14,7 @@ from tickwork.engines.embedded.status import Status
 from tickwork.errors import TapeError
 from tickwork.faces.grid import Grid
 from tickwork.faces.tables import amount, console, dump
-from tickwork.graph.versions import named
+from tickwork.graph.versioning.versions import named
 from tickwork.service.document_run import Prepared
 from tickwork.service.paper import BY_HAND, PaperSession
 from tickwork.service.paper_summary import PaperSummary, WorkflowLine

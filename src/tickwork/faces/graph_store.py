@@ -12,7 +12,7 @@ import typer
 from tickwork.faces.options import HOME, Home, Json, RunId, json_of
 
 if TYPE_CHECKING:
-    from tickwork.graph.diff import Change
+    from tickwork.graph.versioning.diff import Change
     from tickwork.service.document_store import Store, Told
 
 Name = Annotated[str, typer.Argument(help="A published document, by name or id.", metavar="NAME")]
@@ -146,7 +146,7 @@ def diff(
 ) -> int:
     """What two versions of a document differ in, or two documents."""
     from tickwork.errors import InvalidInput
-    from tickwork.graph.diff import diff as compare
+    from tickwork.graph.versioning.diff import diff as compare
 
     store = _store(tape, home)
     if other is None:

@@ -13,11 +13,11 @@ from tickwork.core.trigger import Manual, Trigger
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.graph.document import Document
 from tickwork.graph.library import Library
-from tickwork.graph.plan import Plan
-from tickwork.graph.runner import Caller, Execution, Observe
+from tickwork.graph.running.runner import Caller, Execution, Observe
+from tickwork.graph.running.states import Outcome
 from tickwork.graph.sources import Sources
-from tickwork.graph.states import Outcome
 from tickwork.graph.wiring import plan as plan_of
+from tickwork.graph.wiring.planned import Plan
 
 MANUAL: Final = Manual.kind
 

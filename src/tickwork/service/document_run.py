@@ -25,7 +25,7 @@ from tickwork.graph.library import library
 from tickwork.graph.nodes.views import VIEWS as NODE_VIEWS
 from tickwork.graph.sources import Sources
 from tickwork.graph.templates import Market
-from tickwork.graph.versions import DOCUMENT_VIEWS, DocumentPublished, Line, Terms, publish, workflow_name
+from tickwork.graph.versioning.versions import DOCUMENT_VIEWS, DocumentPublished, Line, Terms, publish, workflow_name
 from tickwork.market.recording import recordings
 from tickwork.service.document_files import load
 from tickwork.service.document_store import Store

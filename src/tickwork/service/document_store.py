@@ -18,12 +18,12 @@ from tickwork.engines.embedded.control import ask_owner
 from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput, TapeError, TapeLocked, Unknown
-from tickwork.graph.diff import Change, diff
 from tickwork.graph.document import Document
 from tickwork.graph.library import library
 from tickwork.graph.problems import nearest
-from tickwork.graph.updates import apply_updates
-from tickwork.graph.versions import (
+from tickwork.graph.versioning.diff import Change, diff
+from tickwork.graph.versioning.updates import apply_updates
+from tickwork.graph.versioning.versions import (
     DOCUMENT_VIEWS,
     DocumentPublished,
     DocumentState,

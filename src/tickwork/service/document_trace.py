@@ -7,9 +7,9 @@ import msgspec
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput, ServiceError
 from tickwork.graph.library import library
+from tickwork.graph.running.trace import NodeState, RunEvent
 from tickwork.graph.sources import Sources
-from tickwork.graph.trace import NodeState, RunEvent
-from tickwork.graph.versions import DocumentPublished, DocumentState, named
+from tickwork.graph.versioning.versions import DocumentPublished, DocumentState, named
 from tickwork.service.documents.compiled import Compiled
 from tickwork.service.documents.history import History
 from tickwork.service.documents.shelf import TapeShelf

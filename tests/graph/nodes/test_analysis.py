@@ -19,8 +19,8 @@ from tickwork.graph.nodes.analysis import (
     create_opportunity,
     detect_arbitrage,
 )
+from tickwork.graph.nodes.opportunity import Judged
 from tickwork.graph.nodes.providers import get_orderbook
-from tickwork.graph.opportunity import Judged
 from tickwork.graph.sources import Level, OrderBook
 
 PRICES = st.decimals(Decimal("0.01"), Decimal(99999), places=2)

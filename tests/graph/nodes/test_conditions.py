@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.graph.support import RecordedProvider, RecordedProviders, context, done
 from tickwork.errors import InvalidInput
-from tickwork.graph.comparing import Operator
 from tickwork.graph.declare import DECLARED
+from tickwork.graph.nodes.comparing import Operator
 from tickwork.graph.nodes.conditions import and_, compare, filter_, if_, not_, or_, switch, threshold
 from tickwork.graph.nodes.indicators import rsi_signal
 from tickwork.graph.nodes.providers import get_bars, get_markets

@@ -17,8 +17,8 @@ from tickwork.graph.declare import DECLARED
 from tickwork.graph.document import Document
 from tickwork.graph.library import Library
 from tickwork.graph.reading import read_document, read_text
+from tickwork.graph.running.states import Outcome
 from tickwork.graph.sources import Position, Sources
-from tickwork.graph.states import Outcome
 
 LIBRARY = Library(DECLARED[name] for name in TESTED)
 

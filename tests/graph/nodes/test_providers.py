@@ -9,6 +9,7 @@ import pytest
 from tests.graph.support import CENT, RecordedProvider, RecordedProviders, book, context, done
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import DECLARED
+from tickwork.graph.nodes.prices import listed, longer
 from tickwork.graph.nodes.providers import (
     get_balance,
     get_bars,
@@ -21,7 +22,6 @@ from tickwork.graph.nodes.providers import (
     venue_position,
     venue_price,
 )
-from tickwork.graph.prices import listed, longer
 from tickwork.graph.sources import Position, Sources
 from tickwork.market.recording import Recording
 

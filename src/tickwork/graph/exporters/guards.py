@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from tickwork.errors import InvalidInput
-from tickwork.graph.plan import Link, Plan
+from tickwork.graph.wiring.planned import Link, Plan
 
 
 class Fact(NamedTuple):

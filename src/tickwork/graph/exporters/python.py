@@ -19,13 +19,13 @@ from tickwork.core.expressions import compile_expression, compile_template
 from tickwork.core.language.paths import Path
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import BreakerPolicy, Document
-from tickwork.graph.edges import Shape
 from tickwork.graph.exporters.guards import Guards
 from tickwork.graph.library import Library
-from tickwork.graph.names import EVENT, INPUT, TRIGGER, Names
-from tickwork.graph.plan import Plan, Planned
 from tickwork.graph.problems import Problems
 from tickwork.graph.wiring import plan as plan_of
+from tickwork.graph.wiring.edges import Shape
+from tickwork.graph.wiring.names import EVENT, INPUT, TRIGGER, Names
+from tickwork.graph.wiring.planned import Plan, Planned
 
 WIDTH: Final = 110
 STEP: Final = "    "
@@ -121,7 +121,7 @@ class _Module:
             f"from tickwork.graph.exporters.support import {', '.join(sorted(self.used))}",
             "from tickwork.graph.library import Library",
             "from tickwork.graph.sources import Sources",
-            "from tickwork.graph.states import Outcome",
+            "from tickwork.graph.running.states import Outcome",
             "",
         ]
 

@@ -16,18 +16,18 @@ from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.trigger import Trigger
 from tickwork.errors import InvalidInput
-from tickwork.graph.calling import call
 from tickwork.graph.compiling import MANUAL, key_of, kinds_of
 from tickwork.graph.declare import BRANCH, Context, NodeType
 from tickwork.graph.document import Node, TriggerSpec
 from tickwork.graph.library import Library, library
-from tickwork.graph.plan import ABSENT, Planned
-from tickwork.graph.ports import convert
 from tickwork.graph.problems import Problems
-from tickwork.graph.runner import told
+from tickwork.graph.running.calling import call
+from tickwork.graph.running.runner import told
+from tickwork.graph.running.states import NodeError, Outcome, Status
 from tickwork.graph.sources import ADVICE, Sources
-from tickwork.graph.states import NodeError, Outcome, Status
 from tickwork.graph.triggers import triggers_of
+from tickwork.graph.wiring.planned import ABSENT, Planned
+from tickwork.graph.wiring.ports import convert
 from tickwork.values import duration, timestamp_ns
 
 __all__ = [

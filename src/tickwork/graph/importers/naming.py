@@ -8,7 +8,7 @@ from typing import Any
 
 from tickwork.core.expressions import compile_expression
 from tickwork.graph.document import ID, ID_MAX
-from tickwork.graph.edges import RESERVED
+from tickwork.graph.wiring.edges import RESERVED
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _PATH = re.compile(r"""\w+(?:\.\w+|\[\s*(?:-?\d+|"[^"]*"|'[^']*')\s*\])*""")

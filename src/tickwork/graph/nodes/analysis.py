@@ -11,10 +11,10 @@ from typing import Annotated, Final
 import msgspec
 
 from tickwork.errors import InvalidInput, Stale
-from tickwork.graph.comparing import Operator, compared
 from tickwork.graph.declare import Context, node, param, port
-from tickwork.graph.opportunity import DEFAULT_FEE, Judged, Leg, best, judged, opportunity_of
-from tickwork.graph.prices import finite, mid, positive, sound
+from tickwork.graph.nodes.comparing import Operator, compared
+from tickwork.graph.nodes.opportunity import DEFAULT_FEE, Judged, Leg, best, judged, opportunity_of
+from tickwork.graph.nodes.prices import finite, mid, positive, sound
 from tickwork.graph.sources import OrderBook, Providers
 from tickwork.market.triggers.options import quotient
 from tickwork.values import EXACT, duration, duration_text

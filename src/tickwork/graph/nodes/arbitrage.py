@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from tickwork.errors import Fatal, InvalidInput, NotSent
+from tickwork.graph.nodes.opportunity import Leg
 from tickwork.graph.nodes.placing import Dealing, OnRefusal, Placed, Size, Wish, goes_short, money_of
-from tickwork.graph.opportunity import Leg
 from tickwork.trading.orders import OrderType, Side
 from tickwork.values import price, quantity, ratio, rounded_down
 

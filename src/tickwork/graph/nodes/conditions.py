@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from tickwork.errors import InvalidInput
-from tickwork.graph.comparing import Operator, compared, field_of, truth
 from tickwork.graph.declare import node, param, port, test
-from tickwork.graph.prices import finite
+from tickwork.graph.nodes.comparing import Operator, compared, field_of, truth
+from tickwork.graph.nodes.prices import finite
 
 Truth = Annotated[Any, port("true or false, a number, or a signal")]
 More = Annotated[list[Any], port("any number of them", many=True)]

@@ -18,7 +18,16 @@ from pydantic import BeforeValidator
 
 from tickwork.errors import InvalidInput, Stale
 from tickwork.graph.declare import Context, node, param, port
-from tickwork.graph.prices import Bars, Interval, ProviderName, SymbolName, history, listed, provider_check, recent
+from tickwork.graph.nodes.prices import (
+    Bars,
+    Interval,
+    ProviderName,
+    SymbolName,
+    history,
+    listed,
+    provider_check,
+    recent,
+)
 from tickwork.graph.sources import Provider, Providers, Sources
 from tickwork.market.bars import Bar
 from tickwork.market.indicators import ATR, EMA, MACD, RSI, SMA

@@ -12,7 +12,7 @@ from tickwork.core.expressions import UNFIT, complaint
 from tickwork.core.language.operators import ARITHMETIC
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import formula, node, param, port
-from tickwork.graph.prices import finite
+from tickwork.graph.nodes.prices import finite
 from tickwork.market.triggers.options import root
 from tickwork.values import EXACT
 

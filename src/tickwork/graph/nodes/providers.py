@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from tickwork.graph.declare import Context, node, param, port
-from tickwork.graph.prices import (
+from tickwork.graph.nodes.prices import (
     Interval,
     ProviderName,
     SymbolName,

@@ -15,7 +15,7 @@ from tickwork.core.event import Event
 from tickwork.core.webhook import WebhookReceived
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port
-from tickwork.graph.prices import Bars, Interval, ProviderName, SymbolName, positive, provider_check, recent
+from tickwork.graph.nodes.prices import Bars, Interval, ProviderName, SymbolName, positive, provider_check, recent
 from tickwork.graph.sources import Providers, Sources
 from tickwork.market.triggers.options import Direction, quotient
 from tickwork.values import EXACT, NS_PER_SECOND, duration

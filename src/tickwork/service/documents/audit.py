@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from tickwork.graph.trace import RunEvent, RunTrace
-from tickwork.graph.versions import DocumentState, Head, Version
+from tickwork.graph.running.trace import RunEvent, RunTrace
+from tickwork.graph.versioning.versions import DocumentState, Head, Version
 from tickwork.service.documents.history import Execution, History
 from tickwork.service.documents.metrics import named_steps
 from tickwork.service.documents.reports import iso

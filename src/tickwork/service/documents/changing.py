@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tickwork.errors import InvalidInput
-from tickwork.graph.diff import diff_of, text
 from tickwork.graph.document import Document
 from tickwork.graph.exporters import export
 from tickwork.graph.importers import AUTO, import_document
 from tickwork.graph.reading import read_document, read_text
-from tickwork.graph.updates import apply_updates
-from tickwork.graph.versions import Head, checksum, document_id
+from tickwork.graph.versioning.diff import diff_of, text
+from tickwork.graph.versioning.updates import apply_updates
+from tickwork.graph.versioning.versions import Head, checksum, document_id
 from tickwork.service.documents.coded import coded
 from tickwork.service.documents.publishing import shown, told
 from tickwork.service.documents.reports import created, versioned
@@ -104,7 +104,7 @@ class Changing(Surface):
         note: str = "",
         owner: str = "",
     ) -> Json:
-        """Change a workflow by paths (``graph.updates``): a new version, told with its diff.
+        """Change a workflow by paths (``graph.versioning.updates``): a new version, told with its diff.
 
         Raises:
             ServiceError: ``WORKFLOW_NOT_FOUND``; ``INVALID_INPUT_DATA``: every wrong path and value, or it was changed

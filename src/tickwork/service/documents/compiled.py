@@ -13,7 +13,7 @@ from tickwork.graph.document import Document
 from tickwork.graph.library import Library
 from tickwork.graph.problems import nearest
 from tickwork.graph.sources import Sources
-from tickwork.graph.versions import Head, document_id, named, workflow_name
+from tickwork.graph.versioning.versions import Head, document_id, named, workflow_name
 from tickwork.service.documents.shelf import Shelf
 
 WORKFLOWS: Final = "workflows"

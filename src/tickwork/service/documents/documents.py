@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tickwork.errors import InvalidInput, ServiceError
 from tickwork.graph.document import Document
-from tickwork.graph.versions import State
+from tickwork.graph.versioning.versions import State
 from tickwork.service.documents.agents import AgentAssigned, assign, assignments
 from tickwork.service.documents.changing import Changing
 from tickwork.service.documents.coded import coded, invalid

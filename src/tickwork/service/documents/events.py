@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tickwork.graph.trace import RunEvent
+from tickwork.graph.running.trace import RunEvent
 from tickwork.service.documents.history import Execution
 from tickwork.service.documents.reports import iso
 

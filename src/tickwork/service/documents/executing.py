@@ -15,8 +15,8 @@ from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput, ServiceError, TapeError, TimedOut
 from tickwork.graph.compiling import DocumentWorkflow
 from tickwork.graph.document import Document
-from tickwork.graph.trace import RunTrace
-from tickwork.graph.versions import TEST, Head
+from tickwork.graph.running.trace import RunTrace
+from tickwork.graph.versioning.versions import TEST, Head
 from tickwork.service.documents.agents import task_agents
 from tickwork.service.documents.coded import EXECUTION_TIMEOUT, QUEUE_FULL, invalid
 from tickwork.service.documents.compiled import Compiled

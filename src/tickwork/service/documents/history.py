@@ -16,8 +16,8 @@ from tickwork.engines.embedded.reader import started
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput, NonDeterministic, ServiceError
 from tickwork.graph.declare import NodeType
-from tickwork.graph.trace import NodeState, RunEvent, RunTrace, trace
-from tickwork.graph.versions import DocumentState, Head, Named, named, workflow_name
+from tickwork.graph.running.trace import NodeState, RunEvent, RunTrace, trace
+from tickwork.graph.versioning.versions import DocumentState, Head, Named, named, workflow_name
 from tickwork.service.documents.coded import EXECUTION_NOT_FOUND
 from tickwork.service.documents.compiled import Compiled
 from tickwork.values import from_ns

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any, Final
 
 from tickwork.engines.embedded.status import Status
-from tickwork.graph.trace import NodeState, RunTrace
-from tickwork.graph.versions import Head
+from tickwork.graph.running.trace import NodeState, RunTrace
+from tickwork.graph.versioning.versions import Head
 from tickwork.service.documents.history import Execution, History
 
 DAY: Final = 86_400 * 1_000_000_000

@@ -28,7 +28,7 @@ from tickwork.errors import InvalidInput
 from tickwork.graph.compiling import DocumentWorkflow
 from tickwork.graph.library import Library
 from tickwork.graph.sources import Sources
-from tickwork.graph.versions import DocumentPublished, DocumentState, Head, named
+from tickwork.graph.versioning.versions import DocumentPublished, DocumentState, Head, named
 from tickwork.service.documents.compiled import Compiled
 from tickwork.service.documents.shelf import TapeShelf
 

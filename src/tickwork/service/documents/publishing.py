@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from tickwork.engines.embedded.engine import Engine
 from tickwork.errors import InvalidInput, ServiceError
 from tickwork.graph.compiling import DocumentWorkflow
-from tickwork.graph.diff import Change, diff_of
 from tickwork.graph.document import Document
-from tickwork.graph.versions import (
+from tickwork.graph.versioning.diff import Change, diff_of
+from tickwork.graph.versioning.versions import (
     DocumentPublished,
     DocumentState,
     Head,

@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from tickwork.engines.embedded.schedule_rows import ScheduleInfo
-from tickwork.graph.trace import NodeState, RunTrace
-from tickwork.graph.versions import Head, Version
+from tickwork.graph.running.trace import NodeState, RunTrace
+from tickwork.graph.versioning.versions import Head, Version
 from tickwork.service.documents.coded import code_of
 from tickwork.service.documents.history import Ending, Execution
 from tickwork.service.documents.metrics import named_steps

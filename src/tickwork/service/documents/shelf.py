@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tickwork.core.tape import Entry
 from tickwork.engines.embedded.engine import Engine
-from tickwork.graph.versions import (
+from tickwork.graph.versioning.versions import (
     DocumentPublished,
     DocumentState,
     Head,
@@ -39,7 +39,7 @@ class EngineShelf:
     """The documents of an open engine, as of now.
 
     Raises:
-        InvalidInput: the engine was not given ``graph.versions.DOCUMENT_VIEWS``.
+        InvalidInput: the engine was not given ``graph.versioning.versions.DOCUMENT_VIEWS``.
     """
 
     def __init__(self, engine: Engine) -> None:

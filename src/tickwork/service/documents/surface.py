@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from tickwork.engines.embedded.engine import Engine
 from tickwork.errors import InvalidInput, ServiceError
-from tickwork.graph.versions import DOCUMENT_VIEWS
+from tickwork.graph.versioning.versions import DOCUMENT_VIEWS
 from tickwork.service.documents.agents import AGENT_VIEWS, Agent
 from tickwork.service.documents.coded import INSUFFICIENT_CREDITS
 from tickwork.service.documents.executing import Executing

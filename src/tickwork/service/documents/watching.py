@@ -10,7 +10,7 @@ from typing import Final
 from tickwork.engines.embedded.declared import declared_by
 from tickwork.engines.embedded.schedule_rows import ScheduleInfo
 from tickwork.errors import InvalidInput, ServiceError
-from tickwork.graph.versions import Head, workflow_name
+from tickwork.graph.versioning.versions import Head, workflow_name
 from tickwork.service.documents.audit import trail
 from tickwork.service.documents.coded import EXECUTION_NOT_FOUND, WORKFLOW_NOT_FOUND, coded
 from tickwork.service.documents.events import payload

@@ -1,6 +1,6 @@
 """A document that was checked, in the form in which it runs: nodes by number, ports and names resolved.
 
-``graph.wiring`` makes it; ``graph.runner`` walks it. Nothing here looks anything up by name any more.
+``graph.wiring`` makes it; ``graph.running.runner`` walks it. Nothing here looks anything up by name any more.
 """
 
 from __future__ import annotations

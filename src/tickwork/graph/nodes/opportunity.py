@@ -11,7 +11,7 @@ import msgspec
 
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import port
-from tickwork.graph.prices import filled, positive
+from tickwork.graph.nodes.prices import filled, positive
 from tickwork.graph.sources import Level, OrderBook
 from tickwork.market.triggers.options import quotient
 from tickwork.values import EXACT, base_of, quote_of

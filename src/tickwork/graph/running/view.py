@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tickwork.graph.plan import Frame, Outputs
+from tickwork.graph.wiring.planned import Frame, Outputs
 
 
 class View:

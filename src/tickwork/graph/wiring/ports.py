@@ -12,10 +12,10 @@ from tickwork.core.expressions import compile_template
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import BRANCH, NodeType, Port
 from tickwork.graph.document import Node
-from tickwork.graph.edges import Shape
-from tickwork.graph.names import Names
-from tickwork.graph.plan import ABSENT, Fed, Feed, Frame
 from tickwork.graph.problems import Problems, nearest
+from tickwork.graph.wiring.edges import Shape
+from tickwork.graph.wiring.names import Names
+from tickwork.graph.wiring.planned import ABSENT, Fed, Feed, Frame
 
 Source = tuple[int, str]
 """A node and an output port of it."""

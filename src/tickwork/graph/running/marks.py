@@ -13,7 +13,7 @@ import msgspec
 
 from tickwork.core.codec import decode_error, encode_error
 from tickwork.core.run import Run
-from tickwork.graph.calling import Bound, bound
+from tickwork.graph.running.calling import Bound, bound
 
 
 def said(*, what: Any) -> Any:

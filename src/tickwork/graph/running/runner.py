@@ -19,19 +19,19 @@ from tickwork.core.event import Event
 from tickwork.core.latch import Latch
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
-from tickwork.graph.calling import Given, call
 from tickwork.graph.declare import BRANCH, Context
-from tickwork.graph.edges import bits
-from tickwork.graph.marks import joined, replaced, replaced_before
-from tickwork.graph.names import INPUT
-from tickwork.graph.plan import ABSENT, Frame, Plan, Planned
-from tickwork.graph.states import Change, NodeError, Outcome, Status
-from tickwork.graph.undoing import compensate
-from tickwork.graph.view import View
+from tickwork.graph.running.calling import Given, call
+from tickwork.graph.running.marks import joined, replaced, replaced_before
+from tickwork.graph.running.states import Change, NodeError, Outcome, Status
+from tickwork.graph.running.undoing import compensate
+from tickwork.graph.running.view import View
+from tickwork.graph.wiring.edges import bits
+from tickwork.graph.wiring.names import INPUT
+from tickwork.graph.wiring.planned import ABSENT, Frame, Plan, Planned
 
 Observe = Callable[[Change], None]
 Caller = Callable[[Run, Planned, Given, Context | None, str], Awaitable[Any]]
-"""What does a node: ``graph.calling.call``, or what reads off a tape what it came to."""
+"""What does a node: ``graph.running.calling.call``, or what reads off a tape what it came to."""
 
 OUTPUT_MAX = 64 << 10
 """Bytes of JSON of a node's outputs that the result of a run holds; what is larger is in the node's own record."""

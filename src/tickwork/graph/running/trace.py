@@ -20,9 +20,9 @@ from tickwork.core.replay import Course
 from tickwork.core.tape import Entry
 from tickwork.errors import Refused
 from tickwork.graph.compiling import DocumentWorkflow, kind_of_input, observed
-from tickwork.graph.reading_off import Reading, read_off
-from tickwork.graph.runner import told
-from tickwork.graph.states import Change, Status
+from tickwork.graph.running.reading_off import Reading, read_off
+from tickwork.graph.running.runner import told
+from tickwork.graph.running.states import Change, Status
 from tickwork.values import from_ns
 
 EventType = Literal[

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tickwork.graph.edges import Shape
-from tickwork.graph.plan import Link
 from tickwork.graph.problems import Problems
+from tickwork.graph.wiring.edges import Shape
+from tickwork.graph.wiring.planned import Link
 
 Demands = dict[int, str]
 """Branches that must have been taken, by node."""

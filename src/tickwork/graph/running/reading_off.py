@@ -17,9 +17,9 @@ from tickwork.core.functions import function_of
 from tickwork.core.replay import Course
 from tickwork.core.run import Run
 from tickwork.core.tape import NOTHING, Entry, Record
-from tickwork.graph.calling import Given, call, outcome_of
 from tickwork.graph.declare import Context, NodeType
-from tickwork.graph.plan import Planned
+from tickwork.graph.running.calling import Given, call, outcome_of
+from tickwork.graph.wiring.planned import Planned
 
 
 class Passing:
@@ -42,7 +42,7 @@ class Passing:
 
 
 async def read_off(run: Run, planned: Planned, given: Given, context: Context | None, name: str) -> Any:
-    """What a node came to, instead of doing it; see ``graph.calling.call``."""
+    """What a node came to, instead of doing it; see ``graph.running.calling.call``."""
     if planned.type.kind == "verbs":
         return await Passing(outcome_of(name), planned.type)
     return await call(run, planned, given, context, name)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from tickwork.core.asks import Mishap, Step
 from tickwork.errors import Cancelled
-from tickwork.graph.calling import Given
-from tickwork.graph.edges import bits
-from tickwork.graph.plan import Planned
-from tickwork.graph.states import Change
+from tickwork.graph.running.calling import Given
+from tickwork.graph.running.states import Change
+from tickwork.graph.wiring.edges import bits
+from tickwork.graph.wiring.planned import Planned
 
 if TYPE_CHECKING:
-    from tickwork.graph.runner import Execution
+    from tickwork.graph.running.runner import Execution
 
 
 async def compensate(execution: Execution) -> None:

@@ -19,16 +19,16 @@ from tickwork.core.trigger import Trigger
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType, Param
 from tickwork.graph.document import BreakerPolicy, Document, Limits, Node, RetryPolicy, Undo, When
-from tickwork.graph.edges import Shape
 from tickwork.graph.library import Library
-from tickwork.graph.names import Names
-from tickwork.graph.plan import Plan, Planned, Setting
-from tickwork.graph.ports import Ports
 from tickwork.graph.problems import Problem, Problems, nearest
-from tickwork.graph.reach import Reach
 from tickwork.graph.sources import ADVICE, Sources
 from tickwork.graph.triggers import triggers_of
-from tickwork.graph.undo_ports import UndoPorts
+from tickwork.graph.wiring.edges import Shape
+from tickwork.graph.wiring.names import Names
+from tickwork.graph.wiring.planned import Plan, Planned, Setting
+from tickwork.graph.wiring.ports import Ports
+from tickwork.graph.wiring.reach import Reach
+from tickwork.graph.wiring.undo_ports import UndoPorts
 from tickwork.values import duration
 
 

@@ -8,10 +8,10 @@ from tickwork.core.expressions import compile_template
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType, Port
 from tickwork.graph.document import Undo
-from tickwork.graph.names import Names
-from tickwork.graph.plan import ABSENT, Fed, Feed, Frame, Planned
-from tickwork.graph.ports import convert, single
 from tickwork.graph.problems import Problems, nearest
+from tickwork.graph.wiring.names import Names
+from tickwork.graph.wiring.planned import ABSENT, Fed, Feed, Frame, Planned
+from tickwork.graph.wiring.ports import convert, single
 
 
 class UndoPorts:

@@ -12,8 +12,8 @@ from tickwork.core.run import Run
 from tickwork.core.saga import Saga
 from tickwork.errors import Fatal, InvalidInput, NotSent, TimedOut
 from tickwork.graph.declare import Context
-from tickwork.graph.plan import ABSENT, Frame, Planned
-from tickwork.graph.ports import convert
+from tickwork.graph.wiring.planned import ABSENT, Frame, Planned
+from tickwork.graph.wiring.ports import convert
 from tickwork.values import duration_text
 
 

@@ -10,9 +10,9 @@ import msgspec
 
 from tickwork.core.language.paths import Path
 from tickwork.graph.declare import BRANCH
-from tickwork.graph.edges import Shape, bits
-from tickwork.graph.plan import ABSENT, Feed, Frame
 from tickwork.graph.problems import Problems, nearest
+from tickwork.graph.wiring.edges import Shape, bits
+from tickwork.graph.wiring.planned import ABSENT, Feed, Frame
 
 INPUT: Final = "input"
 EVENT: Final = "event"

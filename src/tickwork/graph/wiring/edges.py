@@ -10,8 +10,8 @@ from tickwork.core.expressions import compile_template
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import BRANCH, NodeType
 from tickwork.graph.document import Document, Edge, Fallback
-from tickwork.graph.plan import Link
 from tickwork.graph.problems import Problems, nearest
+from tickwork.graph.wiring.planned import Link
 
 RESERVED: Final = frozenset(
     {"input", "event", "trigger", "and", "or", "not", "in", "is", "if", "else", "true", "false", "null", "none"}

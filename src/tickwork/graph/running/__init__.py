@@ -1,0 +1,1 @@
+"""Running a plan, undoing it, and reading off a tape what became of it."""

@@ -1,0 +1,1 @@
+"""Versions of documents: as events on the tape, as differences, as updates by path."""

@@ -1,0 +1,5 @@
+"""Checking a document and making its plan: edges, ports, names, policies; every problem at once."""
+
+from tickwork.graph.wiring.checking import check, plan
+
+__all__ = ["check", "plan"]
