@@ -121,22 +121,27 @@ class Context:
     """ns since 1970 UTC."""
     undoing: str = ""
     """The id of the node that this one takes back; nothing where it runs in its own place in the graph."""
+    watched: tuple[str, ...] = ()
+    """The symbols that the document's triggers name."""
 
     def given(self, name: str) -> Any:
         """A field of what started the run; ``None`` where it has none of that name."""
         event = self.event
         if isinstance(event, Mapping):
             return event.get(name)
+        if name == "symbol" and getattr(event, "measure", "") == "index":
+            return None  # an index that rose is not what the run is about
         return getattr(event, name, None) if name in getattr(type(event), "model_fields", ()) else None
 
     def symbols(self, declared: list[str] | None) -> list[str]:
-        """What the run is about: the symbols (or the symbol) it was given, else the document's.
+        """What the run is about: the symbols (or the symbol) it was given, else those of the node's params, else those
+        that the document's triggers watch.
 
         Raises:
-            InvalidInput: neither says.
+            InvalidInput: nobody says.
         """
         given = self.given("symbols") or self.given("symbol")
-        found = [given] if isinstance(given, str) else list(given or declared or ())
+        found = [given] if isinstance(given, str) else list(given or declared or self.watched)
         if not found:
             expected = "symbols in the node's params, or a symbol in what starts the run"
             raise InvalidInput(f"{self.node}.symbols", "none", expected)

@@ -15,7 +15,7 @@ from tickwork.core.schedule import Schedule
 from tickwork.core.trigger import Manual, Trigger, When
 from tickwork.core.webhook import Webhook
 from tickwork.errors import InvalidInput
-from tickwork.graph.document import TriggerSpec
+from tickwork.graph.document import Document, TriggerSpec
 from tickwork.graph.problems import Problems, nearest
 from tickwork.market import liquidations as _declared  # noqa: F401 - an event that documents name
 from tickwork.market.sessions import parse_times
@@ -57,6 +57,16 @@ def triggers_of(spec: TriggerSpec, problems: Problems, path: str) -> list[Trigge
     except TypeError as error:
         problems.add(path, sorted(fields), f"the fields of {spec.type} ({error})")
     return []
+
+
+def watched(document: Document) -> tuple[str, ...]:
+    """The symbols that a document's triggers name, each once."""
+    found: dict[str, None] = {}
+    for spec in document.triggers:
+        for name in ("symbol", "symbols"):
+            value = spec.fields.get(name)
+            found |= dict.fromkeys([value] if isinstance(value, str) else value if isinstance(value, list) else [])
+    return tuple(str(one) for one in found)
 
 
 def _snake(name: str) -> str:

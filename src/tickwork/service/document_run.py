@@ -169,19 +169,44 @@ def _queues(documents: list[Document]) -> Iterator[Queue]:
 
 
 def _settings(document: Document) -> Market:
-    """The simulated market that a document's metadata describes.
+    """The simulated market that a document's metadata describes; else one of the venues and symbols that it names.
 
     Raises:
-        InvalidInput: it describes none, or in words that mean nothing.
+        InvalidInput: there is nothing to go by, or the description means nothing.
     """
-    given = document.metadata.get("simulated")
-    if given is None:
+    given = document.metadata.get("simulated") or _named(document)
+    if not given:
         expected = "metadata.simulated: {venues: [...], symbols: [...]}, or recorded prices (--data)"
         raise InvalidInput(f"{document.name}.metadata", "no simulated market", expected)
     try:
         return msgspec.convert(given, Market, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{document.name}.metadata.simulated", str(error), "venues, symbols and the like") from None
+
+
+def _named(document: Document) -> dict[str, list[str]]:
+    """The venues and symbols in a document's params and triggers."""
+    venues: dict[str, None] = {}
+    symbols: dict[str, None] = {}
+    for fields in (*(node.params for node in document.nodes), *(spec.fields for spec in document.triggers)):
+        for name, value in fields.items():
+            for word in value if isinstance(value, list) else [value]:
+                if not isinstance(word, str) or not word or "{{" in word:
+                    continue
+                if name in ("provider", "venue"):
+                    venues[word] = None
+                elif name in ("symbol", "symbols", "pair"):
+                    symbols[_spelled(word)] = None
+    return {"venues": list(venues) or ["paper"], "symbols": list(symbols)} if symbols else {}
+
+
+_QUOTES: Final = ("USDT", "USDC", "USD", "EUR", "BTC")
+
+
+def _spelled(symbol: str) -> str:
+    """``BTCUSDT`` as ``BTC/USDT``: venues join what we keep apart."""
+    quote = next((one for one in _QUOTES if symbol.endswith(one) and len(symbol) > len(one)), "")
+    return symbol if "/" in symbol or not quote else f"{symbol.removesuffix(quote)}/{quote}"
 
 
 def _market(request: RunRequest, document: Document, notes: list[str]) -> tuple[Simulated | None, tuple[str, ...]]:
@@ -195,6 +220,7 @@ def _market(request: RunRequest, document: Document, notes: list[str]) -> tuple[
         notes.append(f"recorded prices: {', '.join(known)}")
         return None, known
     if request.simulated is None and document.metadata.get("simulated") is None:
+        # prices that nobody quoted are only taken where somebody asks for them
         expected = f"recorded prices (--data: {', '.join(recordings())}, or a CSV file)"
         raise InvalidInput("--data", "nothing", expected)
     seed = 1 if request.simulated is None else request.simulated

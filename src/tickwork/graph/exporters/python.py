@@ -22,6 +22,7 @@ from tickwork.graph.document import BreakerPolicy, Document
 from tickwork.graph.exporters.guards import Guards
 from tickwork.graph.library import Library
 from tickwork.graph.problems import Problems
+from tickwork.graph.triggers import watched
 from tickwork.graph.wiring import plan as plan_of
 from tickwork.graph.wiring.edges import Shape
 from tickwork.graph.wiring.names import EVENT, INPUT, TRIGGER, Names
@@ -170,7 +171,8 @@ class _Module:
 
     def body(self) -> list[str]:
         named = [literal(self.document.name), "sources", *(["TRIGGERS"] if self.document.triggers else [])]
-        named += ["types=types"]
+        about = watched(self.document)
+        named += ["types=types", *([f"watched={literal(about)}"] if about else [])]
         lines = [f"node = Nodes(run, event, {', '.join(named)})"]
         for guard, together in self.blocks():
             if guard:

@@ -28,7 +28,7 @@ from tickwork.graph.sources import ADVICE, Sources
 from tickwork.graph.triggers import triggers_of
 from tickwork.graph.wiring.planned import ABSENT, Planned
 from tickwork.graph.wiring.ports import convert
-from tickwork.values import duration, timestamp_ns
+from tickwork.values import duration
 
 __all__ = [
     "Nodes", "Policy", "fill", "first", "gathered", "holds", "key_of", "merged", "of", "took", "triggers", "value_of",
@@ -60,6 +60,7 @@ class Nodes:
     Args:
         document: what the nodes are told they belong to.
         started_by: the workflow's triggers.
+        watched: the symbols that these name.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Nodes:
         sources: Sources | None,
         started_by: Sequence[Trigger] = (),
         types: Library | None = None,
+        watched: Sequence[str] = (),
     ) -> None:
         self.trigger: dict[str, str] = {"type": MANUAL}
         """What conditions call ``trigger``."""
@@ -80,6 +82,7 @@ class Nodes:
         self._document = document
         self._sources = sources or _NONE
         self._types = types or library()
+        self._watched = tuple(watched)
         self._errors: list[NodeError] = []
 
     async def __call__(self, id: str, type: str, policy: Policy | None = None, /, **given: Any) -> dict[str, Any]:
@@ -128,9 +131,8 @@ class Nodes:
         return port.default
 
     def _context(self, id: str) -> Context:
-        run = self._run
-        now = timestamp_ns(run.now())
-        return Context(self._document, id, run.id, run.owner, self._event, self.trigger["type"], now)
+        run, kind = self._run, self.trigger["type"]
+        return Context(self._document, id, run.id, run.owner, self._event, kind, run.now_ns, watched=self._watched)
 
     def failed(self, id: str, error: Exception) -> None:
         """Go on although a node failed."""

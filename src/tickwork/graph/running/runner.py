@@ -110,7 +110,7 @@ class Execution:
         """What a node may know."""
         run, kind = self.run, self.trigger["type"]
         name = self.plan.document.name
-        return Context(name, planned.id, run.id, run.owner, self.event, kind, run.now_ns, undoing=undoing)
+        return Context(name, planned.id, run.id, run.owner, self.event, kind, run.now_ns, undoing, self.plan.watched)
 
     def view(self, planned: Planned, *, own: bool = False) -> Frame:
         """What a node reads from; ``own``: from itself as well."""

@@ -22,7 +22,7 @@ from tickwork.graph.document import BreakerPolicy, Document, Limits, Node, Retry
 from tickwork.graph.library import Library
 from tickwork.graph.problems import Problem, Problems, nearest
 from tickwork.graph.sources import ADVICE, Sources
-from tickwork.graph.triggers import triggers_of
+from tickwork.graph.triggers import triggers_of, watched
 from tickwork.graph.wiring.edges import Shape
 from tickwork.graph.wiring.names import Names
 from tickwork.graph.wiring.planned import Plan, Planned, Setting
@@ -90,7 +90,9 @@ class _Wiring:
         chain = not undoable and not asking and not shape.fallbacks and _is_chain(shape)
         later = _later(shape)
         choosing = any(planned.choosing for planned in nodes)
-        return Plan(self._document, nodes, shape.order, triggers, [], chain, undoable, choosing, later)
+        return Plan(
+            self._document, nodes, shape.order, triggers, watched(self._document), [], chain, undoable, choosing, later
+        )
 
     # -- nodes ----------------------------------------------------------------------------------------------------
 

@@ -136,6 +136,8 @@ class Plan:
     order: list[int]
     """One in which every node comes after those before it."""
     triggers: tuple[Trigger, ...]
+    watched: tuple[str, ...]
+    """The symbols that the triggers name."""
     warnings: list[Problem]
 
     chain: bool = False
