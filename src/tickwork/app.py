@@ -133,14 +133,15 @@ def open_paper(
     ``holdings`` and ``results``.
 
     Raises:
-        InvalidInput: data, news or settings that cannot be used, or an interrupted session of something else.
+        InvalidInput: data, news or settings that cannot be used, workflows that nothing in the data starts or whose
+            nodes name what is not there, or an interrupted session of something else.
         TapeLocked: another process plays a session there.
         TapeError: the home folder or what is in it cannot be used.
     """
     from tickwork.core.clock import VirtualClock
     from tickwork.engines.embedded import Engine
     from tickwork.graph.sources import Sources
-    from tickwork.service import paper, paper_setup, paper_tape
+    from tickwork.service import paper, paper_coverage, paper_setup, paper_tape
     from tickwork.service.paper_account import PaperTrader
     from tickwork.service.paper_orders import working
     from tickwork.service.paper_timeline import Feeding
@@ -170,6 +171,7 @@ def open_paper(
     workflows = list(make_workflows(sources))
     paper.check(options, workflows, (first_ns, last_ns))
     feeding = Feeding(workflows, recordings, recorded)
+    warnings = paper_coverage.check(workflows, recordings, feeding, options)
     started = paper_setup.started(options, recordings, news.items, workflows)
 
     files = paper_tape.PaperFiles(options.home)
@@ -204,6 +206,7 @@ def open_paper(
         beginning=beginning,
         span=(first_ns, last_ns),
         release=release,
+        warnings=warnings,
     )
 
 

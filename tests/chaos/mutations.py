@@ -58,7 +58,7 @@ def _effect_before_barrier() -> None:
     """The call is made as soon as it is asked for; its intent is still in memory."""
     answer = Effects.answer
 
-    def soon(call: Callable[[], None]) -> None:
+    def soon(call: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_soon(call)
 
     def wrong(self: Effects, run: Any, waiting: Any, intent: Any, late: bool) -> Any:

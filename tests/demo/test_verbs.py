@@ -9,7 +9,7 @@ import pytest
 
 from tests.demo.support import AAPL, answer, demo, tickwork
 from tickwork.engines.embedded.queries import Queries
-from tickwork.service.trading import Marks, positions
+from tickwork.service.positions import Marks, positions
 
 
 @pytest.fixture(scope="module")

@@ -374,7 +374,7 @@ async def test_stranded_runs_wait_for_their_version() -> None:
         await engine.settled()
         assert [info.id for info in await engine.stranded()] == ["it"]
         with pytest.raises(InvalidInput):
-            await engine.cancel("it")
+            await engine.pause("it")
     async with Engine(tape, workflows=[second, first]) as engine:
         assert await engine.handle("it").result() == "first"
         assert await engine.stranded() == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -276,6 +276,35 @@ def branching(value: Annotated[int, port("what decides")]) -> Ways:
 def from_news(*, news: News, bad: Annotated[bool, param("refused")] = False) -> int:
     """Needs news."""
     return 0
+
+
+class Kinds(msgspec.Struct, frozen=True):
+    word: Annotated[str, port("a text")] = "x"
+    maybe: Annotated[str | None, port("a text, or nothing")] = None
+    exact: Annotated[Decimal, port("a number")] = Decimal(1)
+    sure: Annotated[bool, port("yes or no")] = True
+    any: Annotated[Any, port("whatever")] = None
+    side: Annotated[Literal["BUY", "SELL"], port("one of two words")] = "BUY"
+
+
+@node("test_kinds", category="tests")
+def kinds() -> Kinds:
+    """Gives values of several kinds."""
+    return Kinds()
+
+
+@node("test_size", category="tests", output="value", one_of=("much", "part"))
+def size(
+    *, much: Annotated[int | None, param("how much")] = None, part: Annotated[int | None, param("which part")] = None
+) -> int:
+    """Takes one of two."""
+    return much or part or 0
+
+
+@node("test_call", category="tests", output="value", calls="workflow")
+def call(*, workflow: Annotated[str, param("which", aliases=("flow",))]) -> str:
+    """Names a workflow."""
+    return workflow
 
 
 LIBRARY = Library(one for one in DECLARED.values() if one.category == "tests")

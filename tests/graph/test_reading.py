@@ -72,6 +72,14 @@ def test_texts(text: str, value: Any) -> None:
         ("[" + "1," * 200_001 + "1]", "values"),
         ("a: \x07", "YAML or JSON"),
         ("a: [1", "YAML or JSON"),
+        ("a: {{y.result}}", 'it in quotes: "{{y.result}}"'),
+        ("a: {{y.result}} and more", 'it in quotes: "{{y.result}} and more"'),
+        ("{a: {{y.result}}}", 'it in quotes: "{{y.result}}"'),
+        ("a: 'b: {{y}}' c", "YAML or JSON"),
+        ("- {{y}}", 'it in quotes: "{{y}}"'),
+        ("a:\n\tb: 1", "found 'a tab'"),
+        ("", "an object with a name and nodes; found 'nothing'"),
+        ("# nothing yet\n", "an object with a name and nodes; found 'nothing'"),
     ],
 )
 def test_texts_that_are_refused(text: str, words: str) -> None:
@@ -96,6 +104,22 @@ def test_what_is_no_object(value: Any) -> None:
 def test_what_no_tape_would_take(value: Any, words: str) -> None:
     with pytest.raises(InvalidDocument, match=words):
         read_document(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "words"),
+    [
+        ({"name": "a", "nodes": [{"id": 12, "type": "t"}]}, "nodes[0].id", 'a text: in quotes, "12"'),
+        ({"name": "a", "nodes": [{"id": ["b"], "type": "t"}]}, "nodes[0].id", "a text"),
+        ({"name": "a", "nodes": {"b": {"type": "t"}}}, "nodes", "a list, each with its id inside"),
+        ({"name": "a", "nodes": [7]}, "nodes[0]", "an object"),
+        ({"name": "a", "nodes": [{"id": "b", "type": "t", "params": 7}]}, "nodes.b.params", "an object"),
+    ],
+)
+def test_a_wrong_kind_of_value_is_told_in_plain_words(value: Any, path: str, words: str) -> None:
+    with pytest.raises(InvalidDocument) as caught:
+        read_document(value)
+    assert [(where, expected) for where, _, expected in caught.value.problems] == [(path, words)]
 
 
 def test_a_bare_truth_value_names_a_branch() -> None:

@@ -112,6 +112,52 @@ edges: [{from: a, to: b}, {from: b, to: c}]
     assert found.reasons == {"b": "its condition does not hold", "c": "b was skipped"}
 
 
+LACKING = """
+name: lacking
+nodes:
+  - {id: which, type: test_if, params: {test: event.x > 1}}
+  - {id: yes_, type: test_two, when: event.x > 0}
+  - {id: no_, type: test_give, onError: continue}
+  - {id: slow, type: test_wait, params: {seconds: 9}}
+  - {id: said, type: %s, join: any%s}
+edges:
+  - {from: which, output: "true", to: yes_}
+  - {from: which, output: "false", to: no_}
+  - {from: yes_, to: said}
+  - {from: no_, to: said}
+  - {from: slow, to: said}
+"""
+
+
+@live
+@pytest.mark.parametrize(
+    ("more", "x", "told"),
+    [
+        (", params: {formula: yes_.bid + no_.value}", 2, "no_ was skipped; found 'no_'"),
+        (", params: {formula: slow.value}", 2, "slow was not done yet; found 'slow'"),
+        (", params: {formula: no_.value}", 1, "no_ failed; found 'no_'"),
+        (", params: {formula: bid}", 1, "yes_ was skipped; found 'bid'"),
+        (", when: bid > 0, params: {formula: '1'}", 1, "yes_ was skipped; found 'bid'"),
+    ],
+)
+async def test_a_name_without_a_value_says_what_became_of_its_node(more: str, x: int, told: str) -> None:
+    found = await play(LACKING % ("test_expr", more), {"x": x}, failing={"no_": 9})
+    assert found.trace.nodes["said"].error.endswith(f"expected a name that has a value: {told}")
+
+
+@live
+async def test_a_reference_to_a_skipped_node_says_so_in_an_input_too() -> None:
+    found = await play(LACKING % ("test_text", ", inputs: {label: '{{no_.label}}'}"), {"x": 2})
+    assert found.trace.nodes["said"].error.endswith("expected a name that has a value: no_ was skipped; found 'no_'")
+
+
+@live
+async def test_what_is_missing_inside_of_what_was_done_is_told_as_before() -> None:
+    found = await play(LACKING % ("test_expr", ", params: {formula: event.no_}"), {"x": 2})
+    assert "no_ was skipped" not in found.trace.nodes["said"].error
+    assert "one of x in event; found 'event.no_'" in found.trace.nodes["said"].error
+
+
 ABSENT = """
 name: absent
 nodes:
@@ -462,6 +508,39 @@ async def test_an_undo_that_cannot_be_done_is_a_dead_letter_and_the_others_still
     assert found.undone == ["a"]
     assert letters == ["undo b"]
     assert any(b"undo b" in bytes(one.value) for one in alerts)
+
+
+@live
+@pytest.mark.parametrize(
+    ("undo", "failing", "error"),
+    [("test_take_back", "undo b", "Refused"), ("test_put", "undo b passed", "ValueError: undo b passed fails")],
+)
+async def test_an_undo_that_cannot_be_done_is_told(undo: str, failing: str, error: str) -> None:
+    found = await play(SAGA.replace("undo: test_take_back", f"undo: {undo}"), failing={"d": 1, failing: 99})
+    told = [(event.type, event.node_id, event.status) for event in found.trace.events if "undo" in event.type]
+    assert told == [("node_undo_failed", "b", "undo_failed"), ("node_undone", "a", "undone")]
+    (event,) = [event for event in found.trace.events if event.type == "node_undo_failed"]
+    node = found.trace.nodes["b"]
+    assert node.undo_error.startswith(error)
+    assert event.error == node.undo_error
+    assert (node.status, node.error, node.undone) == ("completed", "", False)
+    assert found.trace.nodes["a"].undo_error == ""
+
+
+@live
+async def test_an_undo_that_reads_what_was_not_done_is_told_with_what_became_of_that() -> None:
+    text = """
+name: lacking
+nodes:
+  - {id: x, type: test_give, when: event.x > 1}
+  - {id: y, type: test_give}
+  - {id: a, type: test_act, join: any, undo: {type: test_take_back, inputs: {value: "{{x.value}}"}}}
+  - {id: d, type: test_give}
+edges: [{from: x, to: a}, {from: y, to: a}, {from: a, to: d}]
+"""
+    found = await play(text, {"x": 1}, failing={"d": 99})
+    assert found.trace.nodes["a"].undo_error.endswith("expected a name that has a value: x was skipped; found 'x'")
+    assert not found.undone
 
 
 @live

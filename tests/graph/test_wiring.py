@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.engine.support import live
 from tests.graph.nodes_of_tests import LIBRARY
@@ -15,6 +18,7 @@ from tickwork.graph.document import Document
 from tickwork.graph.problems import Problem
 from tickwork.graph.sources import Sources
 from tickwork.graph.wiring import check, plan
+from tickwork.graph.wiring.cycles import cycles
 from tickwork.graph.wiring.planned import Plan
 
 
@@ -262,6 +266,19 @@ CASES: list[tuple[str, str, Any, str]] = [
      "with debounce", "a throttle paces the runs"),
     (f"nodes: [{A}]\ntriggers: [{{type: sometimes}}]", "triggers[0].type", "sometimes", "a type of trigger"),
     (f"nodes: [{A}]\ntriggers: [{{type: manual}}, {{type: manual}}]", "triggers", None, "each trigger once"),
+    (f"nodes: [{A}]\ntriggers: [{{type: schedule, cron: nope}}]", "triggers[0].cron", None, "5 fields"),
+    (f"nodes: [{A}]\ntriggers: [{{type: price_change, symbl: BTC/USD}}]", "triggers[0].symbl", "BTC/USD", "'symbol'"),
+    ("nodes: [{id: a, type: test_size, params: {much: 1, part: 2}}]", "nodes.a.params", "much 1, part 2",
+     "one of much, part"),
+    ("nodes: [{id: a, type: test_call, params: {flow: x}}]", "nodes.a.params.flow", "x", "never ends"),
+    ("nodes: [{id: a, type: test_kinds}, {id: b, type: test_give, when: a.word > 3}]\nedges: [{from: a, to: b}]",
+     "nodes.b.when", "a.word > 3", "two of a kind: a.word is a text, 3 is a number"),
+    (("nodes: [{id: a, type: test_kinds}, {id: b, type: test_if, params: {test: 'not (1 < 2 < word)'}}]\n"
+     "edges: [{from: a, to: b}]"), "nodes.b.params.test", "2 < word", "word is a text"),
+    (("nodes: [{id: a, type: test_kinds}, {id: b, type: test_give, when: 'a.exact > \"abc\"'}]\n"
+     "edges: [{from: a, to: b}]"), "nodes.b.when", "a.exact > 'abc'", "a.exact is a number"),
+    (("nodes: [{id: a, type: test_kinds}, {id: b, type: test_give, when: 'a.maybe == 1'}]\n"
+     "edges: [{from: a, to: b}]"), "nodes.b.when", "a.maybe == 1", "a.maybe is a text"),
     ("nodes: []", "nodes", "none", "at least one node"),
     (f"nodes: [{A}]\nedges: [{{from: a, to: z}}]", "edges[0].to", "z", "the id of a node"),
     (f"nodes: [{A}, {{id: b, type: test_give}}]\nedges: [{{from: a, to: b, after: true, output: value}}]",
@@ -279,6 +296,104 @@ def test_a_bad_document(text: str, path: str, found: Any, words: str) -> None:
     assert told.severity == "error"
     assert found is None or told.found == found
     assert words in told.expected
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "a.exact > '1.5'", "a.exact == '1'", "a.exact > a.word", "a.word > 'x'", "a.sure == 1", "a.any > 'x'",
+        "event.x > 'x'", "input.word > 3", "a.word in ['x', 3]", "a.word == null", "a.side == 'BUY'", "-a.exact < 1",
+    ],
+)  # fmt: skip
+def test_a_comparison_that_may_hold_is_let_be(test: str) -> None:
+    text = (
+        'name: x\nnodes: [{id: a, type: test_kinds}, {id: b, type: test_give, when: "%s"}]\nedges: [{from: a, to: b}]'
+    )
+    assert not problems(text % test)
+
+
+def test_what_a_fallback_gives_is_of_its_own_kind() -> None:
+    text = (
+        "name: x\nnodes: [{id: a, type: test_kinds, onError: {fallback: f}}, "
+        "{id: f, type: test_open, params: {fields: {}}}, "
+        "{id: b, type: test_give, when: a.word > 3}]\nedges: [{from: a, to: b}]"
+    )
+    assert not problems(text)
+
+
+def test_a_word_that_a_port_never_gives_is_warned_of() -> None:
+    text = "name: x\nnodes: [{id: a, type: test_kinds}, {id: b, type: test_give, when: a.side == 'buy'}]"
+    found = complaint(text + "\nedges: [{from: a, to: b}]")
+    assert (found.severity, found.path, found.found) == ("warning", "nodes.b.when", "a.side == 'buy'")
+    assert found.expected == "one of what a.side can be: 'BUY', 'SELL'"
+
+
+def test_the_same_edge_twice_is_warned_of() -> None:
+    text = f"name: x\nnodes: [{A}, {{id: b, type: test_act}}]\nedges: [{{from: a, to: b}}, {{from: a, to: b}}%s]"
+    assert [(one.severity, one.path) for one in check(document(text % ""), LIBRARY, None)] == [("warning", "edges[1]")]
+    other = (
+        "name: x\nnodes: [{id: a, type: test_two}, {id: b, type: test_act}]\nedges: [{from: a, to: b, after: true}%s]"
+    )
+    assert not check(document(other % ", {from: a, to: b, output: bid, input: value}"), LIBRARY, None)
+
+
+def test_a_price_that_is_to_move_by_its_whole_is_warned_of() -> None:
+    text = f"name: x\nnodes: [{A}]\ntriggers: [{{type: price_change, symbol: BTC/USD, threshold: %s}}]"
+    assert not problems(text % "0.99")
+    found = complaint(text % "2")
+    assert (found.severity, found.path, found.found) == ("warning", "triggers[0].threshold", "2, that is 200 %")
+
+
+def test_every_field_of_a_trigger_is_complained_of() -> None:
+    text = f"name: x\nnodes: [{A}]\ntriggers: [%s]"
+    for trigger, fields in (
+        ("{type: price_change, symbol: 5, threshold: -1, direction: sideways}", "symbol threshold direction"),
+        ("{type: price_change, threshold: -1}", "symbol threshold"),
+        ("{type: price_change, symbols: 7, window: 0}", "symbols window"),
+        ("{type: schedule, cron: nope, timezone: Mars}", "cron timezone"),
+        ("{type: queue, name: a b, max_retries: -1}", "name max_retries"),
+        ("{type: volatility, symbol: BTC/USD, vix_threshold: 3, above: 4}", "above"),
+    ):
+        found = problems(text % trigger)
+        assert found.keys() >= {f"triggers[0].{field}" for field in fields.split()}, (trigger, found)
+
+
+def test_every_cycle_is_complained_of() -> None:
+    ids = "abcdefg"
+    nodes = ", ".join(f"{{id: {id}, type: test_give, when: {'value > 0' if id == 'g' else '1 > 0'}}}" for id in ids)
+    edges = ", ".join(
+        f"{{from: {one}, to: {other}}}" for one, other in ("ab", "bc", "ca", "ba", "dd", "de", "ef", "fe", "gb")
+    )
+    found = check(document(f"name: x\nnodes: [{nodes}]\nedges: [{edges}]"), LIBRARY, None)
+    cyclic = [one.found for one in found if one.path == "edges"]
+    assert cyclic == ["a -> b -> a", "d -> d", "e -> f -> e"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(st.integers(0, n - 1), max_size=4), min_size=n, max_size=n))
+)
+def test_cycles_are_those_of_the_graph(after: list[list[int]]) -> None:
+    found = cycles(after, range(len(after)))
+    for cycle in found:
+        assert all(other in after[one] for one, other in pairwise([*cycle, cycle[0]]))
+        assert cycle[0] == min(cycle)
+    on_one = {index for index, targets in enumerate(after) if index in _reached(after, targets)}
+    parts = {frozenset(_reached(after, [index]) & {one for one in on_one if index in _reached(after, after[one])})
+             for index in on_one}  # fmt: skip
+    assert len(found) == sum(len(part) > 1 for part in parts) + sum(i in targets for i, targets in enumerate(after))
+    assert all(any(set(cycle) <= part for cycle in found) for part in parts)
+
+
+def _reached(after: list[list[int]], left: list[int]) -> set[int]:
+    found: set[int] = set()
+    left = list(left)
+    while left:
+        index = left.pop()
+        if index not in found:
+            found.add(index)
+            left += after[index]
+    return found
 
 
 def test_a_condition_that_cannot_be_read_says_where() -> None:
@@ -312,6 +427,43 @@ edges:
     assert {path: one.severity for path, one in found.items()} == dict.fromkeys(
         ("nodes.both", "nodes.after", "nodes.air"), "warning"
     )
+
+
+JOINED = """
+name: joined
+nodes:
+  - {id: way, type: test_branch, inputs: {value: 3}}
+  - {id: yes, type: test_lone}
+  - {id: no, type: test_lone}
+  - {id: both, type: test_expr, join: any, params: {formula: "%s"}%s}
+  - {id: last, type: test_expr, params: {formula: "%s"}}
+edges:
+  - {from: way, output: high, to: yes}
+  - {from: way, output: low, to: no}
+  - {from: yes, to: both}
+  - {from: no, to: both}
+  - {from: both, to: last}
+"""
+
+
+@pytest.mark.parametrize(
+    ("formula", "when", "last", "paths"),
+    [
+        ("yes.seen", "", "1", ["nodes.both.params.formula"]),
+        ("1", "", "no.seen", ["nodes.last.params.formula"]),
+        ("1", ", when: yes.seen > 1", "1", ["nodes.both.when"]),
+        ("1", ", when: {test: yes.seen > 1, missing: 'false'}", "1", []),
+        ("seen", "", "way.value", []),
+        ("way.value", "", "both.value", []),
+        ("input.seen", "", "input.value", []),
+    ],
+)
+def test_a_node_that_may_have_been_skipped_is_read_with_a_warning(
+    formula: str, when: str, last: str, paths: list[str]
+) -> None:
+    found = check(document(JOINED % (formula, when, last)), LIBRARY, None)
+    assert [(one.severity, one.path) for one in found] == [("warning", path) for path in paths]
+    assert all("may have been skipped" in one.expected for one in found)
 
 
 def test_a_source_that_is_missing_says_what_to_configure() -> None:

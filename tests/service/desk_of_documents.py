@@ -95,7 +95,7 @@ async def wait(run: Run) -> int:
     return 0 if nudge is None else nudge.n
 
 
-@node("docs_call", category="tests", output="result")
+@node("docs_call", category="tests", output="result", calls="workflow_id")
 async def call(run: Run, *, workflow_id: Annotated[str, param("which")], workflows: Workflows) -> dict[str, Any]:
     """Calls another workflow."""
     found: dict[str, Any] = msgspec.to_builtins(await run.call(workflows.get(workflow_id), {"called": True}))

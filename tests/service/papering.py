@@ -80,7 +80,7 @@ def arbitrage(sources: Sources, symbol: str = BTC) -> Workflow:
         ask, bid = cheap.asks[0].price, dear.bids[0].price
         return Books(cheap.venue, ask, dear.venue, bid, ratio(bid - ask, ask), cheap.time)
 
-    moves = [PriceChange(symbol, "0.003", venue=venue) for venue in ("alpha", "beta")]
+    moves = [PriceChange(symbol, "0.003", venue=venue) for venue in providers.names]
 
     @workflow("arbitrage", on=moves)
     async def body(run: Run, moved: PriceChanged) -> dict[str, str]:

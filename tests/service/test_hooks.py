@@ -277,10 +277,17 @@ async def test_one_name_is_declared_one_way() -> None:
     async def otherwise(run: Run, hook: WebhookReceived) -> None: ...
 
     async with Engine("memory:", workflows=[first, also, otherwise], seed=1) as engine:
-        with pytest.raises(InvalidInput, match="webhook 'orders'"):
-            Hooks(engine, ENVIRONMENT)
+        seen = Webhook("seen", secret_env="SECRET")
+        hooks = Hooks(engine, ENVIRONMENT, more=[seen])
+        (problem,) = hooks.problems
+        assert "webhook 'orders'" in problem
+        assert "OTHER" in problem
+        assert hooks.names == ["orders", "seen"], "the others are served"
+        await hooks.receive("orders", headers(b"1", "d1"), b"1")
+        await hooks.receive("seen", headers(b"1", "d1"), b"1")
     async with Engine("memory:", workflows=[first, also], seed=1) as engine:
         hooks = Hooks(engine, ENVIRONMENT, more=[Webhook("seen", secret_env="SECRET")])
+        assert hooks.problems == []
         assert hooks.names == ["orders", "seen"]
         await hooks.receive("orders", headers(b"1", "d1"), b"1")
         await hooks.receive("orders", headers(b"2", "d2"), b"2")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.papering import BTC, ETH, START, Played, arbitrage, clockwork, dip, intent, market, options, reporter
+from tests.service.papering import BTC, ETH, START, Played, arbitrage, clockwork, intent, market, options, reporter
 from tickwork.app import open_paper
 from tickwork.core.run import Run
 from tickwork.core.schedule import Schedule, ScheduleFired
@@ -19,7 +19,6 @@ from tickwork.errors import InvalidInput, Rejected
 from tickwork.graph.sources import News, Providers, Sources, Trader
 from tickwork.market.bars import Bar
 from tickwork.market.recording import Recording
-from tickwork.market.triggers import PriceChange, PriceChanged
 from tickwork.service.paper import ByHand, PaperOptions
 from tickwork.sim.market import simulated
 from tickwork.trading.gate import RiskLimits
@@ -173,18 +172,6 @@ def test_what_is_paid_in_is_worth_the_capital(tmp_path: Path) -> None:
     asyncio.run(session.close())
 
 
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    def make(sources: Sources) -> list[Workflow]:
-        @workflow("waits", on=[PriceChange("XRP/USDT", "0.01"), PriceChange(BTC, "0.01", venue="gamma")])
-        async def body(run: Run, moved: PriceChanged) -> None: ...
-
-        return [body]
-
-    session = open_paper(options(tmp_path, 30), make)
-    assert [warning.split()[1] for warning in session.warnings] == ["XRP/USDT", "BTC/USDT"]
-    asyncio.run(session.close())
-
-
 def test_sources_are_what_nodes_ask_for(tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
 
@@ -219,6 +206,7 @@ def clocks(sources: Sources) -> list[Workflow]:
         ({"data": [*market(30).recordings, market(30).recordings[0]]}, "data"),
         ({"data": ["coinbase-btc-usd-1h", *market(30).recordings]}, "data"),
         ({"capital": Decimal(0)}, "capital"),
+        ({"capital": Decimal(-5)}, "capital"),
         ({"stock": Decimal(1)}, "stock"),
         ({"speed": 0.0}, "speed"),
         ({"until": timestamp_ns(START)}, "until"),
@@ -242,7 +230,7 @@ def test_recorded_prices_of_two_venues_and_two_lengths(tmp_path: Path) -> None:
     """Shipped recordings: bars of an hour are traded at one venue, bars of a day at the other."""
 
     def make(sources: Sources) -> list[Workflow]:
-        return [arbitrage(sources, "BTC/USD"), dip(sources), reporter(sources)]
+        return [arbitrage(sources, "BTC/USD"), reporter(sources)]
 
     data = ["coinbase-btc-usd-1h", "bitstamp-btc-usd-1d"]
     found = Played(PaperOptions(home=tmp_path, data=data, until=timestamp_ns(START)), make).summary

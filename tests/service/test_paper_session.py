@@ -77,7 +77,8 @@ def test_all_of_it(played: Played) -> None:
     assert found["workflows"]["reporter"]["runs"]["done"] == found["fills"]
     assert Decimal(found["fees"]) == sum(Decimal(one["fees"]) for one in found["venues"].values()) > 0
     assert Decimal(found["equity"]) == sum(Decimal(one["equity"]) for one in found["venues"].values())
-    assert Decimal(found["pnl"]) == Decimal(found["equity"]) - 200_000
+    assert Decimal(found["capital"]) == 200_000
+    assert Decimal(found["pnl"]) == Decimal(found["equity"]) - 200_000 - Decimal(found["stockPnl"])
     assert 0 < found["maxDrawdown"] < 0.2
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.trading.support import RULES, SPOT, START, SWAP, D, bar, intent, limits, quote
 from tests.trading.world import now
-from tickwork.errors import Fatal, InvalidInput, Rejected
+from tickwork.errors import Fatal, InvalidInput, Rejected, TapeError
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.gate import RiskGate
 from tickwork.trading.halt import Halt
@@ -238,13 +238,15 @@ def test_a_book_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None
 def test_a_change_that_cannot_be_written_did_not_happen(venue: PaperVenue) -> None:
     now(venue.submit(approved(), key(1)))
     before = (venue.totals(), now(venue.open_orders()), now(venue.balances()), venue.cursor(SPOT))
+    told: list[TapeError] = []
+    venue.when_broken(told.append)
     venue._book._db.set_commit_hook(lambda: True)  # every commit fails
     for doomed in (
         lambda: now(venue.submit(approved(), key(2))),
         lambda: now(venue.cancel(key(1))),
         lambda: venue.on_bar(bar("100"), 0),
     ):
-        with pytest.raises(apsw.ConstraintError):
+        with pytest.raises(TapeError, match=r"paper book :memory: cannot be written .*: free or replace the disk"):
             doomed()
         assert (venue.totals(), now(venue.open_orders()), now(venue.balances()), venue.cursor(SPOT)) == before
     venue._book._db.set_commit_hook(None)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.service.awaiting import awaited
 from tests.trading.support import D
-from tickwork.errors import InvalidInput, Stale
+from tickwork.errors import InvalidDocument, InvalidInput, Stale
 from tickwork.graph.sources import Providers
 from tickwork.market.bars import Bar
 from tickwork.market.news import NewsItem
@@ -264,14 +264,29 @@ def test_a_file_of_news_is_read_with_care(tmp_path: Path) -> None:
         read_news(tmp_path / "none.jsonl")
     file = tmp_path / "wire.jsonl"
     file.write_bytes(item(1, 1).to_wire() + b"\n" + item(1, 2).to_wire())
-    with pytest.raises(InvalidInput, match=r"wire.jsonl:2: expected another item than line 1"):
-        read_news(file)
-    file.write_text('{"id": "1", "source": "wire", "title": "no time"}\n')
-    with pytest.raises(InvalidInput, match=r"wire.jsonl:1 .*knownAt"):
-        read_news(file)
-    file.write_text("no news\n")
-    with pytest.raises(InvalidInput, match=r"wire.jsonl:1"):
+    with pytest.raises(InvalidInput, match=r"wire.jsonl has 1 problem:\n  line 2: expected another item than line 1"):
         read_news(file)
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput):
         read_news(file)
+
+
+def test_all_that_is_wrong_in_a_file_of_news_is_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "wire.jsonl"
+    lines = [
+        '{"id": "1", "source": "wire", "title": "no time", "sentiment": 7, "symbol": "BTC/USDT"}',
+        item(2, 1).to_wire().decode(),
+        "",
+        "no news",
+        item(2, 2).to_wire().decode(),
+        '{"id": "", "source": "wire", "title": "rain", "knownAt": "2024-03-01T00:00"}',
+        '{"id": "6", "source": "wire", "title": "rain", "knownAt": "2024-03-01T00:00"}',
+    ]
+    file.write_text("\n".join(lines))
+    with pytest.raises(InvalidDocument) as caught:
+        read_news(file)
+    assert caught.value.path == str(file)
+    assert [path for path, *_ in caught.value.problems] == [
+        "line 1, symbol", "line 1, knownAt", "line 1, sentiment", "line 4", "line 5", "line 6, id", "line 7, knownAt",
+    ]  # fmt: skip
+    assert "one of its fields: id, source, title, summary" in str(caught.value)

@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import msgspec
 
 from tickwork.core.asks import Effect, GuardedEffect, GuardedStep, Step
+from tickwork.core.codec import said
 from tickwork.core.event import Event
 from tickwork.errors import BreakerOpen, Fatal, InvalidInput, Rejected, StepFailed
 from tickwork.values import DurationLike, duration, duration_text
@@ -297,7 +298,7 @@ def guarded(ask: Step | Effect, breaker: Breaker | None = None) -> Step | Effect
 
 def told(error: BaseException | None) -> str:
     """An error in a line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:WHY_MAX]
+    return " ".join(f"{type(error).__name__}: {said(error)}".split())[:WHY_MAX]
 
 
 def _moved(state: BreakerState, mode: Mode, now: int, why: str) -> BreakerState:

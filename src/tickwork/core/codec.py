@@ -18,13 +18,17 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from tickwork.core.adapters import adapter_of
 from tickwork.core.event import invalid
 from tickwork.errors import Fatal, InvalidInput, StepFailed
 
 MAX_VALUE = 1 << 20
 """The largest result or input, in bytes of JSON."""
+
+MESSAGE_MAX = 100_000
+"""Characters of an error's words that are kept when the whole of it is too large."""
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 """What JSON gives back as it was."""
@@ -74,9 +78,12 @@ class Codec:
             return msgspec.json.Decoder(annotation, dec_hook=_decode_hook).decode
         except TypeError:
             # msgspec reads no unions of classes and the like; pydantic does, more slowly
-            adapter = TypeAdapter(annotation)
-            self._dump = adapter.dump_json
-            return lambda data: adapter.validate_json(bytes(data))
+            adapter = adapter_of(annotation)
+        if adapter is None:
+            self.untyped = True  # what JSON would not give back is refused when it is written
+            return _decode_any
+        self._dump = adapter.dump_json
+        return lambda data: adapter.validate_json(bytes(data))
 
     def round_trip(self, value: Any, what: object) -> tuple[Raw, Any]:
         """Encode ``value`` and return its bytes with what a later reader will see; ``what`` names it in errors.
@@ -226,18 +233,45 @@ class _Error(msgspec.Struct, frozen=True, omit_defaults=True):
 _decode_error = msgspec.json.Decoder(_Error).decode
 
 
-def encode_error(error: BaseException) -> tuple[Raw, BaseException]:
-    """An exception as bytes, with what a later reader will see: its own class if it round-trips, else StepFailed."""
-    name = f"{type(error).__module__}:{type(error).__qualname__}"
+def said(error: BaseException | None) -> str:
+    """What an error says, as a text that the tape can hold: also of one that cannot be put into words."""
     try:
-        data = _encode(_Error(name, str(error), list(error.args)))
-        rebuilt = decode_error(Raw(data))
-        if type(rebuilt) is type(error):
-            return Raw(data), rebuilt
-    except (TypeError, ValueError, RecursionError):
-        pass  # its arguments are not JSON: fall through to the form that always works
-    data = _encode(_Error(name, str(error), fatal=isinstance(error, Fatal)))
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the user's `__str__` may raise anything
+        try:
+            text = repr(error)
+        except Exception:  # noqa: BLE001 - and so may its `__repr__`
+            text = f"<{type(error).__name__}, which cannot be shown>"
+    if text.isascii():
+        return text
+    return text.encode(errors="replace").decode()  # half of a pair of surrogates is no character
+
+
+def encode_error(error: BaseException) -> tuple[Raw, BaseException]:
+    """An exception as bytes, with what a later reader will see: its own class if it round-trips, else StepFailed.
+
+    It never fails: of what cannot be put on the tape (arguments, words, more than ``MAX_VALUE``) the rest is kept.
+    """
+    name = f"{type(error).__module__}:{type(error).__qualname__}"
+    itself = _as_itself(error, name)
+    if itself is not None:
+        return itself
+    name = name.encode(errors="replace").decode()
+    message = said(error)
+    if len(message) > MESSAGE_MAX:
+        message = f"{message[:MESSAGE_MAX]}… ({len(message):,} characters)"
+    data = _encode(_Error(name, message, fatal=isinstance(error, Fatal)))
     return Raw(data), decode_error(Raw(data))
+
+
+def _as_itself(error: BaseException, name: str) -> tuple[Raw, BaseException] | None:
+    """An exception that comes back as it was; ``None``: this one would not."""
+    try:
+        data = Raw(_encode(_Error(name, str(error), list(error.args))))
+        rebuilt = decode_error(data) if len(data) <= MAX_VALUE else None
+    except Exception:  # noqa: BLE001 - its arguments are not JSON, or its `__str__`, which is the user's, raised
+        return None
+    return (data, rebuilt) if rebuilt is not None and type(rebuilt) is type(error) else None
 
 
 def decode_error(data: Raw | bytes) -> BaseException:

@@ -169,5 +169,5 @@ def canonical(value: Any) -> str:
 
 def wait_key(event_name: str, fields: tuple[str, ...], values: tuple[str, ...]) -> int:
     """A signed 64-bit hash under which waits are found."""
-    text = "\0".join((event_name, *fields, *values)).encode()
+    text = "\0".join((event_name, *fields, *values)).encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)

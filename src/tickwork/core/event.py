@@ -41,6 +41,7 @@ def newest_event(name: str) -> type[Event] | None:
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as _ModelType
+    from pydantic_core import ErrorDetails
 else:
     _ModelType = type(BaseModel)
 
@@ -200,16 +201,24 @@ class Alert(Event, name="tickwork/alert"):
 
 def invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
     """The most telling complaint of a pydantic error as ours: path, what was found, what would be right."""
-    complaints = error.errors(include_url=False)
+    return complaints(model, error)[0]
+
+
+def complaints(model: type[BaseModel], error: ValidationError) -> list[InvalidInput]:
+    """Every complaint of a pydantic error as ours, unknown fields first."""
     # an unknown field beside a missing one is a misspelt one: it says more
-    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
+    found = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    return [_complaint(model, one) for one in found]
+
+
+def _complaint(model: type[BaseModel], one: ErrorDetails) -> InvalidInput:
     name = getattr(model, "event_name", "") or model.__name__
-    path = ".".join([name, *(str(part) for part in first["loc"])])
-    found = first["input"] if isinstance(first["input"], str | int | float | bool) else repr(first["input"])[:200]
-    if first["type"] == "extra_forbidden":
+    path = ".".join([name, *(str(part) for part in one["loc"])])
+    found = one["input"] if isinstance(one["input"], str | int | float | bool) else repr(one["input"])[:200]
+    if one["type"] == "extra_forbidden":
         known = ", ".join(field.alias or field_name for field_name, field in model.model_fields.items())
         return InvalidInput(path, found, f"one of its fields: {known or 'it has none'}")
-    if first["type"] == "missing":
+    if one["type"] == "missing":
         return InvalidInput(path, "nothing", "a value: the field is required")
-    text = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    text = one["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return InvalidInput(path, found, text[:1].lower() + text[1:])

@@ -10,7 +10,7 @@ itself, ``"Bought {{order.quantity}} of {{event.symbol}}"`` is a text, lists and
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, DecimalException
@@ -32,7 +32,8 @@ from tickwork.core.language.operators import (
     negative,
 )
 from tickwork.core.language.paths import Path, Read, Scope, reader
-from tickwork.core.language.syntax import ALLOWED, MAX_DEPTH, MAX_NODES, parse, reference
+from tickwork.core.language.room import Room
+from tickwork.core.language.syntax import ALLOWED, MAX_DEPTH, MAX_NODES, check_characters, parse, reference
 from tickwork.core.language.tree import Binary, Call, Choice, Comparison, Constant, Items, Logic, Name, Node, Part, Sign
 from tickwork.errors import InvalidExpression, InvalidInput
 
@@ -330,7 +331,7 @@ class Template:
 
     __slots__ = ("_make", "is_constant", "names", "path", "paths")
 
-    def __init__(self, path: str, make: Read, paths: tuple[Path, ...]) -> None:
+    def __init__(self, path: str, make: Make, paths: tuple[Path, ...]) -> None:
         self.path = path
         """What it is called in complaints."""
         self.paths = paths
@@ -345,10 +346,10 @@ class Template:
         """The value: new lists and mappings around what was read, which is not copied.
 
         Raises:
-            InvalidInput: a name, field or index is missing, a number is not finite, or a text becomes too long.
+            InvalidInput: a name, field or index is missing, a number is not finite, or it becomes too large.
         """
         try:
-            return self._make(scope)
+            return self._make(scope, Room(len(self.paths) > 1))
         except UNFIT as error:
             raise complaint(error, self.path) from None
 
@@ -371,6 +372,9 @@ def compile_template(value: Any, path: str = "template") -> Template:
     return Template(path, make, tuple(maker.paths))
 
 
+Make = Callable[[Scope, Room], Any]
+
+
 @dataclass(slots=True)
 class _Words:
     """A text between references."""
@@ -385,7 +389,7 @@ class _Maker:
         self.paths: list[Path] = []
         self.count = 0
 
-    def compile(self, value: Any, path: str, depth: int) -> Read:
+    def compile(self, value: Any, path: str, depth: int) -> Make:
         self.count += 1
         if self.count > MAX_ITEMS:
             raise InvalidInput(path, f"more than {MAX_ITEMS:,} values", "a smaller template")
@@ -395,18 +399,19 @@ class _Maker:
             return self.text(value, path)
         if isinstance(value, list | tuple):
             items = [self.compile(item, f"{path}[{at}]", depth + 1) for at, item in enumerate(value)]
-            return lambda scope: [item(scope) for item in items]
+            return lambda scope, room: [item(scope, room) for item in items]
         if isinstance(value, Mapping):
             fields = [
                 (_key(name, path), self.compile(item, f"{path}.{name}", depth + 1)) for name, item in value.items()
             ]
-            return lambda scope: {name: field(scope) for name, field in fields}
-        return lambda scope: value
+            return lambda scope, room: {name: field(scope, room) for name, field in fields}
+        return lambda scope, room: value
 
-    def text(self, text: str, path: str) -> Read:
+    def text(self, text: str, path: str) -> Make:
         if len(text) > MAX_TEMPLATE_TEXT:
             place = MAX_TEMPLATE_TEXT
             raise InvalidExpression(path, text[: place + 40], f"at most {MAX_TEMPLATE_TEXT:,} characters", place)
+        check_characters(text, path)
         pieces: list[_Words | Path] = []
         at = 0
         while (begin := text.find("{{", at)) >= 0:
@@ -423,11 +428,12 @@ class _Maker:
             pieces.append(_Words(text[at:]))
         self.paths += [piece for piece in pieces if isinstance(piece, Path)]
         if len(pieces) == 1 and isinstance(pieces[0], Path):
-            return reader(pieces[0].parts)
+            read = reader(pieces[0].parts)
+            return lambda scope, room: room.took(read(scope))
         if not any(isinstance(piece, Path) for piece in pieces):
-            return lambda scope: text
+            return lambda scope, room: text
         made = [piece.text if isinstance(piece, _Words) else reader(piece.parts) for piece in pieces]
-        return lambda scope: _joined(made, scope)
+        return lambda scope, room: room.took(_joined(made, scope))
 
 
 def _key(name: Any, path: str) -> str:
@@ -435,6 +441,7 @@ def _key(name: Any, path: str) -> str:
         raise InvalidInput(path, f"the name {name!r}"[:80], "a text as the name of a field")
     if "{{" in name:
         raise InvalidInput(path, f"the name {name!r}"[:80], "references in values only, not in names")
+    check_characters(name, path)
     return name
 
 
@@ -473,6 +480,8 @@ def _as_json(value: Any) -> Any:
     value = settle(value, ())
     if isinstance(value, Decimal):
         return as_text(value)
+    if isinstance(value, list | tuple | Mapping) and len(value) > MAX_CHARACTERS // 2:
+        raise Unfit(f"{len(value):,} items", f"a text of at most {MAX_CHARACTERS:,} characters")
     if isinstance(value, list | tuple):
         return [_as_json(item) for item in value]
     if isinstance(value, Mapping):

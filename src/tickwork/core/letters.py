@@ -30,7 +30,7 @@ TIMES = 5
 def error_code(error: BaseException) -> str:
     """The code of an error: ``rate_limit`` for one whose ``code`` is that, or whose class is ``RateLimit``."""
     code = getattr(error, "code", None)
-    if isinstance(code, str) and code:
+    if isinstance(code, str) and code and code.isprintable():
         return code
     return _WORD.sub("_", class_name(error)).lower()
 

@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import sys
+from errno import EDQUOT, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -160,11 +161,11 @@ def orders(
 def positions(json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
     """What the account of a tape holds, and what that is worth at the last prices on the tape."""
     from tickwork.faces import tables
-    from tickwork.service import trading
-    from tickwork.service.demo_tape import last_marks
+    from tickwork.service.positions import last_marks
+    from tickwork.service.positions import positions as positions_of
 
     queries = queries_of(tape, home)
-    return tables.show_positions(trading.positions(queries, last_marks(queries)), as_json=json)
+    return tables.show_positions(positions_of(queries, last_marks(queries)), as_json=json)
 
 
 @app.command()
@@ -338,8 +339,12 @@ def _complaint(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.filename == _STDOUT:
         sys.stdout = None  # or the interpreter would complain once more at its end
         return FAILED, f"stdout cannot be written: {error.strerror}"
+    if isinstance(error, OSError) and error.filename is None and error.errno in (ENOSPC, EDQUOT, EIO, EROFS):
+        return FAILED, f"the disk cannot be used: {error.strerror}; see to it, or give another --home"
     if isinstance(error, TickworkError | OSError):
         return FAILED, str(error)
+    if type(error).__module__ == "apsw":  # a file of ours that SQLite could not read or write
+        return FAILED, f"the disk cannot be used: {error}; see to it, or give another --home"
     if hasattr(error, "format_message"):  # of the parser: it knows no common class that typer promises to keep
         context = getattr(error, "ctx", None)
         message = error.format_message()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tickwork.faces.graph_store import diff, publish, rollback, trace, update, versions
+from tickwork.faces.graph_store import StoreTape, diff, publish, rollback, store_of, trace, update, versions
 from tickwork.faces.options import HOME, Home, Json, json_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ WRONG = 2
 Source = Annotated[
     str, typer.Argument(help="A file (YAML or JSON, any known format), - for stdin, or a template.", metavar="DOCUMENT")
 ]
+Stored = Annotated[
+    str,
+    typer.Argument(
+        help="A file (YAML or JSON, any known format), - for stdin, a published document, or a template.",
+        metavar="DOCUMENT",
+    ),
+]
+Of = Annotated[int | None, typer.Option("--version", help="Of a published document; by default what is in use.", min=1)]
 Format = Annotated[
     str, typer.Option("--format", help="Of the file: canonical, steps, nodes, blocks, strategy_graph or react.")
 ]
@@ -34,14 +42,21 @@ Out = Annotated[Path | None, typer.Option(help="Write to this new file instead o
 
 
 @graph.command()
-def validate(source: Source, format: Format = "auto", json: Json = False) -> int:
+def validate(
+    source: Stored,
+    version: Of = None,
+    format: Format = "auto",
+    json: Json = False,
+    tape: StoreTape = None,
+    home: Home = HOME,
+) -> int:
     """Check a document: everything that is wrong with it, all at once."""
     from tickwork.errors import InvalidDocument
     from tickwork.faces import tables
-    from tickwork.service.document_files import Checked, checked, load
+    from tickwork.service.document_files import Checked, checked
 
     try:
-        found = checked(load(source, format))
+        found = checked(store_of(tape, home).load(source, format, version))
     except InvalidDocument as error:
         found = Checked(error.path, format, 0, _problems(error), [], [])
     if json:
@@ -67,17 +82,20 @@ def import_(source: Source, format: Format = "auto", out: Out = None, json: Json
 
 @graph.command()
 def export(
-    source: Source,
+    source: Stored,
     to: Annotated[str, typer.Option("--to", help="yaml, json, react or python.")] = "yaml",
+    version: Of = None,
     format: Format = "auto",
     out: Out = None,
     json: Json = False,
+    tape: StoreTape = None,
+    home: Home = HOME,
 ) -> int:
     """Write a document in another form: canonical JSON or YAML, an editor's graph, a Python module."""
     from tickwork.faces import tables
-    from tickwork.service.document_files import load, written
+    from tickwork.service.document_files import written
 
-    document = load(source, format).document
+    document = store_of(tape, home).load(source, format, version).document
     text = written(document, to)
     if json:
         tables.dump({"document": document.name, "format": to, "text": text})
@@ -110,7 +128,9 @@ def new(
     if json:
         tables.dump([{"name": one.name, "description": one.description, **one.metadata} for one in found])
         return 0
-    made = Grid("template", "category", "difficulty", "what it does", rest="what it does", give=("difficulty",))
+    made = Grid(
+        "template", "category", "difficulty", "what it does", rest="what it does", give=("difficulty",), wrap=True
+    )
     for one in found:
         first = one.description.split(". ")[0].strip().rstrip(".")
         made.add(one.name, str(one.metadata.get("category", "")), str(one.metadata.get("difficulty", "")), first)
@@ -136,8 +156,9 @@ def nodes(
         _describe(found[0])
         return 0
     made = Grid(
-        "type", "category", "inputs", "outputs", "what it does", rest="what it does", give=("inputs", "outputs")
-    )
+        "type", "category", "inputs", "outputs", "what it does",
+        rest="what it does", give=("inputs", "outputs"), least=30, wrap=True,
+    )  # fmt: skip
     for one in found:
         outputs = [*one["branches"], *(name for name in one["outputs"] if name != "branch")]
         made.add(one["type"], one["category"], ", ".join(one["inputs"]), ", ".join(outputs), one["help"])
@@ -164,8 +185,9 @@ def schema(
 def run(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(help="A file, - for stdin, a template, or a published document.", metavar="DOCUMENT")
+        str, typer.Argument(help="A file, - for stdin, a published document, or a template.", metavar="DOCUMENT")
     ],
+    version: Of = None,
     data: Annotated[
         list[str] | None, typer.Option(help="A recording's name or the path of a CSV file; may be given several times.")
     ] = None,
@@ -177,7 +199,8 @@ def run(
         list[str] | None, typer.Option("--with", help="Another document: one that this calls, or that works beside it.")
     ] = None,
     input: Annotated[
-        str | None, typer.Option(help="Start it once by hand with this JSON; - reads it from stdin.")
+        str | None,
+        typer.Option(help="Start it once by hand with this JSON object, beside its triggers; - reads it from stdin."),
     ] = None,
     at: Annotated[
         str | None, typer.Option(help="When to start it by hand, e.g. 2018-06-01T00:00Z; by default at three quarters.")
@@ -197,11 +220,11 @@ def run(
     """
     from tickwork.faces.graph_run import play
     from tickwork.service.document_run import RunRequest, prepare
-    from tickwork.service.document_store import TAPE, Store
     from tickwork.values import money
 
     request = RunRequest(
         source=source,
+        version=version,
         beside=tuple(beside or ()),
         format=format,
         data=tuple(data or ()),
@@ -218,7 +241,7 @@ def run(
         fresh=fresh,
     )
     doors: Doors = context.obj
-    return play(doors.open_paper, prepare(request, Store(home / TAPE)), as_json=json)
+    return play(doors.open_paper, prepare(request, store_of(None, home)), as_json=json)
 
 
 for verb in (trace, publish, update, versions, diff, rollback):
@@ -226,7 +249,7 @@ for verb in (trace, publish, update, versions, diff, rollback):
 
 
 def session_home(home: Path) -> Path:
-    """Where sessions of documents keep their tape and their books."""
+    """Where sessions of documents keep their tapes and books: each document in a folder of its own."""
     return home / "graph"
 
 

@@ -27,7 +27,7 @@ _GONE_WRONG = {Status.DEAD.name.lower(), Status.FAILED.name.lower()}
 
 
 def play(open_paper: Callable[..., PaperSession], prepared: Prepared, *, as_json: bool) -> int:
-    """Play a session to the end of its data; returns the exit code: 1 where the run by hand failed."""
+    """Play a session to the end of its data; returns the exit code: 1 where the run by hand or a node of it failed."""
     for note in prepared.notes:
         print(f"tickwork: {note}", file=sys.stderr)
     try:
@@ -57,12 +57,11 @@ async def _play(open_paper: Callable[..., PaperSession], prepared: Prepared, as_
         finally:
             telling.cancel()
         by_hand = session.engine.queries.show(BY_HAND) if prepared.options.by_hand is not None else None
-        status = "" if by_hand is None else by_hand.info.status
         if as_json:
             dump({"summary": summary, "run": None if by_hand is None else _run(by_hand)})
         else:
             _show(summary, by_hand)
-        return FAILED if status in _GONE_WRONG else 0
+        return FAILED if by_hand is not None and _went_wrong(by_hand) else 0
     finally:
         await session.close()
 
@@ -82,6 +81,15 @@ async def _tell(session: PaperSession, *, silent: bool) -> None:
 
 def _run(detail: Any) -> dict[str, Any]:
     return {"id": detail.info.id, "status": detail.info.status, "result": detail.result, "error": detail.error}
+
+
+def _result(detail: Any) -> dict[str, Any]:
+    return detail.result if isinstance(detail.result, dict) else {}
+
+
+def _went_wrong(detail: Any) -> bool:
+    """Did it fail, or any of its nodes?"""
+    return detail.info.status in _GONE_WRONG or bool(_result(detail).get("errors"))
 
 
 def _by_document(summary: PaperSummary) -> dict[str, list[WorkflowLine]]:
@@ -108,12 +116,15 @@ def _show(summary: PaperSummary, by_hand: Any) -> None:
     )
     out.print(f"{money}, largest fall {summary.max_drawdown:.2%}", markup=False)
     if by_hand is not None:
-        out.print(f"run {by_hand.info.id}: {by_hand.info.status}", markup=False)
+        result = _result(by_hand)
+        errors = {one["node"]: one["error"] for one in result.get("errors", [])}
+        status = f"{by_hand.info.status}, with errors" if errors else by_hand.info.status
+        out.print(f"run {by_hand.info.id}: {status}", markup=False)
         if by_hand.error:
             out.print(f"  {by_hand.error}", markup=False)
-        result = by_hand.result if isinstance(by_hand.result, dict) else {}
         for node, status in result.get("nodes", {}).items():
-            out.print(f"  {node}: {status}", markup=False)
+            why = f": {errors[node]}" if node in errors else ""
+            out.print(f"  {node}: {status}{why}", markup=False)
         for node, outputs in result.get("outputs", {}).items():
             out.print(f"  {node} gave {outputs}", markup=False)
     told = f"more: tickwork runs --tape {summary.tape}   tickwork graph trace RUN --tape {summary.tape}"

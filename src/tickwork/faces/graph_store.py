@@ -24,25 +24,31 @@ StoreTape = Annotated[
 ]
 
 
-def _store(tape: Path | None, home: Path) -> Store:
+def store_of(tape: Path | None, home: Path) -> Store:
+    """Where published documents are."""
     from tickwork.service.document_store import TAPE, Store
 
     return Store(tape or home / TAPE)
 
 
 def publish(
-    source: Annotated[str, typer.Argument(help="A file, - for stdin, or a template.", metavar="DOCUMENT")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file, - for stdin, a template, or a published document: its draft is taken into use.",
+            metavar="DOCUMENT",
+        ),
+    ],
     note: Note = "",
     draft: Draft = False,
     json: Json = False,
     tape: StoreTape = None,
     home: Home = HOME,
 ) -> int:
-    """Store a document as a new version; an equal one makes none."""
-    from tickwork.service.document_files import load
-
-    imported = load(source)
-    made = _store(tape, home).publish(imported.document, draft=draft, note=note, format=imported.format)
+    """Store a document as a new version; an equal one makes none. Or take a published document's draft into use."""
+    store = store_of(tape, home)
+    imported = store.to_publish(source)
+    made = store.publish(imported.document, draft=draft, note=note, format=imported.format)
     return _say(asyncio.run(made), as_json=json)
 
 
@@ -71,7 +77,7 @@ def update(
         if path.strip() in updates:
             raise InvalidInput("PATH=VALUE", path.strip(), "each path once")
         updates[path.strip()] = _value(value)
-    return _say(asyncio.run(_store(tape, home).update(name, updates, draft=draft, note=note)), as_json=json)
+    return _say(asyncio.run(store_of(tape, home).update(name, updates, draft=draft, note=note)), as_json=json)
 
 
 def _value(text: str) -> Any:
@@ -92,7 +98,7 @@ def rollback(
     home: Home = HOME,
 ) -> int:
     """Make a new version that is equal to an old one."""
-    return _say(asyncio.run(_store(tape, home).rollback(name, version, note=note)), as_json=json)
+    return _say(asyncio.run(store_of(tape, home).rollback(name, version, note=note)), as_json=json)
 
 
 def versions(
@@ -107,7 +113,7 @@ def versions(
     from tickwork.faces import tables
     from tickwork.faces.grid import Grid
 
-    store = _store(tape, home)
+    store = store_of(tape, home)
     if name is None:
         lines = store.lines()
         if json:
@@ -148,38 +154,37 @@ def diff(
     from tickwork.errors import InvalidInput
     from tickwork.graph.versioning.diff import diff as compare
 
-    store = _store(tape, home)
+    store = store_of(tape, home)
     if other is None:
         before, after, changes = store.diff(first, old, new)
         return _show(changes, f"version {before}", f"version {after}", as_json=json)
     if old is not None or new is not None:
         raise InvalidInput("--old", "--old or --new with OTHER", "versions of one document, or two documents")
-    return _show(compare(_document(store, first), _document(store, other)), first, other, as_json=json)
-
-
-def _document(store: Store, source: str) -> Any:
-    from tickwork.service.document_files import load
-
-    return store.document(source) if store.has(source) and not Path(source).exists() else load(source).document
+    return _show(compare(store.load(first).document, store.load(other).document), first, other, as_json=json)
 
 
 def trace(
     run: RunId,
+    of: Annotated[
+        str | None, typer.Option("--of", help="In the last session of this document; by default in the last of all.")
+    ] = None,
     json: Json = False,
     tape: Annotated[
-        Path | None, typer.Option(help="A tape; by default that of `tickwork graph run` in the home folder.")
+        Path | None, typer.Option(help="A tape; by default that of the last `tickwork graph run` in the home folder.")
     ] = None,
     home: Home = HOME,
 ) -> int:
     """What happened in a run of a document: its nodes, and its events in order."""
+    from tickwork.errors import InvalidInput
     from tickwork.faces import tables
     from tickwork.faces.graph import session_home
     from tickwork.faces.grid import Grid
     from tickwork.faces.options import queries_of
-    from tickwork.service.document_trace import traced
-    from tickwork.service.paper_tape import PaperFiles
+    from tickwork.service.document_trace import last_session, traced
 
-    found = traced(queries_of(tape or PaperFiles(session_home(home)).tape, home), run)
+    if tape is not None and of is not None:
+        raise InvalidInput("--of", of, "either --of or --tape")
+    found = traced(queries_of(tape or last_session(session_home(home), of), home), run)
     if json:
         tables.dump(found)
         return 0

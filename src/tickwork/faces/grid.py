@@ -2,13 +2,14 @@
 
 Ids, states and figures are shown whole or not at all: half a number is a wrong number. Columns that matter less are
 shortened or left out, in the order in which the maker names them; one column, words for people, takes what is left of
-the line and ends in an ellipsis where that is too little. Where even the rest does not fit, lines are longer than the
-terminal and wrap there.
+the line and, where that is too little, ends in an ellipsis or goes on below. Where even the rest does not fit, lines
+are longer than the terminal and wrap there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from textwrap import wrap
 from typing import Final
 from unicodedata import category
 
@@ -41,12 +42,15 @@ class Grid:
         rest: str | None = None,
         give: Sequence[Give] = (),
         least: int = _LEAST_REST,
+        wrap: bool = False,
     ) -> None:
         self._headings = headings
         self._right = frozenset(right)
         self._rest = rest
         self._give = give
         self._least = least
+        self._wrap = wrap
+        """Does the rest go on below?"""
         self._rows: list[list[Text]] = [[Text(heading, style="bold") for heading in headings]]
 
     def add(self, *cells: str | Text) -> None:
@@ -74,9 +78,23 @@ class Grid:
         left = width - _wide(columns) - _GAP
         if self._rest is not None and left >= _LEAST_REST:
             place = self._headings.index(self._rest)
-            columns[self._rest] = [_cut(row[place], left) for row in self._rows]
+            rest = [row[place] for row in self._rows]
+            if self._wrap:
+                return self._wrapped(columns, rest, left)
+            columns[self._rest] = [_cut(cell, left) for cell in rest]
         widths = {name: _widest(cells) for name, cells in columns.items()}
         return [self._line(number, columns, widths) for number in range(len(self._rows))]
+
+    def _wrapped(self, columns: dict[str, list[Text]], rest: list[Text], width: int) -> list[Text]:
+        """Each row with as many lines as its words need, in the last column."""
+        made: dict[str, list[Text]] = {name: [] for name in (*columns, self._rest or "")}
+        for number, words in enumerate(rest):
+            for count, part in enumerate(wrap(words.plain, width) or [""]):
+                for name, cells in columns.items():
+                    made[name].append(Text() if count else cells[number])
+                made[self._rest or ""].append(Text(part, style=words.style))
+        widths = {name: _widest(cells) for name, cells in made.items()}
+        return [self._line(number, made, widths) for number in range(len(made[self._rest or ""]))]
 
     def _line(self, number: int, columns: dict[str, list[Text]], widths: dict[str, int]) -> Text:
         line = Text(no_wrap=True, overflow="ignore", end="\n")

@@ -12,7 +12,21 @@ if TYPE_CHECKING:
 
 HOME = Path(".tickwork")
 
-Home = Annotated[Path, typer.Option(help="Folder of the demo's tape.", envvar="TICKWORK_HOME", show_envvar=False)]
+
+def _folder(given: str | Path) -> Path:
+    if not str(given):
+        from tickwork.errors import InvalidInput
+
+        raise InvalidInput("--home", given, "a folder; the one you are in is .")
+    return Path(given)
+
+
+Home = Annotated[
+    Path,
+    typer.Option(
+        help="Folder of the demo's tape.", envvar="TICKWORK_HOME", show_envvar=False, parser=_folder, metavar="PATH"
+    ),
+]
 Tape = Annotated[
     Path | None,
     typer.Option(help="A tape; by default the demo's in the home folder.", envvar="TICKWORK_TAPE", show_envvar=False),

@@ -8,9 +8,11 @@ from typing import Any, Final
 from tickwork.core.event import Event
 from tickwork.core.expressions import compile_expression
 from tickwork.core.flow import Concurrency, RateLimit, Throttle
+from tickwork.core.queue import Queue
 from tickwork.core.run import Run
 from tickwork.core.trigger import Manual, Trigger
 from tickwork.core.workflow import Workflow, workflow
+from tickwork.errors import InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.library import Library
 from tickwork.graph.running.runner import Caller, Execution, Observe
@@ -36,6 +38,7 @@ def compile_document(
     version: int = 1,
     name: str = "",
     armed: bool = True,
+    owner: str = "",
 ) -> DocumentWorkflow:
     """The workflow of a document.
 
@@ -44,15 +47,19 @@ def compile_document(
         version: of the workflow.
         name: of the workflow, if not the document's.
         armed: do its triggers start runs? If not, only people and other workflows do.
+        owner: whose it is; of any but ``""`` it names its owner's queues, breakers and schedules, and hears of the
+            market and of its owner's documents alone (``graph.tenants``).
 
     Raises:
         InvalidDocument: every problem of the document.
     """
-    plan = plan_of(document, library, sources)
+    plan = plan_of(document, library, sources, owner)
     limits = document.limits
     kinds = kinds_of(plan.triggers)
+    key = None if limits.key is None else key_of(limits.key)
 
     async def body(run: Run, input: Any = None) -> Outcome:
+        _check_key(key, input)
         return await Execution(plan, run, input, _kind(input, kinds)).result()
 
     body.__doc__ = document.description or None
@@ -62,7 +69,7 @@ def compile_document(
         on=list(plan.triggers) if armed else None,
         version=version,
         timeout=limits.timeout,
-        key=None if limits.key is None else key_of(limits.key),
+        key=key,
         concurrency=None if limits.concurrency is None else Concurrency(limits.concurrency),
         rate_limit=None if limits.rate_limit is None else RateLimit(limits.rate_limit.limit, limits.rate_limit.period),
         throttle=None if limits.throttle is None else Throttle(limits.throttle.limit, limits.throttle.period),
@@ -88,12 +95,16 @@ def kinds_of(triggers: tuple[Trigger, ...]) -> dict[type[Event], str]:
 
 
 def kind_of_input(plan: Plan, input: Any) -> str:
-    """The kind of trigger that gives a run this input."""
+    """The kind of trigger that gives a run this input.
+
+    An event that no trigger names came as the message of a queue. Of plain JSON nobody can tell whether a message or a
+    person gave it: it counts as by hand.
+    """
     return _kind(input, kinds_of(plan.triggers))
 
 
 def _kind(input: Any, kinds: dict[type[Event], str]) -> str:
-    return kinds.get(type(input), MANUAL) if isinstance(input, Event) else MANUAL
+    return kinds.get(type(input), Queue.kind) if isinstance(input, Event) else MANUAL
 
 
 def key_of(text: str) -> Callable[[Any], str]:
@@ -106,11 +117,27 @@ def key_of(text: str) -> Callable[[Any], str]:
     return key
 
 
+def _check_key(key: Callable[[Any], str] | None, input: Any) -> None:
+    """The engine starts a run all the same where its key cannot be told; it must not go on out of its turn.
+
+    Raises:
+        InvalidInput: what is wrong with the expression, or with the event.
+    """
+    if key is None:
+        return
+    try:
+        key(input)
+    except InvalidInput as error:
+        raise InvalidInput(f"limits.key: {error.path}", error.found, error.expected) from None
+
+
 def observed(plan: Plan, observe: Observe, caller: Caller) -> Callable[[Run, Any], Any]:
     """The body of a plan, telling of every change of a node's status; ``caller`` does what nodes do."""
-    kinds = kinds_of(plan.triggers)
+    kinds, limits = kinds_of(plan.triggers), plan.document.limits
+    key = None if limits.key is None else key_of(limits.key)
 
     async def body(run: Run, input: Any) -> Outcome:
+        _check_key(key, input)
         return await Execution(plan, run, input, _kind(input, kinds), observe, caller).result()
 
     return body

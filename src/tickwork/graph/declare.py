@@ -123,6 +123,8 @@ class Context:
     """The id of the node that this one takes back; nothing where it runs in its own place in the graph."""
     watched: tuple[str, ...] = ()
     """The symbols that the document's triggers name."""
+    tenant: str = ""
+    """The owner whose queues, breakers and events the document names; nothing: the installation (``graph.tenants``)."""
 
     def given(self, name: str) -> Any:
         """A field of what started the run; ``None`` where it has none of that name."""
@@ -244,6 +246,10 @@ class NodeType:
     check: Callable[..., str | None] | None
     """``check(params, sources)``: what is wrong with these params here, or nothing."""
     more_branches: Callable[[Mapping[str, Any]], Iterable[str]] | None
+    one_of: tuple[str, ...] = ()
+    """Params of which a document says one at most."""
+    calls: str = ""
+    """The param that names a workflow which the node calls, by name or id; or nothing."""
     outcome: Recorder | None = None
     """Of a type with verbs of its own: the step that holds what it returned."""
 
@@ -315,6 +321,8 @@ def node(
     lookup: Callable[..., Any] | None = None,
     check: Callable[..., str | None] | None = None,
     more_branches: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
+    one_of: tuple[str, ...] = (),
+    calls: str = "",
 ) -> Callable[[F], F]:
     """Declare a node type; see the module's text.
 
@@ -327,6 +335,8 @@ def node(
         check: ``check(params, sources)``, asked when a document is checked: what is wrong with it, or nothing.
         more_branches: ``more_branches(params)``: branches that the params of a document name, which are as the document
             has them and may be wrong.
+        one_of: params that exclude each other.
+        calls: the param that names, by name or id, a workflow that the node calls.
 
     Raises:
         InvalidInput: a wrong name, or an argument that is none of the above.
@@ -338,7 +348,7 @@ def node(
                 raise InvalidInput("@node(name)", one, "lower case letters, digits and underscores, at most 64")
         found = _Reading(name, fn).type(
             category=category, effect=effect, output=output, branches=branches, aliases=aliases, undo=undo,
-            lookup=lookup, check=check, more_branches=more_branches,
+            lookup=lookup, check=check, more_branches=more_branches, one_of=one_of, calls=calls,
         )  # fmt: skip
         known = DECLARED.get(name)
         if known is not None and known.fn is not fn and known.fn.__module__ != fn.__module__:
@@ -370,6 +380,10 @@ class _Reading:
         outputs, open_ = self._outputs(output)
         if branches and BRANCH not in outputs:
             raise InvalidInput(f"{self.path} branches", branches, f"a returned struct with a field {BRANCH!r}")
+        if not self.params.keys() >= set(kept["one_of"]):
+            raise InvalidInput(f"{self.path} one_of", kept["one_of"], f"params of it: {', '.join(self.params)}")
+        if kept["calls"] and kept["calls"] not in self.params:
+            raise InvalidInput(f"{self.path} calls", kept["calls"], f"a param of it: {', '.join(self.params)}")
         if effect != self.keyed:
             raise InvalidInput(f"{self.path} key", self.keyed, "a keyword argument `key` on effects, and only there")
         help_ = (inspect.getdoc(self.fn) or "").partition("\n")[0]

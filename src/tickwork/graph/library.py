@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import import_module, metadata
-from typing import Final
+from typing import Final, Protocol
 
 from tickwork.errors import InvalidInput
 from tickwork.graph import nodes
@@ -21,6 +21,18 @@ from tickwork.graph.problems import nearest
 _log = logging.getLogger("tickwork.graph")
 
 GROUP: Final = "tickwork.nodes"
+
+
+class Types(Protocol):
+    """What checking a document asks of the library."""
+
+    def find(self, name: str) -> NodeType | None:
+        """The type of a name or an alias."""
+        ...
+
+    def nearest(self, name: str) -> str:
+        """Names like it, for complaints."""
+        ...
 
 
 class Library:

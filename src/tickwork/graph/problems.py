@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any, Final, Literal
 
 import msgspec
@@ -88,4 +88,5 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> str:
     close = get_close_matches(str(name), names, limit, 0.5)
     if close:
         return "did you mean " + " or ".join(repr(one) for one in close) + "?"
+    names.sort(key=lambda known: SequenceMatcher(None, str(name), known).ratio(), reverse=True)
     return "one of " + ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")

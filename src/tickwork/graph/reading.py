@@ -30,12 +30,17 @@ from tickwork.graph.document import (
     Undo,
     When,
 )
+from tickwork.graph.library import Types
 from tickwork.graph.problems import Problems, nearest
+from tickwork.graph.salvage import further_problems
 
 MAX_TEXT: Final = 1_000_000
 """Characters; a document goes onto the tape as a whole."""
 MAX_DEPTH: Final = 40
 MAX_VALUES: Final = 200_000
+_EMPTY: Final = "a document: an object with a name and nodes"
+_BARE: Final = re.compile(r"(?:^|[:,\[-])\s*(\{\{[^{}]*\}\}[^,\]}#]*)")
+"""A reference in YAML that no quotes make a text."""
 
 
 def read_text(text: str, name: str = "document") -> Any:
@@ -47,16 +52,24 @@ def read_text(text: str, name: str = "document") -> Any:
     if len(text) > MAX_TEXT:
         raise InvalidInput(name, f"{len(text):,} characters", f"at most {MAX_TEXT:,}")
     stripped = text.lstrip("\ufeff \t\r\n")
+    if not stripped:
+        raise InvalidInput(name, "nothing", _EMPTY)
     try:
         value = _json(stripped, name) if stripped[:1] in ("{", "[") else _yaml(text, name)
     except RecursionError:
         raise InvalidInput(name, "deeper nesting", f"at most {MAX_DEPTH} levels") from None
+    if value is None:
+        raise InvalidInput(name, "nothing", _EMPTY)
     _bounded(value, name)
     return value
 
 
-def read_document(value: Any, name: str = "document") -> Document:
+def read_document(value: Any, name: str = "document", library: Types | None = None) -> Document:
     """A canonical document from plain values.
+
+    Args:
+        library: where it is given, what can be read of a broken document is checked against it, so that everything
+            that is wrong is told at once. A document that can be read is for ``graph.wiring`` to check.
 
     Raises:
         InvalidDocument: every field that is missing, unknown or wrong.
@@ -67,12 +80,15 @@ def read_document(value: Any, name: str = "document") -> Document:
         problems.check(name)
     try:
         _bounded(value, name)
-        return Document.model_validate(_branches_as_text(value))
+        value = _branches_as_text(value)
+        return Document.model_validate(value)
     except InvalidInput as error:
         problems.caught(error)
     except ValidationError as error:
         for one in error.errors(include_url=False):
             _complain(problems, one, value)
+        if library is not None:
+            problems.found += further_problems(value, library, [problem.path for problem in problems.found])
     problems.check(str(value.get("name") or name))
     raise AssertionError
 
@@ -123,9 +139,23 @@ def _yaml(text: str, name: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1} column {mark.column + 1}" if mark is not None else ""
-        raise InvalidInput(f"{name}{where}", error.problem or "something else", "YAML or JSON") from None
+        found, expected = _yaml_words(error.problem or "something else", text, mark)
+        raise InvalidInput(f"{name}{where}", found, expected) from None
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidInput(name, " ".join(str(error).split())[:200], "YAML or JSON") from None
+
+
+def _yaml_words(problem: str, text: str, mark: Any) -> tuple[str, str]:
+    """What was found and what would be right, where the parser's own words help nobody."""
+    lines = text.split("\n") if mark is not None else []
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if mark is not None and line[mark.column : mark.column + 1] == "\t":
+        return "a tab", "spaces: YAML is not indented by tabs"
+    bare = _BARE.search(line)
+    quoted = bare is not None and any(line[: bare.start()].count(quote) % 2 for quote in "\"'")
+    if bare is not None and not quoted:
+        return bare[1].strip(), f'it in quotes: "{bare[1].strip()}"; a bare {{ begins an object'
+    return problem, "YAML or JSON"
 
 
 @cache
@@ -231,9 +261,22 @@ def _complain(problems: Problems, one: Any, value: Any) -> None:
     elif "fallback" in str(one["loc"]).lower() or (loc and loc[-1] in ("onError", "on_error")):
         problems.add(path, found, "stop, continue, or {fallback: <id of a node>}")
     else:
-        text = one["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        problems.add(path, found, text[:1].lower() + text[1:])
+        problems.add(path, found, _words(kind, one))
     _once(problems)
+
+
+def _words(kind: str, one: Any) -> str:
+    """What would be right."""
+    value = one["input"]
+    if kind == "string_type":
+        quoted = isinstance(value, int | float) and not isinstance(value, bool)
+        return f'a text: in quotes, "{value}"' if quoted else "a text"
+    if kind in ("tuple_type", "list_type"):
+        return "a list" + (", each with its id inside" if isinstance(value, Mapping) else "")
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return "an object"
+    text = str(one["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return text[:1].lower() + text[1:]
 
 
 def _once(problems: Problems) -> None:

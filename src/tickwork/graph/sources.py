@@ -290,6 +290,26 @@ class Workflows(Protocol):
         ...
 
 
+class Calls(Protocol):
+    """How runs come of each other, so that they do not do so without end."""
+
+    source_name: ClassVar[str] = "calls"
+    configure: ClassVar[str] = "a store of documents"
+
+    def check(self, workflow: str, run: str) -> None:
+        """To be asked in the turn in which a run calls a workflow, just before.
+
+        Raises:
+            InvalidInput: the workflow has too many unfinished runs, or the run is the last of too many that call each
+                other.
+        """
+        ...
+
+    def depth(self, run: str) -> int:
+        """``Emitted.depth`` of what started a run, or the first of those that call each other down to it; else 0."""
+        ...
+
+
 class Analysts(Protocol):
     """Analysts: rule-based ones and language models."""
 
@@ -350,6 +370,6 @@ class Sources:
         self._found[name] = source
 
 
-_ALL: Final = (Providers, News, Trader, Breakers, Workflows, Analysts, Models, Sandboxes)
+_ALL: Final = (Providers, News, Trader, Breakers, Workflows, Calls, Analysts, Models, Sandboxes)
 ADVICE: Final = {one.source_name: one.configure for one in _ALL}
 """What to configure, by source name."""

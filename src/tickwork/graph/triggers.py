@@ -6,7 +6,7 @@ Fractions and prices may be numbers or texts: a float is taken as it is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tickwork.core.event import newest_event
@@ -17,6 +17,7 @@ from tickwork.core.webhook import Webhook
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import Document, TriggerSpec
 from tickwork.graph.problems import Problems, nearest
+from tickwork.graph.tenants import fields_of, heard_by
 from tickwork.market import liquidations as _declared  # noqa: F401 - an event that documents name
 from tickwork.market.sessions import parse_times
 from tickwork.market.triggers import BreakingNews, NewsSentiment, PriceChange, PriceCross, Volatility, VolumeSpike
@@ -28,35 +29,116 @@ SYMBOLS_MAX: Final = 1_000
 _STREAM: Final = {"venue": "venue", "provider": "venue", "interval": "interval"}
 
 
-def triggers_of(spec: TriggerSpec, problems: Problems, path: str) -> list[Trigger]:
-    """The triggers that an entry of a document's ``triggers`` declares: one, or one for each of its symbols."""
+def triggers_of(spec: TriggerSpec, problems: Problems, path: str, owner: str = "") -> list[Trigger]:
+    """The triggers that an entry of a document's ``triggers`` declares: one, or one for each of its symbols.
+
+    Args:
+        owner: whose document it is; see ``graph.tenants``.
+    """
     known = TYPES.get(spec.type)
     if known is None:
         problems.add(f"{path}.type", spec.type, f"a type of trigger: {nearest(spec.type, TYPES)}")
         return []
     build, names = known
     fields: Fields = {}
-    wrong = False
+    spelled: dict[str, str] = {}
+    unknown = False
     for name, value in spec.fields.items():
         argument = names.get(name) or names.get(_snake(name))
         if argument is None:
             problems.add(f"{path}.{name}", value, f"no field of this name on {spec.type}: {nearest(name, names)}")
-            wrong = True
+            unknown = True
         elif argument in fields:
-            problems.add(f"{path}.{name}", value, f"only one field that says {argument!r}")
-            wrong = True
+            problems.add(f"{path}.{name}", value, f"either {spelled[argument]!r} or {name!r}: both mean one thing")
         else:
-            fields[argument] = value
-    if wrong:
+            fields[argument], spelled[argument] = value, name
+    known_before = len(problems.errors)
+
+    def built(given: Fields) -> list[Trigger]:
+        return [heard_by(trigger, owner) for trigger in build(fields_of(spec.type, given, owner))]
+
+    found = _Built(built, names, fields, spelled, problems, path, spec.type, lenient=unknown).triggers()
+    if unknown or len(problems.errors) > known_before:
         return []
-    try:
-        return build(fields)
-    except InvalidInput as error:
-        field = error.path.rpartition("(")[2].strip(")=").rpartition(".")[2]
-        problems.add(f"{path}.{field or spec.type}", error.found, error.expected)
-    except TypeError as error:
-        problems.add(path, sorted(fields), f"the fields of {spec.type} ({error})")
-    return []
+    _warn(found, problems, f"{path}.{spelled.get('threshold', 'threshold')}")
+    return found
+
+
+class _Built:
+    """Builds triggers; of fields that are wrong, complains of each: the others are tried without it."""
+
+    def __init__(
+        self,
+        build: Callable[[Fields], list[Trigger]],
+        names: Mapping[str, str],
+        fields: Fields,
+        spelled: dict[str, str],
+        problems: Problems,
+        path: str,
+        type: str,
+        *,
+        lenient: bool,
+    ) -> None:
+        self._build = build
+        self._names = names
+        self._fields = fields
+        self._spelled = spelled
+        self._problems = problems
+        self._path = path
+        self._type = type
+        self._lenient = lenient
+        """May a field that lacks stand under a name that is unknown?"""
+        self._told: dict[str, int] = {}
+
+    def triggers(self) -> list[Trigger]:
+        """What is built of all fields; nothing where one is wrong."""
+        for _ in range(2 * len(self._fields) + 3):  # each may be wrong once, and lack once
+            try:
+                found = self._build(dict(self._fields))
+            except InvalidInput as error:
+                if not self._complain(error):
+                    return []
+            except TypeError as error:
+                if not self._told and not self._lenient:
+                    self._problems.add(self._path, sorted(self._fields), f"the fields of {self._type} ({error})")
+                return []
+            else:
+                return [] if self._told else found
+        return []
+
+    def _complain(self, error: InvalidInput) -> bool:
+        """Tell of a field, and leave it out; false where that is of no use."""
+        field = self._field(error.path)
+        times = self._told[field] = self._told.get(field, 0) + 1
+        lacking = field not in self._fields
+        if times == 1 and not (lacking and self._lenient):
+            path = f"{self._path}.{self._spelled.get(field, field) or self._type}"
+            self._problems.add(path, error.found, error.expected)
+        self._fields.pop(field, None)
+        needed = "symbol" if field == "symbols" else field
+        if times == 1 and needed in _STAND_INS:
+            self._fields[needed] = _STAND_INS[needed]
+            return True
+        return times <= 2 and not lacking
+
+    def _field(self, path: str) -> str:
+        """Of which argument a path speaks, such as ``PriceChange(threshold=)`` or ``queue 'orders' max_retries``."""
+        field = path.rpartition("(")[2].strip(")=").rpartition(".")[2].rpartition(" ")[2]
+        if field in ("symbol", "symbols"):
+            return "symbols" if "symbols" in self._fields else "symbol"
+        return field if field in self._fields else self._names.get(field, field)
+
+
+_STAND_INS: Final = {"symbol": "BTC/USD", "level": "1", "above": "1", "times": "0 0 * * *", "name": "unsaid"}
+"""For fields that a trigger must have, so that its others are looked at."""
+
+
+def _warn(found: list[Trigger], problems: Problems, path: str) -> None:
+    """Of what is likely not meant."""
+    for one in found[:1]:
+        if isinstance(one, PriceChange) and one.threshold >= 1:
+            told = f"{one.threshold}, that is {one.threshold * 100:f} %"
+            problems.warn(path, told, "a fraction: 0.02 is two percent")
 
 
 def watched(document: Document) -> tuple[str, ...]:
@@ -91,7 +173,9 @@ def _exact(fields: Fields, *names: str) -> Fields:
 def _symbols(fields: Fields) -> list[str]:
     given = fields.pop("symbols", None)
     one = fields.pop("symbol", None)
-    found = [one] if isinstance(one, str) else []
+    if one is not None and not isinstance(one, str):
+        raise InvalidInput("symbol", one, "a symbol such as BTC/USD")
+    found = [one] if one else []
     if isinstance(given, str) or (given is not None and not isinstance(given, list)):
         raise InvalidInput("symbols", given, "a list of symbols")
     found += given or []

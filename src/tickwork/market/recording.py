@@ -12,6 +12,7 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Context, Decimal
+from difflib import SequenceMatcher
 from importlib.resources import files
 from itertools import pairwise, repeat
 from pathlib import Path
@@ -76,7 +77,8 @@ class Recording:
             return cls(*unpack(_content(path), path.name))
         if text in recordings():
             return cls(*unpack(files("tickwork").joinpath("data", text + _SUFFIX).read_bytes(), text))
-        raise InvalidInput("recording", text, f"a .csv or .twr file, or one of {', '.join(recordings())}")
+        known = sorted(recordings(), key=lambda name: SequenceMatcher(None, text, name).ratio(), reverse=True)
+        raise InvalidInput("recording", text, f"a .csv or .twr file, or one of {', '.join(known)}")
 
     @classmethod
     def _from_csv(cls, path: Path, options: CsvOptions) -> Self:

@@ -26,7 +26,7 @@ from tickwork.engines.embedded.schema import connect
 from tickwork.errors import TapeError
 from tickwork.market.recording import Recording
 from tickwork.market.triggers import PriceChanged, VolumeSpiked
-from tickwork.service.trading import Marks, OrderAccepted, OrderEnded, OrderFilled
+from tickwork.service.trading import OrderAccepted, OrderEnded, OrderFilled
 from tickwork.trading.orders import Fill
 from tickwork.values import Money, Price, timestamp_ns
 
@@ -219,23 +219,6 @@ def begin(files: DemoFiles, started: DemoStarted) -> Beginning:
     if past.orders and not files.book.is_file():
         raise TapeError(f"the tape {files.tape} has orders, but the venue's book is not there: {files.remedy}")
     return Beginning(past, started, "continuing the interrupted demo")
-
-
-def last_marks(queries: Queries) -> Marks:
-    """The last price of each symbol that a tape knows: of a finished demo the last close, else the last event's."""
-    marks = Marks()
-    for entry in queries.events(*_EVENTS):
-        event = _EVENTS[entry.record.name].from_wire(bytes(entry.record.value))
-        match event:
-            case PriceChanged() | VolumeSpiked() | OrderFilled():
-                marks.prices[event.symbol] = event.price
-                marks.at = event.known_at
-            case DemoFinished() if event.marks:
-                marks.prices |= event.marks
-                marks.at = event.at
-            case _:
-                pass
-    return marks
 
 
 def _difference(old: DemoStarted, new: DemoStarted) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from tickwork.core.language.lookup import kind_of
 from tickwork.errors import InvalidInput
 from tickwork.graph import templates
 from tickwork.graph.document import Document
@@ -59,7 +61,7 @@ def text_of(source: str) -> str:
         known = f"a file, or a template: {nearest(source, templates.names())}"
         raise InvalidInput("document", f"{source} ({error.strerror})", known) from None
     if len(data) > _BYTES_MAX:
-        raise InvalidInput(source, f"more than {_BYTES_MAX:,} bytes", f"a document of at most {MAX_TEXT:,} characters")
+        raise InvalidInput(source, f"more than {MAX_TEXT:,} characters", f"at most {MAX_TEXT:,}")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -76,7 +78,10 @@ def load(source: str, format: str = AUTO, name: str = "") -> Imported:
     if source in templates.names() and not Path(source).exists():
         return Imported(templates.read(source), "template", [])
     named = name or (Path(source).stem if source != STDIN else "document")
-    return import_document(read_text(text_of(source), source), name=named, format=format, library=library())
+    value = read_text(text_of(source), source)
+    if not isinstance(value, Mapping):
+        raise InvalidInput(source, kind_of(value), "an object with a name and nodes")
+    return import_document(value, name=named, format=format, library=library())
 
 
 def checked(imported: Imported, sources: Sources | None = None, known: Library | None = None) -> Checked:
@@ -108,13 +113,26 @@ def write(text: str, to: Path) -> None:
     Raises:
         InvalidInput: the file is there already, or cannot be written.
     """
+    made = False
     try:
         with to.open("x", encoding="utf-8") as file:
+            made = True
             file.write(text)
     except FileExistsError:
         raise InvalidInput("--out", str(to), "a file that is not there yet") from None
     except OSError as error:
+        if made:  # half a document would be in the way of the next attempt
+            to.unlink(missing_ok=True)
         raise InvalidInput("--out", f"{to} ({error.strerror})", "a file that can be written") from None
+
+
+def called_by(document: Document) -> Iterator[str]:
+    """The workflows that nodes of a document call by names that it says itself."""
+    for node in document.nodes:
+        type = library().find(node.type)
+        if type is not None and type.calls:
+            given = (node.params.get(param) for param in (type.calls, *type.params[type.calls].aliases))
+            yield from (name for name in given if isinstance(name, str))
 
 
 def node_types(word: str | None) -> list[dict[str, Any]]:

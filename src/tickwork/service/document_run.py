@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -20,14 +22,15 @@ from tickwork.core.workflow import Workflow
 from tickwork.errors import InvalidInput
 from tickwork.graph import templates
 from tickwork.graph.document import Document
-from tickwork.graph.importers import AUTO, Imported
+from tickwork.graph.importers import AUTO
 from tickwork.graph.library import library
 from tickwork.graph.nodes.views import VIEWS as NODE_VIEWS
-from tickwork.graph.sources import Sources
+from tickwork.graph.problems import nearest
+from tickwork.graph.sources import News, Sources
 from tickwork.graph.templates import Market
 from tickwork.graph.versioning.versions import DOCUMENT_VIEWS, DocumentPublished, Line, Terms, publish, workflow_name
 from tickwork.market.recording import recordings
-from tickwork.service.document_files import load
+from tickwork.service.document_files import called_by
 from tickwork.service.document_store import Store
 from tickwork.service.documents.compiled import Compiled
 from tickwork.service.documents.shelf import TapeShelf
@@ -44,13 +47,17 @@ PUBLISHED: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _SENDS: Final = {"queue_for_execution": "execution"}
 """Node types that put messages into a queue, with the one that they use where the document names none."""
 
+_NEWS_TRIGGERS: Final = ("news_sentiment", "breaking_news")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """What a person asks for."""
 
     source: str
-    """A file, ``-`` or a template."""
+    """A file, ``-``, a published document or a template."""
+    version: int | None = None
+    """Of a published document; ``None``: what is published."""
     beside: tuple[str, ...] = ()
     """More documents of the kind: what it calls, or what works beside it."""
     format: str = AUTO
@@ -65,6 +72,7 @@ class RunRequest:
     until: datetime | None = None
     capital: Decimal = Decimal(100_000)
     home: Path = Path(".tickwork/graph")
+    """In it each document has a folder of its own for its last session."""
     seed: int = 1
     speed: float | None = None
     fresh: bool = False
@@ -90,19 +98,25 @@ def prepare(request: RunRequest, store: Store) -> Prepared:
     Raises:
         InvalidInput: a document, its market or a setting that cannot be used.
     """
+    if request.input is not None and not isinstance(request.input, dict):
+        expected = 'a JSON object, which is `event` in the document, e.g. {"symbol": "BTC/USDT"}'
+        raise InvalidInput("--input", request.input, expected)
     notes: list[str] = []
     documents = list(_documents(request, store, notes))
+    by_hand = _by_hand(request, documents[0], notes)
+    if request.news is None:
+        notes += [_no_news(document) for document in documents if _reads_news(document)]
     market, data = _market(request, documents[0], notes)
     events = [_published(document) for document in documents]
     options = PaperOptions(
-        home=request.home,
+        home=session_of(request.home, documents[0].name),
         data=data if market is None else market.recordings,
         terms={} if market is None else market.terms,
         news=request.news,
         seed=request.seed,
         capital=request.capital,
         stock=_settings(documents[0]).stock if market is not None else Decimal(0),
-        by_hand=_by_hand(request, documents[0]),
+        by_hand=by_hand,
         until=None if request.until is None else timestamp_ns(request.until, "--until"),
         documents=[event.checksum for event in events],
         opening=events,
@@ -113,22 +127,43 @@ def prepare(request: RunRequest, store: Store) -> Prepared:
     return Prepared(options, lambda sources: _workflows(events, sources), VIEWS, tuple(documents), tuple(notes))
 
 
-def _load(source: str, store: Store, format: str = AUTO) -> Imported:
-    """A document from a file, a template or the published ones."""
-    if not Path(source).exists() and source not in templates.names() and store.has(source):
-        return Imported(store.document(source), "published", [])
-    return load(source, format)
+_LONGEST: Final = 60
+"""Characters of a document's folder: room for the names of files below it."""
+
+
+def session_of(home: Path, document: str) -> Path:
+    """The folder of a document's last session: a name that is safe anywhere, and another for every document."""
+    safe = quote(document, safe=" ").replace(" ", "-")
+    if safe != document or len(safe) > _LONGEST or safe.startswith("."):
+        safe = f"{safe.lstrip('.')[:_LONGEST]}-{blake2b(document.encode(), digest_size=4).hexdigest()}"
+    return home / safe
 
 
 def _documents(request: RunRequest, store: Store, notes: list[str]) -> Iterator[Document]:
-    """The document, then those beside it: asked for, or named by its metadata."""
-    main = _load(request.source, store, request.format)
+    """The document, those beside it (asked for, or named by its metadata), and published ones that these call."""
+    found: dict[str, Document] = {}
+    for document in _given(request, store, notes):
+        found[document.name] = document
+        yield document
+    left = list(found.values())
+    while left:
+        for name in called_by(left.pop()):
+            called = None if name in found else store.published(name)
+            if called is not None and called.name not in found:
+                notes.append(f"published documents that are called: {called.name}")
+                found[called.name] = called
+                left.append(called)
+                yield called
+
+
+def _given(request: RunRequest, store: Store, notes: list[str]) -> Iterator[Document]:
+    main = store.load(request.source, request.format, request.version)
     notes += main.notes
     yield main.document
     named = [name for name in main.document.metadata.get("companions", []) if name in templates.names()]
     taken = {main.document.name}
     for source in (*request.beside, *named):
-        more = _load(source, store)
+        more = store.load(source)
         if more.document.name in taken:
             if source in named:
                 continue
@@ -178,10 +213,36 @@ def _settings(document: Document) -> Market:
     if not given:
         expected = "metadata.simulated: {venues: [...], symbols: [...]}, or recorded prices (--data)"
         raise InvalidInput(f"{document.name}.metadata", "no simulated market", expected)
+    path = f"{document.name}.metadata.simulated"
+    if not isinstance(given, dict):
+        raise InvalidInput(path, given, "an object: {venues: [...], symbols: [...]}")
+    for name in ("venues", "symbols"):
+        if not given.get(name):
+            raise InvalidInput(f"{path}.{name}", "nothing", f"a list of {name}")
+    for name in given:
+        if name not in Market.__struct_fields__:
+            raise InvalidInput(
+                f"{path}.{name}", given[name], f"no such field: {nearest(name, Market.__struct_fields__)}"
+            )
     try:
         return msgspec.convert(given, Market, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"{document.name}.metadata.simulated", str(error), "venues, symbols and the like") from None
+        words, _, where = str(error).partition(" - at `$")
+        field = where.strip("`")
+        expected = words.removeprefix("Expected ").partition(", got")[0].replace("`", "")
+        raise InvalidInput(f"{path}{field}", given.get(field.strip("."), given), expected) from None
+
+
+def _reads_news(document: Document) -> bool:
+    """Is there a node or a trigger that works on news?"""
+    if any(spec.type in _NEWS_TRIGGERS for spec in document.triggers):
+        return True
+    types = (library().find(node.type) for node in document.nodes)
+    return any(need.source == News.source_name for type in types if type is not None for need in type.needs)
+
+
+def _no_news(document: Document) -> str:
+    return f"{document.name} works on news, and there are none: give recorded ones with --news"
 
 
 def _named(document: Document) -> dict[str, list[str]]:
@@ -239,10 +300,12 @@ def _simulated(market: Market, seed: int) -> Simulated:
     )
 
 
-def _by_hand(request: RunRequest, document: Document) -> ByHand | None:
+def _by_hand(request: RunRequest, document: Document, notes: list[str]) -> ByHand | None:
     """A run that is started once: where it was asked for, or where nothing else would start one."""
     starts = any(spec.type != "manual" for spec in document.triggers)
-    if starts and not request.by_hand and request.input is None:
-        return None
+    if starts:
+        if not request.by_hand and request.input is None:
+            return None
+        notes.append(f"{document.name} is started once by hand, beside what its triggers start")
     at = None if request.at is None else timestamp_ns(request.at, "--at")
     return ByHand(workflow=workflow_name("", document.name), input=request.input, at=at)

@@ -19,6 +19,7 @@ from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput, TapeError, TapeLocked, Unknown
 from tickwork.graph.document import Document
+from tickwork.graph.importers import AUTO, Imported
 from tickwork.graph.library import library
 from tickwork.graph.problems import nearest
 from tickwork.graph.versioning.diff import Change, diff
@@ -34,6 +35,7 @@ from tickwork.graph.versioning.versions import (
     publish,
 )
 from tickwork.graph.wiring import plan
+from tickwork.service.document_files import STDIN, load
 from tickwork.service.documents.shelf import EngineShelf, Shelf, TapeShelf, line_of
 from tickwork.values import from_ns
 
@@ -117,7 +119,46 @@ class Store:
 
     def has(self, name: str) -> bool:
         """Is there a document of this name or id?"""
-        return self._path.is_file() and _head(self._shelf(), name) is not None
+        return self._head(name) is not None
+
+    def published(self, name: str) -> Document | None:
+        """The published version of the document of this name or id; ``None``: there is none that may be called."""
+        head = self._head(name)
+        usable = head is not None and head.published and head.state != "retired"
+        return self.document(name) if usable else None
+
+    def load(self, source: str, format: str = AUTO, version: int | None = None) -> Imported:
+        """A document from a file, stdin (``-``), these documents, or a template: the first that there is.
+
+        Args:
+            version: of a published document; by default the published one, or the newest draft.
+
+        Raises:
+            InvalidInput: there is none, or no such version of it. InvalidDocument: it cannot be represented.
+        """
+        if not self._named(source):
+            if version is not None:
+                raise InvalidInput("--version", version, f"a published document; {source} is none")
+            return load(source, format)
+        shelf = self._shelf()
+        head = _find(shelf, source)
+        found = _version(shelf, head, version or head.published or head.last)
+        return Imported(found.read(), "published", [f"{head.name}: version {found.version}, {found.status}"])
+
+    def to_publish(self, source: str) -> Imported:
+        """Like ``load``; of one of these documents the newest version, where that is a draft."""
+        head = self._head(source) if self._named(source) else None
+        return self.load(source, version=None if head is None else head.draft)
+
+    def _named(self, source: str) -> bool:
+        """Is it one of these documents that is meant, and not stdin or a file?"""
+        try:
+            return source != STDIN and not Path(source).exists() and self.has(source)
+        except OSError:  # too long for a name of a file: whoever reads it says so
+            return False
+
+    def _head(self, name: str) -> Head | None:
+        return _head(self._shelf(), name) if self._path.is_file() else None
 
     def _shelf(self) -> TapeShelf:
         if not self._path.is_file():
@@ -178,13 +219,15 @@ class Store:
     ) -> Told:
         # what is wrong is found before there is as much as a folder
         plan(change(self._shelf())[0], library(), None)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             async with _opened(self._path) as (engine, shelf):
                 document, equals = change(shelf)
                 return await _published(engine, shelf, document, {**terms, "equals": equals})
         except TapeLocked:
             return self._asked(verbs)
+        except OSError as error:
+            raise TapeError(f"the documents cannot be kept in {self._path}: {error.strerror or error}") from None
 
     def _asked(self, verbs: tuple[tuple[str, dict[str, Any]], ...]) -> Told:
         """Have the process that owns the tape do it: the last verb where the document is there, else the first."""

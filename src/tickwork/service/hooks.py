@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,28 @@ from tickwork.values import duration_text
 if TYPE_CHECKING:
     from tickwork.engines.embedded import Engine
 
+_log = logging.getLogger("tickwork.hooks")
+
 
 class Hooks:
     """The webhooks that the workflows of an engine declare, and others that are given.
 
-    Raises:
-        InvalidInput: two of one name differ in more than ``where``.
+    Of two of one name that differ in more than ``where``, the second is left out and told of in ``problems``: it keeps
+    none of the others from being served. What the first lets in starts the runs of both.
     """
 
     def __init__(self, engine: Engine, secrets: Secrets | None = None, more: Iterable[Webhook] = ()) -> None:
         self._engine = engine
         self._secrets = secrets or Secrets()
         self._hooks: dict[str, Webhook] = {}
+        self.problems: list[str] = []
+        """What was left out, and why."""
         declared = (trigger for workflow in engine.workflows for trigger in workflow.triggers)
         for hook in (*(trigger for trigger in declared if isinstance(trigger, Webhook)), *more):
             known = self._hooks.setdefault(hook.name, hook)
             if known.terms != hook.terms:
-                raise InvalidInput(f"webhook {hook.name!r}", repr(hook), f"one declaration of a name: {known!r}")
+                self.problems.append(f"webhook {hook.name!r}: {hook!r} is left out, for {known!r} has its name")
+                _log.error("%s", self.problems[-1])
 
     @property
     def names(self) -> list[str]:

@@ -35,9 +35,10 @@ from typing import Any, Final
 from tickwork.core.clock import VirtualClock
 from tickwork.core.event import Event
 from tickwork.core.queue import Queue
+from tickwork.core.schedule import ScheduleFired
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.engine import Engine
-from tickwork.errors import InvalidInput, TickworkError
+from tickwork.errors import InvalidInput, TapeError, TickworkError
 from tickwork.market.recording import Recording, Tick
 from tickwork.outcome import Found
 from tickwork.service.paper_account import ACCOUNT, PaperDesk, PaperTrader
@@ -134,11 +135,14 @@ class PaperSession:
         beginning: Beginning,
         span: tuple[int, int],
         release: Callable[[], None],
+        warnings: Sequence[str] = (),
     ) -> None:
         self.engine = engine
         self.trader = trader
         self.feeding = feeding
         self.notice = beginning.notice
+        self.warnings = tuple(warnings)
+        """What will not happen, and why: a line each."""
         self.first_ns, self.last_ns = span
         self.progress = Progress(total=sum(map(len, recordings)), rebuilding=beginning.past.until > 0)
         self._options = options
@@ -162,6 +166,10 @@ class PaperSession:
         self._due: int | None = None
         """When the engine's next timer is due."""
         self._by_hand_at = self._start_of(options.by_hand)
+        self._fault: TapeError | None = None
+        """A venue's book has failed."""
+        for desk in trader.desks.values():
+            desk.venue.when_broken(self._break_off)
 
     def _start_of(self, by_hand: ByHand | None) -> int | None:
         if by_hand is None:
@@ -176,7 +184,20 @@ class PaperSession:
         Raises:
             TickworkError: a book is not of this tape, the tape lacks what its data gives rise to, or a ledger is not
                 what its book says.
+            TapeError: the disk failed. What is on it is sound, and the session can be continued.
         """
+        try:
+            return await self._play()
+        except TapeError as error:
+            raise self._fault or error from None
+
+    def _break_off(self, fault: TapeError) -> None:
+        """Stop as a process that dies, before the run that met the failure of a book takes it for its own."""
+        self._fault = self._fault or fault
+        if self._began:
+            self.engine.kill()
+
+    async def _play(self) -> PaperSummary:
         await self._check_books()
         pace = None
         for count, instant in enumerate(self._instants()):
@@ -398,14 +419,15 @@ class PaperSession:
                 told = "; ".join(differences)
                 raise TickworkError(f"the ledger of {name} is not what its book says ({told}): {self._remedy}")
             desk.ledger.check()
-        finished = PaperFinished(bars=summary.bars, equity=self._curve.equity, at=from_ns(self.last_ns))
-        await self.engine.emit(finished)
+        marks = {name: dict(sorted(desk.marks.items())) for name, desk in self.trader.desks.items()}
+        end = from_ns(self.last_ns)
+        await self.engine.emit(PaperFinished(bars=summary.bars, equity=self._curve.equity, at=end, marks=marks))
         return summary
 
     async def summary(self) -> PaperSummary:
         """The figures so far."""
         await self.engine.durable()
-        return summarise(self.engine.queries, self.trader, self._curve, self.progress, self.engine.path)
+        return summarise(self.engine.queries, self.trader, self._curve, self.progress, self.events(), self.engine.path)
 
     # -- for whoever watches --------------------------------------------------------------------------------------
 
@@ -419,10 +441,13 @@ class PaperSession:
         """At the latest instant."""
         return self._curve.equity
 
-    @property
-    def warnings(self) -> list[str]:
-        """What will not happen, and why."""
-        return [f"{trigger} waits for bars that no recording has" for trigger in self.feeding.unfed]
+    def events(self) -> int:
+        """How often a trigger on bars fired, a schedule was due, or news became known."""
+        if not self._opened:
+            return self.progress.events
+        count = "SELECT count(*) FROM events WHERE name=?"
+        ((scheduled,),) = self.engine.queries.reader.rows(count, (ScheduleFired.event_name,))
+        return self.progress.events + int(scheduled)
 
 
 def check(options: PaperOptions, workflows: Sequence[Workflow], span: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ from tickwork.errors import InvalidInput, Rejected
 from tickwork.graph.sources import Position, Results
 from tickwork.market.recording import Tick
 from tickwork.outcome import Found
+from tickwork.service.positions import equity_of
 from tickwork.service.results import results
 from tickwork.service.trading import Holding, holding_key, holdings, place
 from tickwork.trading.desk import Desk, Placement
@@ -119,13 +120,11 @@ class PaperDesk:
 
     def equity(self) -> Decimal:
         """Cash, positions and coins, those of other currencies too, at the latest closes."""
-        total = ZERO
-        for currency in self.ledger.currencies():
-            worth = self.ledger.equity(self.marks, currency)
-            if currency != self._currency and worth:
-                worth = EXACT.multiply(worth, self.marks[f"{currency}/{self._currency}"])
-            total = EXACT.add(total, worth)
-        return total
+        return equity_of(self.ledger, self.marks, self._currency)
+
+    def untouched(self) -> Decimal:
+        """What was paid in, at the latest closes: the equity, had nothing been traded."""
+        return equity_of(Ledger(self.cash), self.marks, self._currency)
 
 
 class PaperTrader:
@@ -199,6 +198,10 @@ class PaperTrader:
     def equity(self) -> Decimal:
         """Cash, positions and coins at the latest closes, over all venues."""
         return _sum(desk.equity() for desk in self.desks.values())
+
+    def untouched(self) -> Decimal:
+        """What was paid in, at the latest closes, over all venues: the equity, had nothing been traded."""
+        return _sum(desk.untouched() for desk in self.desks.values())
 
     def free(self) -> Decimal:
         """Cash that no order has locked, over all venues."""

@@ -104,7 +104,12 @@ def paid_in(options: PaperOptions, venue: str, recorded: Recorded, currency: str
 def desk_of(
     venue: str, recorded: Recorded, options: PaperOptions, currency: str, clock: Callable[[], int], halt: Halt
 ) -> PaperDesk:
-    """The account at a venue, its book not yet opened."""
+    """The account at a venue, its book not yet opened.
+
+    Raises:
+        InvalidInput: see ``paid_in``.
+    """
+    cash = paid_in(options, venue, recorded, currency)  # before the limits, which are made of the capital
     symbols = recorded.symbols(venue)
     widest = max(recorded.terms(venue, symbol).half_spread for symbol in symbols)
     costs = replace(options.costs, slippage=widest) if widest else options.costs
@@ -114,7 +119,6 @@ def desk_of(
         max_position_notional=options.capital / 5,
         max_quote_age=duration_text(oldest),
     )
-    cash = paid_in(options, venue, recorded, currency)
     desk = PaperDesk(venue, recorded, cash=cash, costs=costs, limits=limits, currency=currency, clock=clock, halt=halt)
     for symbol in symbols:
         if base_of(symbol) in cash and ":" not in symbol:

@@ -39,7 +39,7 @@ class PaperSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     bars: int
     events: int
-    """What triggers and news gave rise to."""
+    """How often a trigger on bars fired, a schedule was due, or news became known."""
     runs: dict[str, int]
     orders: dict[str, int]
     """Refused and rejected ones, too."""
@@ -47,18 +47,27 @@ class PaperSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     currency: str
     fees: str
     equity: str
+    """What the account is worth at the end: ``capital + stock_pnl + pnl``."""
+    capital: str
+    """What was paid in, coins at their first prices."""
+    stock_pnl: str
+    """What the account would have gained had nothing been traded: the coins that were paid in, times the change of
+    their prices. Zero where only money was paid in."""
     pnl: str
-    """Since the beginning. Where coins were paid in, the change of their price is in it."""
+    """What trading did: the equity, less what the account would be worth had nothing been traded. Fees are in it."""
     max_drawdown: float
-    """A fraction of the highest equity before."""
+    """Of the equity, the coins that were paid in with it: a fraction of the highest before."""
     workflows: dict[str, WorkflowLine]
     """By name; of orders the name that the order carries."""
     venues: dict[str, VenueLine]
     tape: str
 
 
-def summarise(queries: Queries, trader: PaperTrader, curve: Curve, progress: Progress, tape: str) -> PaperSummary:
+def summarise(
+    queries: Queries, trader: PaperTrader, curve: Curve, progress: Progress, events: int, tape: str
+) -> PaperSummary:
     """The figures, as far as they are on disk."""
+    untouched = trader.untouched()
     runs: dict[str, dict[str, int]] = {}
     for name, status, count in _runs(queries):
         runs.setdefault(name, {})[status] = count
@@ -73,14 +82,16 @@ def summarise(queries: Queries, trader: PaperTrader, curve: Curve, progress: Pro
         fees = EXACT.add(fees, desk.ledger.fees(trader.currency))
     return PaperSummary(
         bars=progress.bars,
-        events=progress.events,
+        events=events,
         runs=_sorted(queries.counts()),
         orders=_sorted(Counter(line.status for line in lines)),
         fills=len(fills),
         currency=trader.currency,
         fees=plain(fees),
         equity=plain(curve.equity),
-        pnl=plain(EXACT.subtract(curve.equity, curve.capital)),
+        capital=plain(curve.capital),
+        stock_pnl=plain(EXACT.subtract(untouched, curve.capital)),
+        pnl=plain(EXACT.subtract(curve.equity, untouched)),
         max_drawdown=round(curve.drawdown(), 6),
         workflows={
             name: WorkflowLine(

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from pydantic import Field
+
 from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.reader import Reader
@@ -29,7 +31,7 @@ from tickwork.market.standing import what_fired
 from tickwork.service.demo_tape import DataFile
 from tickwork.service.trading import OrderAccepted, OrderEnded, OrderFilled
 from tickwork.trading.orders import ZERO, Fill, Order
-from tickwork.values import EXACT, Money
+from tickwork.values import EXACT, Money, Price
 
 VERSION: Final = 1
 """Of the session: raised when the order of things in an instant changes, because an old tape cannot go on then."""
@@ -62,6 +64,9 @@ class PaperFinished(Event, name="paper/finished", version=1):
     bars: int
     equity: Money
     at: datetime
+    """The end of the last bar, or of the time that was asked for."""
+    marks: dict[str, dict[str, Price]] = Field(default_factory=dict)
+    """The last close of each symbol, by venue: what the equity was reckoned with."""
 
 
 def data_files(recordings: Iterable[Recording]) -> tuple[DataFile, ...]:

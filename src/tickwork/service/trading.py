@@ -2,7 +2,7 @@
 
 Theory of operation. ``trading`` computes and knows no tape; here its results become events. ``place`` takes an intent
 through the desk and publishes how it ended. Fills come from the venue and are published by whoever polls it, each
-exactly once. Everything else on this page is a reading of those events: the ledger, positions, the list of orders, and
+exactly once. Everything else on this page is a reading of those events: the list of orders, and
 the view ``holdings``, which says what each workflow itself has bought and what it still has on its way. Workflows that
 share an account and a symbol sell only their own.
 """
@@ -10,7 +10,6 @@ share an account and a symbol sell only their own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
@@ -23,7 +22,6 @@ from tickwork.core.view import view
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.trading.desk import Desk, Placement
-from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import ZERO, Fill, Order, OrderIntent, Side
 from tickwork.values import EXACT, Money, Price, Quantity, Symbol, from_ns, plain, timestamp_ns
 
@@ -298,49 +296,6 @@ class OrderLine(msgspec.Struct, rename="camel", kw_only=True):
     client_order_id: str = ""
 
 
-class PositionLine(msgspec.Struct, rename="camel", kw_only=True):
-    """One symbol's position."""
-
-    symbol: str
-    quantity: str
-    average_price: str
-    cost: str
-    price: str | None
-    """The last one that is known; ``None`` where none is."""
-    value: str | None
-    """At that price."""
-    workflows: dict[str, str]
-    """Which workflow holds how much of it."""
-
-
-@dataclass(slots=True)
-class Marks:
-    """The last known price of each symbol."""
-
-    prices: dict[str, Decimal] = field(default_factory=dict)
-    at: datetime | None = None
-    """When the latest of them was known."""
-
-
-class Positions(msgspec.Struct, rename="camel", kw_only=True):
-    """What an account holds, folded from the fills on a tape."""
-
-    account: str
-    currency: str
-    capital: str
-    cash: str
-    fees: str
-    realised: str
-    """Profit of what was sold, before fees."""
-    value: str | None
-    """Of all positions at their last known prices; ``None`` where a price is missing."""
-    equity: str | None
-    """Cash and that value."""
-    priced_at: datetime | None
-    """The latest of those prices."""
-    positions: list[PositionLine]
-
-
 _ORDER_EVENTS: Final[dict[str, type[Event]]] = {
     cls.event_name: cls for cls in (AccountOpened, OrderAccepted, OrderRefused, OrderRejected, OrderFilled, OrderEnded)
 }
@@ -410,64 +365,3 @@ def _update(line: OrderLine, event: OrderFilled | OrderEnded) -> None:
     line.price = plain(event.price)
     if filled == Decimal(line.quantity):
         line.status = "filled"
-
-
-def positions(queries: Queries, marks: Marks) -> Positions:
-    """What the account of a tape holds, and what that is worth at ``marks``.
-
-    Raises:
-        InvalidInput: no account was ever opened on this tape.
-    """
-    opened: AccountOpened | None = None
-    ledger = Ledger()
-    held: dict[str, dict[str, Decimal]] = {}
-    for _, _, event in trading_events(queries):
-        if isinstance(event, AccountOpened):
-            opened = event
-            ledger.deposit(event.currency, event.amount)
-        elif isinstance(event, OrderFilled):
-            fill = event.fill()
-            ledger.apply(fill)
-            mine = held.setdefault(event.symbol, {})
-            mine[event.workflow] = EXACT.add(mine.get(event.workflow, ZERO), fill.signed_quantity)
-    if opened is None:
-        raise InvalidInput("tape", "no account on it", "a tape that something has traded on, such as the demo's")
-    return _positions(opened, ledger, held, marks)
-
-
-def _positions(opened: AccountOpened, ledger: Ledger, held: dict[str, dict[str, Decimal]], marks: Marks) -> Positions:
-    currency = opened.currency
-    lines = [
-        PositionLine(
-            symbol=symbol,
-            quantity=plain(position.quantity),
-            average_price=plain(position.average_price or ZERO),
-            cost=plain(position.cost),
-            price=_text(marks.prices.get(symbol)),
-            value=_text(_value(position.quantity, marks.prices.get(symbol))),
-            workflows={name: plain(amount) for name, amount in sorted(held[symbol].items()) if amount},
-        )
-        for symbol, position in ledger.positions().items()
-    ]
-    known = all(line.price is not None for line in lines)
-    equity = ledger.equity(marks.prices, currency) if known else None
-    return Positions(
-        account=opened.account,
-        currency=currency,
-        capital=plain(ledger.capital(currency)),
-        cash=plain(ledger.cash(currency)),
-        fees=plain(ledger.fees(currency)),
-        realised=plain(ledger.realised(currency)),
-        value=_text(None if equity is None else EXACT.subtract(equity, ledger.cash(currency))),
-        equity=_text(equity),
-        priced_at=marks.at if lines and known else None,
-        positions=lines,
-    )
-
-
-def _value(quantity: Decimal, price: Decimal | None) -> Decimal | None:
-    return None if price is None else EXACT.multiply(quantity, price)
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)

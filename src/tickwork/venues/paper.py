@@ -36,7 +36,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Self, TypeVar
 
-from tickwork.errors import InvalidInput, Rejected
+from tickwork.errors import InvalidInput, Rejected, TapeError
 from tickwork.market.bars import Bar
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.desk import Balance, Capabilities
@@ -81,6 +81,7 @@ class PaperVenue:
     Raises:
         Fatal: another process has the book open.
         InvalidInput: the file is another account's book; an inverse contract; cash that is not money.
+        TapeError: from any of its methods: the disk failed.
     """
 
     def __init__(
@@ -111,6 +112,13 @@ class PaperVenue:
         self._serial = Lock()
         direct = inline or str(path) == MEMORY
         self._worker = None if direct else ThreadPoolExecutor(1, thread_name_prefix=f"{name}-book")
+
+    def when_broken(self, call: Callable[[TapeError], None]) -> None:
+        """Have ``call`` called when the disk fails, before the error is raised to whoever asked.
+
+        A run that asked would take the error for its own, and fail.
+        """
+        self._book.on_fault = call
 
     def close(self) -> None:
         """Let go of the book. Nothing is lost by not calling it."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 import apsw
 
-from tickwork.errors import Fatal, InvalidInput
+from tickwork.errors import Fatal, InvalidInput, TapeError
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import ZERO, Fill, Order
 from tickwork.values import EXACT, base_of, plain, quote_of
@@ -142,11 +143,15 @@ class PaperBook:
     Raises:
         Fatal: another process owns the book.
         InvalidInput: the file is not a book, or another account's or venue's.
+        TapeError: from any of its methods: the disk failed. A change is then on disk as a whole or not at all.
     """
 
     def __init__(self, path: str | Path, *, venue: str, account: str, deposits: Mapping[str, Decimal]) -> None:
         self.venue = venue
         self.account = account
+        self.on_fault: Callable[[TapeError], None] = lambda fault: None
+        """Called when the disk fails, before the error is raised."""
+        self._path = path
         self._lock = None if str(path) == MEMORY else _lock(Path(path))
         try:
             self._db = apsw.Connection(str(path))
@@ -218,10 +223,22 @@ class PaperBook:
 
     def totals(self) -> BookTotals:
         """What the rows on disk add up to."""
-        return _totals(self._db)
+        with self._disk("read", "see to the disk, or restore the book"):
+            return _totals(self._db)
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        return self._db.execute(sql, values).fetchall()
+        with self._disk("read", "see to the disk, or restore the book"):
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _disk(self, done: str, remedy: str) -> Iterator[None]:
+        """Say in words what the disk would not do."""
+        try:
+            yield
+        except apsw.Error as error:
+            fault = TapeError(f"the paper book {self._path} cannot be {done} ({error}): {remedy}")
+            self.on_fault(fault)
+            raise fault from None
 
     def _order(self, row: tuple[Any, ...]) -> Order:
         return Order(
@@ -264,7 +281,7 @@ class PaperBook:
 
     def commit(self, change: Change) -> None:
         """Write one change; on disk, or not at all, when this returns or raises."""
-        with self._db:
+        with self._disk("written", "free or replace the disk, and start again"), self._db:
             self._db.executemany(
                 "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET status = excluded.status, filled = excluded.filled,"

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import ValidationError
+
+from tickwork.core.event import complaints
 from tickwork.errors import InvalidInput
+from tickwork.graph.problems import Problems
 from tickwork.market.news import NewsItem
 from tickwork.values import timestamp_ns
 
@@ -18,29 +22,41 @@ def read_news(path: Path) -> list[NewsItem]:
     Each gets the file's name and its line (from 0) as recording and offset.
 
     Raises:
-        InvalidInput: the file cannot be read, a line is no item, or two are one (source and id); names the line.
+        InvalidInput: the file cannot be read.
+        InvalidDocument: lines that are no item, or two that are one (source and id); all of them, by line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidInput(str(path), reason, "a JSON Lines file of news items") from None
+    problems = Problems()
     found: list[NewsItem] = []
     seen: dict[tuple[str, str], int] = {}
     for offset, line in enumerate(lines):
-        if not line.strip():
+        item = _item(line, f"line {offset + 1}", problems) if line.strip() else None
+        if item is None:
             continue
-        try:
-            item = NewsItem.from_wire(line)
-        except InvalidInput as error:
-            raise InvalidInput(f"{path}:{offset + 1} {error.path}", error.found, error.expected) from None
         before = seen.setdefault((item.source, item.id), offset)
         if before != offset:
-            raise InvalidInput(
-                f"{path}:{offset + 1}", f"{item.source} {item.id}", f"another item than line {before + 1}"
-            )
+            problems.add(f"line {offset + 1}", f"{item.source} {item.id}", f"another item than line {before + 1}")
         found.append(item.replace(recording=path.stem, offset=offset))
+    problems.check(str(path))
     return sorted(found, key=lambda item: (item.known_at, item.offset))
+
+
+def _item(line: str, where: str, problems: Problems) -> NewsItem | None:
+    """The item of a line; ``None``: it is none, and why is among the problems."""
+    try:
+        return NewsItem.model_validate_json(line)
+    except ValidationError as error:
+        told = complaints(NewsItem, error)
+    except InvalidInput as error:
+        told = [error]
+    for one in told:
+        field = one.path.removeprefix(NewsItem.event_name).removeprefix(".")
+        problems.add(f"{where}, {field}" if field else where, one.found, one.expected)
+    return None
 
 
 class RecordedNews:

@@ -40,8 +40,20 @@ STARTS = [
     {"name": "b", "blocks": [dict(one) for one in SPREAD], "connections": list(LINKS), "config": {"dry_run": True}},
     GRAPH,
     ROUTED,
+    {"name": "n", "nodes": [
+        {"id": "f", "type": "venue_price", "inputs": {"symbol": "X"}, "retry": {"max_attempts": 2, "delay": 1}},
+        {"id": "q", "type": "if", "condition": "f.price > 1", "true_branch": "t", "depends_on": ["f"]},
+        {"id": "t", "type": "notify", "timeout": 3}], "edges": [{"source": "q", "target": "t", "condition": True}]},
+    {"name": "l", "blocks": [{"id": "a", "type": "venue_price"}, {"type": "threshold"}, {"id": "c", "type": "if"}],
+     "connections": [{"from": "a", "to": 1}, {"source": 1, "target": {"block": "c"}, "sourcePort": "pass"}]},
+    {"name": "d", "nodes": [
+        {"id": "1", "type": "custom", "data": {"type": "venue_price", "label": "P", "params": {"symbol": "X"}}},
+        {"id": "2", "type": "threshold"}], "edges": [{"source": "1", "target": "2", "sourceHandle": None}]},
+    {"name": "s", "steps": [
+        {"id": "p", "parallel": ["notify", {"id": "b", "type": "notify", "circuit_breaker": {"reset_timeout": 3}}]},
+        {"id": "c", "type": "if", "condition": "1 > 0", "if_true": {"id": "x", "type": "sell"}, "retry": 2}]},
     as_react(read_document({"name": "x", "nodes": [{"id": "a", "type": "notify", "when": "1 > 0"}]}), LIBRARY),
-]
+]  # fmt: skip
 odd = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 12) | st.floats(allow_nan=True) | st.text(max_size=6)
     | st.sampled_from(["notify", "conditional", "if", "a b", "c", "{{1.x}}", "p", "only_if_true", "binance", "gate"]),

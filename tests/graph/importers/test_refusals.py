@@ -158,7 +158,7 @@ BLOCKS = [
         block({"id": "a", "type": "buy"}, links=[link("p", 0, "a", 0, condition="only_if_true")]),
         "document.connections[0].condition", "only_if_true", "true or false",
     ),
-    (block(links=[{"from": {"blockId": "p", "index": 0}}]), "document.connections[0].to", "nothing", "names a block"),
+    (block(links=[{"from": {"blockId": "p", "index": 0}}]), "document.connections[0].to", "nothing", "an object such"),
     (
         block(config={"execution_mode": "polling", "poll_interval_seconds": 7}),
         "document.config.poll_interval_seconds", 7, "divides a minute",

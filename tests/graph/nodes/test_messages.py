@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from tests.engine.support import live
 from tests.graph.support import RecordedProvider
 from tests.graph.trading import World
+from tickwork.core.expressions import compile_template
 from tickwork.core.queue import Queue
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
-from tickwork.graph.declare import Context
+from tickwork.graph.compiling import compile_document
+from tickwork.graph.declare import DECLARED, Context
+from tickwork.graph.library import library
 from tickwork.graph.nodes.messages import (
     alert_user,
     emit_event,
@@ -24,6 +28,8 @@ from tickwork.graph.nodes.messages import (
     send_notification,
 )
 from tickwork.graph.nodes.signals import SymbolSignal
+from tickwork.graph.reading import read_document
+from tickwork.graph.sources import Sources
 
 BTC, ETH = "BTC/USD", "ETH/USD"
 
@@ -94,6 +100,33 @@ async def test_an_undone_notification_is_followed_by_one_that_says_so() -> None:
         assert told(world)[-1].body == "look"
 
 
+@pytest.mark.parametrize("value", ["all of it", {"symbol": BTC}, [1, 2], Decimal("1.50"), True, 7, None])
+def test_words_may_be_whatever_is_referenced(value: Any) -> None:
+    told = {"message": DECLARED["notify"], "question": DECLARED["gate"], "reason": DECLARED["buy"]}
+    for name, type in told.items():
+        assert type.params[name].read(value, "x") == compile_template("{{a}} b")({"a": value})[:-2]
+        assert type.params[name].schema()["type"] == "string"
+
+
+def test_what_cannot_be_said_is_no_words() -> None:
+    with pytest.raises(InvalidInput, match="characters"):
+        DECLARED["log"].params["message"].read(["x" * 1000] * 1000, "x")
+
+
+@live
+async def test_what_started_the_run_can_be_written_into_the_log() -> None:
+    node = {"id": "say", "type": "log", "params": {"message": "{{event}}"}}
+    plain = read_document({"name": "said", "nodes": [node]})
+    async with World().open() as world:
+        made = compile_document(plain, library=library(), sources=Sources(world.sources))
+        await world.engine.add(made)
+        said = []
+        for event in ({"symbol": BTC, "change": 0.5}, None):
+            found = await (await world.engine.start(made, event)).result()
+            said.append(found.outputs["say"]["text"])
+        assert said == ['{"symbol":"BTC/USD","change":0.5}', "null"]
+
+
 # -------------------------------------------------------------------------------------------------------------- queues
 
 
@@ -114,6 +147,10 @@ async def test_signals_are_queued_in_order_within_a_symbol() -> None:
             (BTC, "BUY", "trade_signal"), (ETH, "SELL", "trade_signal"),
         ]  # fmt: skip
         assert bodies[0]["data"] == {"note": 1}
+        for number, (given, said) in enumerate((("buy", "BUY"), ("Exit", "EXIT"), (True, True))):
+            await world.do(saying(queue_for_execution, given, symbol=f"X{number}/USD"))
+            (one,) = await world.engine.queues.lease("execution", 10)
+            assert one.body["signal"] is said if said is True else one.body["signal"] == said
         with pytest.raises(InvalidInput, match="nowhere"):
             await world.do(saying(queue_for_execution, queue="nowhere"))
 

@@ -93,6 +93,10 @@ def test_silence_is_no_opinion() -> None:
         analysed(old, symbols=[BTC])
     neutral = analysed(old, symbols=[BTC], on_silence="neutral")
     assert (neutral.sentiment, neutral.count, neutral.sentiments) == (0.5, 0, {})
+    assert neutral.silence == "no item about BTC/USD in 24h"
+    without = done(news_analysis(news=None, context=context(NOW), symbols=[BTC], on_silence="neutral"))
+    assert (without.count, without.silence) == (0, "no source of news is configured")
+    assert analysed(old, symbols=[BTC], window="2 days").silence == ""
     assert analysed(old, symbols=[BTC], window="2 days").count == 1
 
 

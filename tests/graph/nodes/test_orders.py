@@ -184,7 +184,6 @@ def test_what_cannot_be_traded_is_found_when_the_document_is_checked() -> None:
     assert check({"symbol": BTC, "quantity": D(1)}, sources) is None
     assert "XRP/USD" in (check({"symbol": "XRP/USD"}, sources) or "")
     assert "kraken" in (check({"symbol": BTC, "venue": "kraken"}, sources) or "")
-    assert "only one" in (check({"quantity": D(1), "notional": D(1)}, sources) or "")
 
 
 # ----------------------------------------------------------------------------------------------------- two legs at once
@@ -332,6 +331,76 @@ async def test_cancelling_by_the_venues_id_and_what_is_unknown() -> None:
             await world.do(ordering(world, cancel_order, True, "f" * 32))
         assert (await world.do(ordering(world, cancel_order, symbol=BTC))).cancelled == []
         assert (await world.do(ordering(world, cancel_order))).cancelled == [two.client_order_id]
+
+
+@live
+@pytest.mark.parametrize("node", [close_position, immediate_hedge])
+async def test_as_an_undo_closing_takes_back_the_orders_of_the_node_and_nothing_else(node: Any) -> None:
+    async with World().open() as world:
+        await world.do(ordering(world, buy, symbol=BTC, quantity=D("0.2")))
+        await world.trade()
+        filled = await world.do(ordering(world, buy, symbol=BTC, quantity=D("0.5")))
+        await world.trade()
+        open_ = await world.do(ordering(world, buy, symbol=ETH, quantity=D(1)))
+
+        async def undo(run: Run, context: Context) -> Any:
+            inside = world.context(run, undoing="buy")
+            return await node(run, "BUY", [*filled.orders, *open_.orders], context=inside, **world.sources)
+
+        found = await world.do(undo)
+        assert [(one.symbol, one.side, one.quantity, one.reduce_only) for one in found.orders] == [
+            (BTC, "sell", D("0.5"), True)
+        ]
+        await world.trade()
+        again = await world.do(undo)
+        assert (again.status, again.reason) == ("none", "nothing had filled")
+        await world.trade()
+        assert await world.trader.open_orders() == []
+        assert [(one.symbol, one.quantity) for one in world.trader.positions()] == [(BTC, D("0.2"))]
+
+
+@live
+async def test_an_undo_closes_the_part_and_the_symbols_that_it_is_told() -> None:
+    async with World().open() as world:
+        orders = [
+            *(await world.do(ordering(world, buy, symbol=BTC, quantity=D("0.5")))).orders,
+            *(await world.do(ordering(world, buy, symbol=ETH, quantity=D(1)))).orders,
+        ]
+        await world.trade()
+
+        def undoing(**settings: Any) -> Any:
+            async def body(run: Run, context: Context) -> Any:
+                inside = world.context(run, undoing="buy")
+                return await close_position(run, True, orders, context=inside, **settings, **world.sources)
+
+            return body
+
+        found = await world.do(undoing(symbol=BTC, fraction=D("0.5")))
+        assert [(one.symbol, one.quantity) for one in found.orders] == [(BTC, D("0.25"))]
+        with pytest.raises(InvalidInput, match="a symbol of the orders that it takes back: BTC/USD, ETH/USD"):
+            await world.do(undoing(symbol="LTC/USD"))
+
+
+@live
+@pytest.mark.parametrize("node", [close_position, immediate_hedge])
+async def test_closing_is_no_undo_of_what_places_no_orders(node: Any) -> None:
+    async with World().open() as world:
+        await world.do(ordering(world, buy, symbol=BTC, quantity=D("0.2")))
+        await world.trade()
+
+        async def undo(run: Run, context: Context) -> Any:
+            return await node(run, symbols=[BTC], context=world.context(run, undoing="say"), **world.sources)
+
+        with pytest.raises(InvalidInput, match="the undo of a node that places orders"):
+            await world.do(undo)
+
+        async def hedged(run: Run, context: Context) -> Any:
+            inside = world.context(run, undoing="say")
+            return await immediate_hedge(run, True, [], instrument=ETH, context=inside, **world.sources)
+
+        with pytest.raises(InvalidInput, match="instrument"):
+            await world.do(hedged)
+        assert await world.trader.open_orders() == []
 
 
 # ------------------------------------------------------------------------------------------------ trading on a signal

@@ -137,9 +137,34 @@ async def test_a_stop_sells_what_the_document_holds() -> None:
 
 
 @live
-async def test_an_order_that_filled_before_the_run_failed_is_closed_again() -> None:
+@pytest.mark.parametrize("params", [{"symbol": BTC}, {}])
+async def test_an_undo_that_closes_leaves_what_an_earlier_run_has_bought(params: dict[str, Any]) -> None:
+    enter = {"symbol": BTC, "notional": "1000"}
     document = chain(
-        step("enter", "buy", params={"symbol": BTC, "notional": "1000"}, undo="cancel_order"),
+        step(
+            "enter", "place_order", params={**enter, "side": "buy"}, undo={"type": "close_position", "params": params}
+        ),
+        step("must", "validation", params={"test": "event.well"}),
+    )
+    async with World().open() as world:
+        made = compile_document(read_document(document), library=library(), sources=Sources(world.sources))
+        await world.engine.add(made)
+        await (await world.engine.start(made, {"well": True}, owner="me")).result()
+        await world.trade()
+        (held,) = world.trader.positions()
+        with pytest.raises(InvalidInput, match="must"):
+            await (await world.engine.start(made, {"well": False}, owner="me")).result()
+        assert await world.trader.open_orders() == []
+        await world.trade()
+        (left,) = world.trader.positions()
+        assert left.quantity == held.quantity
+
+
+@live
+@pytest.mark.parametrize("undo", ["cancel_order", "close_position", "immediate_hedge"])
+async def test_an_order_that_filled_before_the_run_failed_is_closed_again(undo: str) -> None:
+    document = chain(
+        step("enter", "buy", params={"symbol": BTC, "notional": "1000"}, undo=undo),
         step("ask", "gate", params={"question": "on?"}),
         step("must", "validation", params={"test": "approved"}),
     )

@@ -23,7 +23,6 @@ from tickwork.graph.nodes.triggers import (
     volume_spike,
     webhook,
 )
-from tickwork.graph.sources import Sources
 from tickwork.market.recording import Recording
 from tickwork.market.triggers import PriceCross, VolumeSpike
 from tickwork.values import from_ns, timestamp_ns
@@ -188,9 +187,16 @@ def test_every_recorded_day_has_its_minute_once() -> None:
     assert days
 
 
+def said(name: str, value: Any) -> None:
+    """A document says it of the node."""
+    param = DECLARED["time_trigger"].param(name)
+    assert param is not None
+    param.read(value, name)
+
+
 def test_a_tolerance_of_nothing_would_never_hold_and_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"here\.tolerance"):
-        time_trigger(schedule="9:30", tolerance="0s", context=context())
+    with pytest.raises(InvalidInput, match="above zero"):
+        said("tolerance", "0s")
 
 
 def test_a_tolerance_reaches_over_midnight() -> None:
@@ -216,12 +222,11 @@ def test_times_that_are_none_are_refused_when_the_document_is_checked(options: A
     given = {"schedule": "9:30", **options} if "zone" in options else options
     with pytest.raises(InvalidInput):
         time_trigger(**given, context=context())
-    check = DECLARED["time_trigger"].check
-    assert check is not None
-    if given:  # without any, they may be references, of which only a run knows the value
-        assert check(given, Sources())
-    assert check({"schedule": "9:30"}, Sources()) is None
-    assert check({"interval": 15}, Sources()) is None
+    for name, value in options.items():  # without any, they may be references, of which only a run knows the value
+        with pytest.raises(InvalidInput):
+            said(name, value)
+    said("schedule", "9:30, 16:00")
+    said("interval", 15)
 
 
 # ------------------------------------------------------------------------------------------------- what started it

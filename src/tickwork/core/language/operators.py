@@ -22,9 +22,9 @@ from tickwork.core.language.lookup import Unfit, kind_of, settle
 from tickwork.core.language.syntax import MAX_BITS
 
 MAX_CHARACTERS: Final = 100_000
-"""Length of a text that an expression makes."""
+"""Length of a text that an expression makes or looks through."""
 MAX_ITEMS: Final = 10_000
-"""Length of a list that an expression makes."""
+"""Length of a list that an expression makes, and of one that it looks through: it holds up everybody meanwhile."""
 MAX_DIGITS: Final = 30
 """What ``round`` takes."""
 
@@ -76,20 +76,54 @@ def _meet(left: Any, right: Any) -> tuple[Any, Any]:
     return left, right
 
 
+def few(values: Any, what: str) -> Any:
+    """What has a length, and not too much of it to be worked on.
+
+    Raises:
+        Unfit: more than ``MAX_ITEMS`` items, or than ``MAX_CHARACTERS`` of a text.
+    """
+    most, unit = (MAX_CHARACTERS, "characters") if isinstance(values, str) else (MAX_ITEMS, "items")
+    if len(values) > most:
+        raise Unfit(f"{what} {len(values):,} {unit}", f"at most {most:,} {unit}")
+    return values
+
+
 def same(left: Any, right: Any) -> bool:
-    """``==``: by value, also inside of lists and mappings."""
+    """``==``: by value, also inside of lists and mappings.
+
+    Raises:
+        Unfit: too many items would have to be compared.
+    """
     if type(left) in _EQUAL and type(right) in _EQUAL:
         return bool(left == right)
-    left, right = _meet(left, right)
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return len(left) == len(right) and all(_settled(*both) for both in zip(left, right, strict=True))
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(_settled(value, right[key]) for key, value in left.items())
-    return bool(left == right)
+    return _Comparing().same(left, right)
 
 
-def _settled(left: Any, right: Any) -> bool:
-    return same(settle(left, ()), settle(right, ()))
+class _Comparing:
+    """One comparison, of so many items at most, however they are nested."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_ITEMS
+
+    def same(self, left: Any, right: Any) -> bool:
+        if type(left) in _EQUAL and type(right) in _EQUAL:
+            return bool(left == right)
+        left, right = _meet(left, right)
+        if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+            return len(left) == len(right) and all(self.settled(*both) for both in zip(left, right, strict=True))
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            if len(left) != len(right) or few(left, "comparing").keys() != right.keys():
+                return False
+            return all(self.settled(value, right[key]) for key, value in left.items())
+        return bool(left == right)
+
+    def settled(self, left: Any, right: Any) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            raise Unfit(f"comparing more than {MAX_ITEMS:,} items", f"at most {MAX_ITEMS:,} items")
+        return self.same(settle(left, ()), settle(right, ()))
 
 
 def _order(sign: str, compare: Apply) -> Apply:
@@ -110,14 +144,15 @@ def within(item: Any, container: Any) -> bool:
     """``in``: an item of a list, a key of a mapping, a piece of a text.
 
     Raises:
-        Unfit: the right side is none of them.
+        Unfit: the right side is none of them, or too long.
     """
     if isinstance(container, list | tuple):
-        return any(same(item, settle(one, ())) for one in container)
+        comparing = _Comparing()
+        return any(comparing.same(item, settle(one, ())) for one in few(container, "`in`"))
     if isinstance(container, Mapping):
         return isinstance(item, str | int) and item in container
     if isinstance(container, str) and isinstance(item, str):
-        return item in container
+        return item in few(container, "`in`")
     raise Unfit(f"{kind_of(item)} in {kind_of(container)}", "`in` a list, a mapping, or a text in a text")
 
 
@@ -200,6 +235,7 @@ def _number(value: Any, function: str) -> Any:
 def _text(value: Any, function: str) -> str:
     if not isinstance(value, str):
         raise Unfit(f"{function}({kind_of(value)})", "a text")
+    few(value, f"{function} of")
     return value
 
 
@@ -219,7 +255,7 @@ def _extreme(function: str, sign: str) -> Callable[..., Any]:
         if not candidates:
             raise Unfit(f"{function} of an empty list", "at least one item")
         found = settle(candidates[0], ())
-        for candidate in candidates[1:]:
+        for candidate in few(candidates, f"{function} of")[1:]:
             other = settle(candidate, ())
             if before(other, found):
                 found = other
@@ -248,7 +284,7 @@ def _sum(values: Any) -> Any:
     if not isinstance(values, list | tuple):
         raise Unfit(f"sum({kind_of(values)})", "a list of numbers")
     total: Any = 0
-    for value in values:
+    for value in few(values, "sum of"):
         total = ARITHMETIC["+"](total, _number(value, "sum"))
     return total
 

@@ -39,6 +39,9 @@ ALLOWED: Final = (
 )
 """What an expression is made of, for complaints."""
 
+CHARACTERS: Final = "whole characters: half of a pair of surrogates (\\ud800 to \\udfff) is none"
+"""What texts are made of, for complaints."""
+
 CONSTANTS: Final = {"true": True, "false": False, "null": None, "none": None}
 
 
@@ -108,7 +111,23 @@ def parse(text: str, kind: str) -> Node:
     """
     if len(text) > MAX_TEXT:
         raise InvalidExpression(kind, text[: MAX_TEXT + 40], f"at most {MAX_TEXT:,} characters", MAX_TEXT)
+    check_characters(text, kind)
     return _Parser(text, kind).whole()
+
+
+def check_characters(text: str, kind: str) -> None:
+    """Refuse a text that nothing could keep, because it is no Unicode.
+
+    Raises:
+        InvalidExpression: it holds half of a pair of surrogates, with the place.
+    """
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # the rest is left out: the complaint itself must be something that can be kept
+        raise InvalidExpression(kind, text[: error.start], CHARACTERS, error.start) from None
 
 
 def reference(text: str, begin: int, end: int, kind: str) -> Node:
@@ -425,4 +444,10 @@ class _Parser:
                 self.refuse("`\\\\` or an escape of \\n \\t \\r \\' \\\" \\u0041", begin + escape.start())
             return _ESCAPES[escape[2]]
 
-        return Constant(token.position, _ESCAPE.sub(meant, inner))
+        value = _ESCAPE.sub(meant, inner)
+        if not value.isascii():
+            try:
+                value = value.encode("utf-16", "surrogatepass").decode("utf-16")  # two escapes may be one character
+            except UnicodeDecodeError:
+                self.refuse(CHARACTERS, token.position)
+        return Constant(token.position, value)

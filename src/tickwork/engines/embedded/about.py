@@ -7,27 +7,54 @@ from typing import Any
 
 from msgspec import Raw
 
+from tickwork.core.codec import said
 from tickwork.core.event import Event
 from tickwork.core.flow import bounded
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.live import LiveRun
+from tickwork.errors import InvalidInput
 from tickwork.values import timestamp_ns
 
 _log = logging.getLogger("tickwork.engine")
 
 
 def about(workflow: Workflow, given: Any) -> tuple[str, int]:
-    """Key and priority of a run with this input, as its workflow says."""
+    """Key and priority of a run with this input, as its workflow says.
+
+    What cannot be told, or not be kept, is left out, with a warning: what starts the run has happened all the same.
+    """
     flow = workflow.flow
     key, priority = "", 0
-    try:
-        if workflow.key is not None:
-            key = str(workflow.key(given))
-        if flow is not None:
+    if workflow.key is not None:
+        try:
+            key = kept(workflow.key(given))
+        except Exception as error:  # noqa: BLE001 - the user's function
+            why = "so it takes no turns with others, whatever they are about"
+            _warn(workflow, "key", error, why if flow is not None else "so nothing tells what it is about")
+    if flow is not None:
+        try:
             priority = bounded(int(flow.priority(given)) if callable(flow.priority) else flow.priority)
-    except Exception as error:  # noqa: BLE001 - the user's functions; what starts the run has happened all the same
-        _log.error("key or priority of workflow %r failed: %r; its run is started without", workflow.name, error)
+        except Exception as error:  # noqa: BLE001 - the user's function
+            _warn(workflow, "priority", error, "so it is as urgent as others without one")
     return key, priority
+
+
+def kept(key: Any) -> str:
+    """A key as the tape keeps it.
+
+    Raises:
+        InvalidInput: it is no text that could be kept.
+    """
+    text = str(key)
+    if not text.isascii() and text != text.encode(errors="replace").decode():
+        raise InvalidInput("key", repr(text)[:80], "a text of whole characters: half of a pair of surrogates is none")
+    return text
+
+
+def _warn(workflow: Workflow, what: str, error: Exception, so: str) -> None:
+    why = f"{type(error).__name__}: {said(error)}"
+    _log.error("the %s of a run of workflow %r cannot be told: %s. It is started without, %s",
+               what, workflow.name, why, so)  # fmt: skip
 
 
 def about_input(workflow: Workflow, input: Raw, event: str) -> tuple[str, int]:

@@ -45,6 +45,7 @@ from tickwork.engines.embedded.family import Family
 from tickwork.engines.embedded.flow import Flows
 from tickwork.engines.embedded.guarded import GuardedEffects, GuardedSteps
 from tickwork.engines.embedded.letters import Letters
+from tickwork.engines.embedded.lineage import Lineage
 from tickwork.engines.embedded.live import Pend
 from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.log import Log
@@ -149,6 +150,7 @@ class Assembly:
         self._calls = Calls(self.clock.virtual)
         self._crank = Crank(self.clock, log, runs, self._timers, self._calls, self._park_after)
         self._family = Family(runs)
+        self.lineage = Lineage(runs)
         self.flow = Flows(runs)
         self.letters = Letters(runs, self._events.post, self._crank.pump)
         self.breakers = Breakers(runs, self._events.publish, self._crank.pump)

@@ -71,7 +71,7 @@ class Batch:
         self.derived: dict[str, dict[tuple[Any, ...], tuple[Any, ...] | None]] = {}
         """Table -> key -> the row's other columns; ``None``: the row goes. See ``put``."""
         self.openings: list[tuple[int, str]] = []
-        self.after: list[Callable[[], None]] = []
+        self.after: list[Callable[[], object]] = []
         """Called on the loop once this is on disk."""
         self.ended: list[Any] = []
         """Runs that are over once this is on disk."""

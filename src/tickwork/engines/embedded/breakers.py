@@ -19,6 +19,7 @@ from tickwork.core.asks import GuardedEffect, GuardedStep
 from tickwork.core.breaker import Breaker, BreakerClosed, BreakerOpened, BreakerState, Permit
 from tickwork.core.event import Event
 from tickwork.core.tape import Record
+from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.live import Pend
 from tickwork.engines.embedded.reader import Reader
@@ -60,11 +61,12 @@ class Circuit:
 
     __slots__ = ("breaker", "declared", "state")
 
-    def __init__(self, breaker: Breaker, state: BreakerState, declared: bool) -> None:
+    def __init__(self, breaker: Breaker, state: BreakerState) -> None:
         self.breaker = breaker
         self.state = state
-        self.declared = declared
-        """Is it the declaration of this process, and not one that an earlier process left on the tape?"""
+        self.declared: dict[str, tuple[int, Breaker]] = {}
+        """What this process has seen declared, by the name of the workflow: its newest version that did, and how.
+        Empty: the declaration is one that an earlier process left on the tape."""
 
 
 class Breakers:
@@ -77,26 +79,47 @@ class Breakers:
         self._log = runs.log
         self._now = runs.clock.now
         self._circuits = {circuit.breaker.name: circuit for circuit in circuits(runs.reader)}
+        self._given = frozenset(runs.workflows)
+        """Workflows given at opening, by name and version: what they say was written by one hand."""
         self._permits: dict[Pend, tuple[Circuit, Permit]] = {}
         """Calls under way that were let through."""
         self.on_dropped: Callable[[Pend], None] = lambda pend: None
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
-    def know(self, breaker: Breaker) -> None:
-        """A step or an effect names this breaker.
+    def know(self, breaker: Breaker, workflow: Workflow) -> None:
+        """A step or an effect of this workflow names this breaker.
+
+        A newer version of the workflow, or a workflow that was added since, may declare it otherwise: then its settings
+        count for all runs, and the state stays as it is. What an older version still declares changes nothing.
 
         Raises:
-            InvalidInput: another one of its name is declared otherwise.
+            InvalidInput: the same version of the workflow, or another one given at opening, declares it otherwise.
         """
         circuit = self._circuits.get(breaker.name)
-        if circuit is not None and circuit.declared:
-            if circuit.breaker is not breaker and circuit.breaker != breaker:
-                raise InvalidInput(f"breaker {breaker.name!r}", repr(breaker), f"one of a name: {circuit.breaker!r}")
+        if circuit is None:
+            circuit = self._circuits[breaker.name] = Circuit(breaker, BreakerState())
+            self._keep(circuit)
+        name, version = workflow.name, workflow.version
+        known, declared = circuit.declared.get(name, (0, breaker))
+        if known > version:
             return
-        state = BreakerState() if circuit is None else circuit.state
-        self._circuits[breaker.name] = circuit = Circuit(breaker, state, declared=True)
-        self._keep(circuit)
+        if known == version:
+            self._same(breaker, declared)
+            return
+        if (name, version) in self._given:
+            for other, (of, theirs) in circuit.declared.items():
+                if other != name and (other, of) in self._given:
+                    self._same(breaker, theirs)
+        circuit.declared[name] = version, breaker
+        if circuit.breaker != breaker:
+            circuit.breaker = breaker
+            self._keep(circuit)
+
+    @staticmethod
+    def _same(breaker: Breaker, declared: Breaker) -> None:
+        if breaker is not declared and breaker != declared:
+            raise InvalidInput(f"breaker {breaker.name!r}", repr(breaker), f"one of a name: {declared!r}")
 
     def _of(self, pend: Pend) -> Circuit:
         ask: GuardedStep | GuardedEffect = pend.waiting.ask  # type: ignore[assignment]
@@ -236,7 +259,7 @@ def circuits(reader: Reader) -> Iterable[Circuit]:
     for name, state in reader.rows("SELECT name, state FROM breakers ORDER BY name"):
         try:
             row = msgspec.json.decode(state, type=Row)
-            yield Circuit(Breaker(name, **row.settings), row.state, declared=False)
+            yield Circuit(Breaker(name, **row.settings), row.state)
         except (msgspec.MsgspecError, InvalidInput, TypeError) as error:
             raise reader._damaged(f"the row of breaker {name!r} is not what was written ({error})") from None
 

@@ -108,6 +108,8 @@ class Calls:
             if task.cancelled():
                 return  # dropped on purpose; who dropped it knows
             error = task.exception()
+            if isinstance(error, _OwnCancellation):
+                error = error.__cause__
             done(None if error is not None else task.result(), error, 0 if self._virtual else took)
 
         task.add_done_callback(finished)
@@ -146,7 +148,29 @@ class Expired(Exception):
         """The call that still runs."""
 
 
+class _OwnCancellation(Exception):
+    """A function raised ``CancelledError`` though nobody had cancelled its call: an error like any other.
+
+    It has a class of its own because a task in which that error is raised counts as cancelled.
+    """
+
+
+def _is_cancelled() -> bool:
+    """Has somebody cancelled the task that runs here?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _run(fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: int) -> Any:
+    try:
+        return await _called(fn, args, keywords, timeout)
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        raise _OwnCancellation from error
+
+
+async def _called(fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], timeout: int) -> Any:
     result = fn(*args, **keywords)
     if not inspect.isawaitable(result):
         return result
@@ -171,8 +195,13 @@ async def _thread(call: Future[Any], timeout: int) -> Any:
             threaded.add_done_callback(_silence)
             # the call knows whether its thread has taken it up; asyncio's future would say "cancelled" in any case
             raise Expired(not call.cancel(), call)
-    result = await asyncio.shield(threaded)
-    return await result if inspect.isawaitable(result) else result
+    try:
+        result = await asyncio.shield(threaded)
+        return await result if inspect.isawaitable(result) else result
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        raise _OwnCancellation from error
 
 
 def _silence(future: asyncio.Future[Any]) -> None:

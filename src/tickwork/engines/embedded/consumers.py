@@ -12,7 +12,7 @@ from typing import Any, get_origin
 import msgspec
 from msgspec import Raw
 
-from tickwork.core.codec import MAX_VALUE, decode_error
+from tickwork.core.codec import MAX_VALUE, decode_error, said
 from tickwork.core.event import Event, event_tag
 from tickwork.core.letters import class_name, error_code
 from tickwork.core.message import Failure, Item
@@ -276,7 +276,7 @@ def give_up(lines: Lines, desk: Desk, taken: list[Item], unfit: list[tuple[Item,
 
 def failure_of(error: BaseException, at: int, why: str, run: int = 0) -> Failure:
     """An error as the failure of a delivery."""
-    detail = str(error)
+    detail = said(error)
     if len(detail) > DETAIL_MAX:
         detail = detail[: DETAIL_MAX - 1] + "…"
     name = class_name(error)

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Raw
 
 from tickwork.core.asks import Effect
-from tickwork.core.codec import ANY, fingerprint
+from tickwork.core.codec import ANY, fingerprint, said
 from tickwork.core.drive import PENDING, Waiting
 from tickwork.core.functions import function_of
 from tickwork.core.retry import NEVER, Retry
@@ -160,7 +160,8 @@ class Effects:
             self._note_failure(pend, error, retry, self._launch)
         else:
             if pend.doubtful:
-                error = Unknown(f"effect {ask.name!r}: the last attempt was not sent ({error}), but one before may be")
+                error = Unknown(f"effect {ask.name!r}: the last attempt was not sent ({said(error)}), but one "
+                                "before may be")  # fmt: skip
             self._resolve(pend, None, error, took)
 
     # -- nobody knows ---------------------------------------------------------------------------------------------

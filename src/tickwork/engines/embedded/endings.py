@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from tickwork.core.codec import encode_error
+from tickwork.core.codec import encode_error, said
 from tickwork.core.replay import Course
 from tickwork.core.tape import NOTHING, Record
 from tickwork.engines.embedded.live import Ending, LiveRun
 from tickwork.engines.embedded.status import Status
+from tickwork.engines.embedded.stuck import cancel_stuck
 from tickwork.errors import Cancelled, InvalidInput, Stale, TimedOut
 from tickwork.values import duration_text
 
@@ -49,7 +50,7 @@ class Endings:
         if isinstance(error, Cancelled) or run.cancelled is not None:
             # an effect under way may have failed for certain before the body heard of it: it is cancelled all the same
             failed = NOTHING if isinstance(error, Cancelled) else encode_error(error)[0]
-            self._log.record(run, Record("cancelled", now, name=run.cancelled or str(error), error=failed))
+            self._log.record(run, Record("cancelled", now, name=run.cancelled or said(error), error=failed))
             self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
             return
         self.failed(run, error)
@@ -74,7 +75,7 @@ class Endings:
 
     def _dead(self, run: LiveRun, error: BaseException, now: int, also: BaseException | None) -> None:
         raw, _ = encode_error(error)
-        name = "" if also is None else f"on_failure failed too: {also}"
+        name = "" if also is None else f"on_failure failed too: {said(also)}"
         self._log.record(run, Record("dead", now, name, error=raw, attempt=run.attempt))
         if self._runs.delivered(run.seq):
             self.end(run, Ending(Status.FAILED, NOTHING, raw))
@@ -86,6 +87,10 @@ class Endings:
         """Cancelled between two attempts: there is no body to tell."""
         self._log.record(run, Record("cancelled", self._now(), name=reason))
         self.end(run, Ending(Status.CANCELLED, NOTHING, NOTHING))
+
+    def cancel_stuck(self, seq: int, reason: str) -> bool:
+        """A run that cannot go on is cancelled as it stands; False: it can go on, or is over. See ``cancel_stuck``."""
+        return cancel_stuck(self._runs, seq, reason)
 
     def stale(self, run: LiveRun, age: int) -> None:
         """It could not begin in time."""
@@ -137,11 +142,11 @@ class Endings:
 
     def diverged(self, run: LiveRun, error: Exception) -> None:
         """Code and tape disagree: leave the tape as it is, and say why in the run's row."""
-        run.problem = str(error)
+        run.problem = said(error)
         if isinstance(error, InvalidInput):
             run.problem = (
-                f"this code cannot read a record of the run: {error}. Let the class read the old form, or give it a "
-                "new version"
+                f"this code cannot read a record of the run: {run.problem}. Let the class read the old form, or give "
+                "it a new version"
             )
         _log.error("[%s] %s", run.id, run.problem)
         if run.drive is not None:

@@ -235,13 +235,17 @@ class Engine(Assembly):
         Raises:
             InvalidInput: no run has this id.
         """
+        seq = self._position(id)
+        run = self._runs.hot.get(seq)
+        name, version = (run.workflow.name, run.workflow.version) if run is not None else self._named(seq)
+        return Handle(self, id, seq, self._workflows.get((name, version)))
+
+    def _position(self, id: str) -> int:
         self._check_open()
         seq = self._runs.find(id)
         if seq is None:
             raise InvalidInput("run", id, "the id of a run on this tape")
-        run = self._runs.hot.get(seq)
-        name, version = (run.workflow.name, run.workflow.version) if run is not None else self._named(seq)
-        return Handle(self, id, seq, self._workflows.get((name, version)))
+        return seq
 
     def _named(self, seq: int) -> tuple[str, int]:
         row = self._reader.run(seq)
@@ -251,11 +255,21 @@ class Engine(Assembly):
     async def cancel(self, id: str, reason: str = "") -> None:
         """Cancel a run: ``Cancelled`` is thrown where it waits, after an effect in flight is resolved.
 
+        A run that cannot go on, because its workflow is not registered or its code and records disagree, is recorded as
+        cancelled without running its body: its undos are not made, and an ``Alert`` says so.
+
         Raises:
-            InvalidInput: no unfinished run has this id, or its workflow is not registered.
+            InvalidInput: no unfinished run has this id.
         """
-        run = self._unfinished(id, "cancelled")
-        self._runs.cancel_seq(run.seq, reason or "cancelled by request")
+        seq, reason = self._position(id), reason or "cancelled by request"
+        self._runs.wake_any(seq)
+        run = self._runs.hot.get(seq)
+        if run is not None and run.ending is None:
+            self._runs.cancel_seq(seq, reason)
+        else:
+            await self.durable()
+            if not self._runs.endings.cancel_stuck(seq, reason):
+                raise InvalidInput("run", id, "an unfinished run: only those can be cancelled")
         await self._done()
 
     async def pause(self, id: str) -> None:
@@ -361,10 +375,7 @@ class Engine(Assembly):
         return Handle(target, run.id, run.seq, workflow)
 
     def _unfinished(self, id: str, what: str) -> LiveRun:
-        self._check_open()
-        seq = self._runs.find(id)
-        if seq is None:
-            raise InvalidInput("run", id, "the id of a run on this tape")
+        seq = self._position(id)
         self._runs.wake_any(seq)
         run = self._runs.hot.get(seq)
         if run is None or run.ending is not None:

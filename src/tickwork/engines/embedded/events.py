@@ -19,7 +19,7 @@ from tickwork.core.asks import Emit, Sleep, WaitFor
 from tickwork.core.codec import fingerprint
 from tickwork.core.conditions import Where, compile_condition, wait_key
 from tickwork.core.drive import PENDING, Waiting
-from tickwork.core.event import Event, event_tag, read_event
+from tickwork.core.event import Alert, Event, event_tag, read_event
 from tickwork.core.tape import NOTHING, NULL, Entry, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.listeners import Listeners, Ranks, key_of, newest
@@ -28,7 +28,7 @@ from tickwork.engines.embedded.making import event_record
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.views import Views
-from tickwork.errors import InvalidInput, NewerEvent
+from tickwork.errors import InvalidInput, NewerEvent, TapeError
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -257,12 +257,23 @@ class Events:
         if listeners is not None:
             tag = event_tag(type(event))
             for workflow in listeners.of(event):
-                if workflow.flow is None:
-                    self._runs.start(workflow, raw, ref=seq, event=tag)
-                else:
-                    self._runs.flows.arrive(workflow, event, seq, raw, tag)
+                self._start(workflow, event, seq, raw, tag)
         if name in self._hot_shapes or name in self._cold_shapes:
             self._route_waits(seq, event, raw, keys)
+
+    def _start(self, workflow: Workflow, event: Event, seq: int, raw: Raw, tag: str) -> None:
+        """Start a workflow; if that cannot be done, the others that the event starts know nothing of it."""
+        try:
+            if workflow.flow is None:
+                self._runs.start(workflow, raw, ref=seq, event=tag)
+            else:
+                self._runs.flows.arrive(workflow, event, seq, raw, tag)
+        except TapeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the matter of that workflow alone
+            _log.exception("workflow %r could not be started by event %d, %s", workflow.name, seq, tag)
+            if event.event_name != Alert.event_name:  # else an alert that starts nothing would alert without end
+                self._runs.letters.alert("", f"event {seq} ({tag}) could not start workflow {workflow.name!r}", error)
 
     def _route_waits(self, seq: int, event: Event, raw: Raw, keys: dict[tuple[str, ...], int]) -> None:
         name = event.event_name

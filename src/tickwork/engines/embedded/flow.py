@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from tickwork.core.codec import said
 from tickwork.core.event import event_tag, read_event
 from tickwork.core.flow import Flow, Place, Turnstile, Window
 from tickwork.core.tape import Record
 from tickwork.core.workflow import Workflow
-from tickwork.engines.embedded.about import about, about_input
+from tickwork.engines.embedded.about import about, about_input, kept
 from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.flow_rows import Gathering, Kept, read_kept
 from tickwork.engines.embedded.listeners import newest
@@ -171,9 +172,9 @@ class Flows:
     def _once_key(self, flow: Flow, given: Any) -> str | None:
         assert flow.idempotency is not None
         try:
-            return str(flow.idempotency.key(given))
+            return kept(flow.idempotency.key(given))
         except Exception as error:  # noqa: BLE001 - the user's function; the event has happened all the same
-            _log.error("the idempotency key of %r cannot be told: %r; it is taken as new", given, error)
+            _log.error("the idempotency key of %r cannot be told: %s; it is taken as new", given, said(error))
             return None
 
     def remember(self, workflow: Workflow, given: Any, run: int) -> tuple[str, str] | None:
@@ -334,12 +335,23 @@ class Flows:
     def ended(self, run: LiveRun) -> None:
         """A run is over: the next may begin."""
         stile = self._stiles.get(run.workflow.name)
-        if stile is None or run.status is Status.CONTINUED:  # the run it continues as takes its turn over
+        if run.status is Status.CONTINUED:  # the run it continues as takes its turn over
+            return
+        if stile is None:
+            self._forget(run)
             return
         if stile.holds(run.seq) or self._places.pop(run.seq, None) is not None:
             stile.leave(run.seq)
             self._log.batch.put("flow", (run.seq,), None)
             self._let_go_on(run.workflow.name)
+
+    def _forget(self, run: LiveRun) -> None:
+        """Of a workflow that is not registered: should it come back, this run holds no turn of it any more."""
+        kept = self._unknown.get(run.workflow.name)
+        if kept is not None:
+            kept.held = [held for held in kept.held if held[0] != run.seq]
+            kept.places = [place for place in kept.places if place.seq != run.seq]
+            self._log.batch.put("flow", (run.seq,), None)
 
     def _let_go_on(self, name: str) -> None:
         """Let those begin that may."""

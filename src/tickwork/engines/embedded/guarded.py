@@ -37,7 +37,7 @@ class GuardedSteps(Steps):
 
     def answer(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
         """Begin the step, or go on with its attempts."""
-        self._breakers.know(waiting.ask.breaker)  # type: ignore[attr-defined]
+        self._breakers.know(waiting.ask.breaker, run.workflow)  # type: ignore[attr-defined]
         self._begin(run, waiting)
         return PENDING
 
@@ -72,7 +72,7 @@ class GuardedEffects(Effects):
 
     def answer(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
         """Record the intent, if the breaker would let it through; call when that is on disk, and it still would."""
-        self._breakers.know(waiting.ask.breaker)  # type: ignore[attr-defined]
+        self._breakers.know(waiting.ask.breaker, run.workflow)  # type: ignore[attr-defined]
         course = run.course
         if intent is not None or (course is not None and identity(waiting) in course.doubtful):
             return super().answer(run, waiting, intent, late)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from tickwork.core.codec import encode_error
+from tickwork.core.codec import MESSAGE_MAX, encode_error, said
 from tickwork.core.event import Alert, Event, event_tag, read_event
 from tickwork.core.letters import DEFAULT_POLICY, class_name, error_code
 from tickwork.core.replay import Course
@@ -202,7 +202,7 @@ class Letters:
 
     def alert(self, run: str, what: str, error: BaseException) -> None:
         """Tell a person."""
-        alert = Alert(run=run, what=what, detail=f"{class_name(error)}: {error}")
+        alert = Alert(run=run, what=what, detail=f"{class_name(error)}: {said(error)}"[:MESSAGE_MAX])
         self._runs.outbox.append(lambda: self._post(alert, 0))
         self._runs.on_ready()
 

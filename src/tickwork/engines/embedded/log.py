@@ -88,7 +88,7 @@ class Log:
 
     # -- the disk -------------------------------------------------------------------------------------------------
 
-    def after(self, call: Callable[[], None]) -> None:
+    def after(self, call: Callable[[], object]) -> None:
         """Call ``call`` on the loop once everything appended so far is on disk."""
         if self._writing is not None and not self.batch:
             self._writing.after.append(call)  # nothing has been appended since: the batch under way holds it all

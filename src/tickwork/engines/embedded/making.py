@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
+from tickwork.core.codec import MAX_VALUE, said
 from tickwork.core.drive import Waiting
 from tickwork.core.event import Event
 from tickwork.core.replay import Course
@@ -17,6 +18,7 @@ from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.reader import started
 from tickwork.engines.embedded.status import Status
+from tickwork.errors import InvalidInput
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.runs import Runs
@@ -69,11 +71,28 @@ def body_of(workflow: Workflow, input: Raw, event: str, course: Course) -> Calla
 def unregistered(workflow: str, version: int) -> str:
     """Why a run is stranded."""
     return (
-        f"workflow {workflow!r} version {version} is not registered: give it to the engine (Engine(workflows=[...])) "
-        "and the run goes on"
+        f"workflow {workflow!r} version {version} is not registered: the code or the document that the run was started "
+        "with is not here, or cannot be used. Give it back (code: Engine(workflows=[...])) and the run goes on; or "
+        "cancel the run"
     )
 
 
 def event_record(event: Event, kind: str, at: int, **fields: Any) -> Record:
-    """The record that publishes an event."""
-    return Record(kind, at, event.event_name, value=Raw(event.to_wire()), version=event.event_version, **fields)
+    """The record that publishes an event.
+
+    Raises:
+        InvalidInput: it cannot be put on the tape, or is too large.
+    """
+    try:
+        wire = event.to_wire()
+    except ValueError as error:  # pydantic's: a field of any type holds what is no JSON
+        expected = f"values that JSON can hold ({said(error)})"
+        raise InvalidInput(f"event {event.event_name!r}", type(event).__name__, expected) from None
+    if len(wire) > MAX_VALUE:
+        raise InvalidInput(
+            f"event {event.event_name!r}",
+            f"{len(wire):,} bytes",
+            f"at most {MAX_VALUE:,} bytes of JSON; store it elsewhere (a file, a table, a recording) and publish its "
+            "path or key",
+        )
+    return Record(kind, at, event.event_name, value=Raw(wire), version=event.event_version, **fields)

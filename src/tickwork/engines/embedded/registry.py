@@ -50,6 +50,14 @@ class Registry:
         """What takes what is new: of each name that has not retired, the newest version."""
         return [workflow for name, workflow in self._newest.items() if name not in self._retired]
 
+    def has(self, workflow: Workflow) -> bool:
+        """Is it this very workflow that is registered under its name and version?"""
+        return self.find(workflow.name, workflow.version) is workflow
+
+    def find(self, name: str, version: int) -> Workflow | None:
+        """The workflow of a name and a version."""
+        return self._runs.workflows.get((name, version))
+
     def fits(self, workflow: Workflow) -> tuple[bool, bool]:
         """Could it be added? Whether it would take over from an older version, and whether it comes back.
 
@@ -106,6 +114,19 @@ class Registry:
                     starter.retire(name)
                 self._flows.retire(name)
         await self._done()
+
+    def let_go(self, workflow: Workflow) -> bool:
+        """Forget an older version, as if it had never been added; False: it is the newest, or a run in memory is of it.
+
+        Whoever asks knows that no run on disk needs it: such a run would be stranded until it is added again.
+        """
+        newest = self._newest.get(workflow.name)
+        if newest is None or newest is workflow or not self.has(workflow):
+            return False
+        if any(run.workflow is workflow for run in self._runs.hot.values()):
+            return False
+        del self._runs.workflows[workflow.name, workflow.version]
+        return True
 
     async def _wake_stranded(self, key: tuple[str, int]) -> None:
         """Runs that lacked this workflow go on, when it is on disk that they were stranded."""

@@ -573,8 +573,8 @@ class Runs:
         self.wake_any(seq)
         run = self.hot.get(seq)
         if run is None or run.ending is not None:
-            return
-        if self.turning or (run.drive is None and run.status is not Status.QUEUED):
+            self.log.after(lambda: self.endings.cancel_stuck(seq, reason))
+        elif self.turning or (run.drive is None and run.status is not Status.QUEUED):
             self.enqueue(run, lambda: self.cancel(run, reason))
         else:
             self.cancel(run, reason)

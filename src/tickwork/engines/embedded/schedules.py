@@ -361,10 +361,11 @@ class Schedules:
 
     # -- what people ask and do -----------------------------------------------------------------------------------
 
-    async def list(self) -> Infos:
-        """All schedules on the tape, by name; also those that no workflow declares any more."""
+    async def list(self, names: Sequence[str] | None = None) -> Infos:
+        """The schedules on the tape, by name: all, also those that no workflow declares any more, or some."""
         await self._log.durable()
-        return [info_of(name, row) for name, row in sorted(self._rows.items())]
+        wanted = self._rows if names is None else self._rows.keys() & set(names)
+        return [info_of(name, self._rows[name]) for name in sorted(wanted)]
 
     async def next(self, name: str, count: int = 5) -> Sequence[datetime]:
         """The next due times, as far as there are any; of a paused schedule those that it would have.

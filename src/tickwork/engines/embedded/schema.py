@@ -93,6 +93,8 @@ CREATE TABLE arrivals (source TEXT, id TEXT, seq INTEGER NOT NULL, until INTEGER
     WITHOUT ROWID;
 CREATE INDEX arrivals_over ON arrivals(until);
 CREATE INDEX runs_document ON runs(workflow) WHERE substr(workflow, 1, 4) = 'doc/';
+CREATE INDEX runs_document_open ON runs(workflow, version)
+    WHERE substr(workflow, 1, 4) = 'doc/' AND (status < 10 OR status = 11);
 """
 
 _UPGRADES = {0: _TABLES, 1: _TABLES_2}

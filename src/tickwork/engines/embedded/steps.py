@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from decimal import Decimal
 from typing import Any
@@ -53,7 +54,7 @@ class Steps:
             if type(value) not in _PLAIN and hasattr(value, "__await__"):
                 return self._await(run, waiting, value)
             raw, value = function.codec.round_trip(value, ask)
-        except Exception as error:  # noqa: BLE001 - whatever the step raises is its outcome
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever the step raises is its outcome
             return self._failed_inline(run, waiting, error, late)
         if self._judge:
             took = time.perf_counter_ns() - started
@@ -82,7 +83,7 @@ class Steps:
         self._call(pend, lambda: awaitable)
         return PENDING
 
-    def _failed_inline(self, run: LiveRun, waiting: Waiting, error: Exception, late: bool) -> Any:
+    def _failed_inline(self, run: LiveRun, waiting: Waiting, error: BaseException, late: bool) -> Any:
         ask: Step = waiting.ask  # type: ignore[assignment]
         if (ask.retry or NEVER).allows(error, 1):
             pend = self._runs.pend(run, waiting)

@@ -2,11 +2,13 @@
 
 A connection names blocks by id or by their place in the list, and ports by index: ``{from: {blockId, index}, to:
 {blockId, index}}`` or ``{from: {blockIndex, outputIndex}, to: {blockIndex, inputIndex}}``. An index counts the block's
-own ``inputs`` or ``outputs``; where it lists none, those of the editor's type.
+own ``inputs`` or ``outputs``; where it lists none, those of the editor's type. Ports go by name as well, ``{from:
+{block: a, port: price}}``, and where none is said by what fits: ``{from: a, to: b}``, ``{source: 0, target: 1}``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tickwork.core.language.lookup import kind_of
@@ -15,11 +17,13 @@ from tickwork.graph.importers.building import Building
 from tickwork.graph.importers.fields import Fields, Types
 from tickwork.graph.importers.ports import Block, Blocks, End, settle_config
 
-DOCUMENT: Final = "id name description version blocks connections triggers config metadata priority category"
+DOCUMENT: Final = "id name description version blocks connections edges triggers config metadata priority category"
 BLOCK: Final = (
     "id name label category type properties config inputs outputs x y width height icon color status metadata"
 )
-CONNECTION: Final = "id from to label condition"
+CONNECTION: Final = "id from to source target source_port target_port label condition"
+_OTHER_WORD: Final = {"from": "source", "to": "target"}
+_WANTED: Final = 'a block by its id or its place, or an object such as {"block": "a", "port": "price"}'
 _INFORMS: Final = (
     "id", "version", "category", "difficulty", "providers", "roi", "frequency", "capital", "created_at", "updated_at",
     "tags", "author",
@@ -39,16 +43,7 @@ def read_blocks(root: Any, library: Types, name: str = "") -> tuple[Document, li
         building.keep("config", config)
     adding = Blocks(building)
     found = _blocks(building, adding)
-    for index, value in enumerate(building.fields.items("connections")):
-        path = f"document.connections[{index}]"
-        fields = Fields(value, path, building.problems)
-        source = end(fields, "from", found, "output_index", building)
-        target = end(fields, "to", found, "input_index", building)
-        fields.take("id")
-        label, condition = fields.text("label"), fields.text("condition")
-        fields.done(CONNECTION)
-        if source is not None and target is not None:
-            adding.connect(source, target, label, condition, path)
+    connect(building, adding, found, "connections" if "connections" in building.fields else "edges")
     building.fields.done(DOCUMENT)
     return building.finish(), building.notes
 
@@ -86,28 +81,60 @@ def _blocks(building: Building, adding: Blocks) -> list[tuple[str, Block]]:
     return found
 
 
+def connect(building: Building, adding: Blocks, found: list[tuple[str, Block]], key: str = "connections") -> None:
+    """Read the connections of a document, and add them."""
+    for index, value in enumerate(building.fields.items(key)):
+        path = f"document.{key}[{index}]"
+        fields = Fields(value, path, building.problems)
+        source = end(fields, "from", found, "output_index", building)
+        target = end(fields, "to", found, "input_index", building)
+        fields.take("id")
+        label, condition = fields.text("label"), fields.text("condition")
+        fields.done(CONNECTION)
+        if source is not None and target is not None:
+            adding.connect(source, target, label, condition, path)
+
+
 def end(fields: Fields, side: str, blocks: list[tuple[str, Block]], index_name: str, building: Building) -> End | None:
     """One end of a connection."""
-    if side not in fields:
-        building.problems.add(fields.at(side), "nothing", "an object that names a block and a port")
+    key = _OTHER_WORD[side] if side not in fields and _OTHER_WORD[side] in fields else side
+    value = fields.take(key)
+    words = [f"{word}_{port}" for word in (side, _OTHER_WORD[side]) for port in ("port", "handle")]
+    beside = [word for word in words if word in fields]
+    if value is None:
+        building.problems.add(fields.at(key), "nothing", _WANTED)
         return None
-    at = Fields(fields.take(side), fields.at(side), building.problems)
-    name, number = at.word("block_id", "node_id", "id"), at.whole("block_index", 0, 1_000_000)
-    port = at.peek("index") if "index" in at else at.peek(index_name)
-    named = at.text("port", "port_name", "handle")
-    at.take("index")
-    at.take(index_name)
-    at.done(f"block_id block_index index {index_name}")
-    place = at.at("index" if "index" in at else index_name)
-    if port is not None and (isinstance(port, bool) or not isinstance(port, int) or port < 0):
-        building.problems.add(place, port if isinstance(port, str | int) else kind_of(port), "a whole number from 0")
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        value = {"block": value}
+    elif not isinstance(value, Mapping):
+        building.problems.add(fields.at(key), kind_of(value), _WANTED)
         return None
-    if number is not None and number < len(blocks):
-        return End(blocks[number][1], named or port or 0, place)
+    at = Fields(value, fields.at(key), building.problems)
+    name, number = _block_of(at)
+    port: Any = at.take("index", index_name, "port", "port_name", "handle")
+    place = next((at.at(one) for one in ("index", index_name, "port", "port_name", "handle") if one in at), at.path)
+    if beside:
+        place, port = fields.at(beside[0]), fields.take(*beside)
+    at.done(f"block node block_id block_index index {index_name} port")
+    whole = isinstance(port, int) and not isinstance(port, bool) and port >= 0
+    if port is not None and not whole and not isinstance(port, str):
+        found = port if isinstance(port, int) else kind_of(port)
+        building.problems.add(place, found, "a whole number from 0, or a port's name")
+        return None
     block = next((block for known, block in blocks if name and known == name), None)
+    if block is None and number is not None and 0 <= number < len(blocks):
+        block = blocks[number][1]
     if block is not None:
-        return End(block, named or port or 0, place)
+        return End(block, 0 if port is None else port, place, said=port not in (None, ""))
     told = name or (number if number is not None else "nothing")
     known = ", ".join(known for known, _ in blocks if known) or f"0 to {len(blocks) - 1}"
     building.problems.add(at.path, told, f"a block of the document ({known[:200]})")
     return None
+
+
+def _block_of(at: Fields) -> tuple[str, int | None]:
+    """The id and the place by which an end names its block; a number may be either, and ids come first."""
+    plain = at.peek("block") if "block" in at else at.peek("node")
+    name = at.word("block_id", "node_id", "id", "block", "node")
+    number = at.whole("block_index", 0, 1_000_000)
+    return name, plain if number is None and isinstance(plain, int) and not isinstance(plain, bool) else number

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from tickwork.core.language.lookup import kind_of, snake_case
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidDocument, InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.importers.blocks import read_blocks
 from tickwork.graph.importers.fields import Types
@@ -19,6 +19,8 @@ from tickwork.graph.problems import nearest
 from tickwork.graph.reading import read_document
 
 AUTO: Final = "auto"
+CANONICAL: Final = "canonical"
+_N8N: Final = ("n8n-nodes-", "@n8n/")
 
 Read = Callable[[Any, Types, str], tuple[Document, list[str]]]
 
@@ -39,6 +41,8 @@ class Format(NamedTuple):
     read: Read
     misfit: Callable[[Mapping[str, Any]], str]
     """Why a document cannot be in it; empty: it can."""
+    holder: str
+    """The field in which it keeps what there is to do."""
 
 
 def import_document(value: Any, *, name: str = "", format: str = AUTO, library: Types) -> Imported:
@@ -60,11 +64,32 @@ def import_document(value: Any, *, name: str = "", format: str = AUTO, library: 
         raise InvalidInput("document", kind_of(value), "an object")
     check_sound(value)
     chosen = _found(value) if format == AUTO else format
-    document, notes = FORMATS[chosen].read(value, library, name)
+    try:
+        document, notes = FORMATS[chosen].read(value, library, name)
+    except InvalidDocument as error:
+        if format != AUTO or chosen == CANONICAL:
+            raise
+        read_as = f"{error.path or 'the document'} (read as {chosen}{_others(value, chosen)})"
+        raise InvalidDocument(read_as, error.args[1]) from None
     return Imported(document, chosen, notes)
 
 
+def _others(value: Mapping[str, Any], chosen: str) -> str:
+    """Why each other format that documents of these fields may be in is not the one."""
+    near = [name for name, one in FORMATS.items() if name not in (chosen, CANONICAL) and one.holder in value]
+    reasons = [f"not {name}: {FORMATS[name].misfit(value) or f'{chosen} is tried first'}" for name in near]
+    return "; ".join(["", *reasons, "--format names another"]) if reasons else ""
+
+
+def _is_n8n(value: Mapping[str, Any]) -> bool:
+    nodes = value.get("nodes")
+    types = [str(one.get("type")) for one in nodes if isinstance(one, Mapping)] if isinstance(nodes, list) else []
+    return any(one.startswith(_N8N) for one in types)
+
+
 def _found(value: Mapping[str, Any]) -> str:
+    if _is_n8n(value):
+        raise InvalidInput("document", "a workflow of n8n", f"one of the formats known here: {', '.join(FORMATS)}")
     reasons = {}
     for name, one in FORMATS.items():
         reasons[name] = one.misfit(value)
@@ -75,9 +100,9 @@ def _found(value: Mapping[str, Any]) -> str:
     raise InvalidInput("document", fields, f"one of the formats ({tried})")
 
 
-def _read_canonical(value: Any, _: Types, name: str) -> tuple[Document, list[str]]:
+def _read_canonical(value: Any, types: Types, name: str) -> tuple[Document, list[str]]:
     named = {**value, "name": name} if name and not value.get("name") else value
-    return read_document(named, name or "document"), []
+    return read_document(named, name or "document", types), []
 
 
 # -- how the formats are told apart
@@ -107,23 +132,30 @@ def _no_strategy_graph(value: Mapping[str, Any]) -> str:
     return _without(value, "nodes", "connections")
 
 
+_ENDS: Final = {"source", "target", "source_handle", "target_handle"}
+_OF_NODES: Final = {"action", "provider", "condition", "true_branch", "false_branch", "depends_on"}
+"""What a node of a node graph has, and no other."""
+
+
 def _no_react(value: Mapping[str, Any]) -> str:
-    marks = {"source", "target", "source_handle", "target_handle"}
-    if any(one & marks for one in _each(value, "edges")):
+    inside = set[str]().union(*_each(value, "nodes"))
+    if inside & {"properties", "data"}:
         return ""
-    if any(one & {"properties"} for one in _each(value, "nodes")):
-        return ""
-    return _without(value, "nodes") or "no edge has a source and a target, no node has properties"
+    if not any(one & _ENDS for one in _each(value, "edges")):
+        return _without(value, "nodes") or "no edge has a source and a target, no node has properties or data"
+    own = inside & (_OF_NODES | {"params", "inputs"})
+    return f"its nodes have no data or properties, but {', '.join(sorted(own))}" if own else ""
 
 
 def _no_nodes(value: Mapping[str, Any]) -> str:
     missing = _without(value, "nodes")
     if missing:
         return missing
-    marks = {"action", "provider", "condition", "true_branch", "false_branch"}
     nodes = value["nodes"] if isinstance(value["nodes"], list) else []
     listed = any(isinstance(one, Mapping) and isinstance(one.get("inputs"), list) for one in nodes)
-    if listed or any(one & marks for one in _each(value, "nodes")):
+    if listed or any(one & _OF_NODES for one in _each(value, "nodes")):
+        return ""
+    if any(one & _ENDS for one in _each(value, "edges")):
         return ""
     return "no node has an action, a condition or a list of inputs"
 
@@ -133,11 +165,11 @@ def _no_canonical(value: Mapping[str, Any]) -> str:
 
 
 FORMATS: Final[dict[str, Format]] = {
-    "steps": Format(read_steps, _no_steps),
-    "blocks": Format(read_blocks, _no_blocks),
-    "strategy_graph": Format(read_strategy_graph, _no_strategy_graph),
-    "react": Format(read_react, _no_react),
-    "nodes": Format(read_nodes, _no_nodes),
-    "canonical": Format(_read_canonical, _no_canonical),
+    "steps": Format(read_steps, _no_steps, "steps"),
+    "blocks": Format(read_blocks, _no_blocks, "blocks"),
+    "strategy_graph": Format(read_strategy_graph, _no_strategy_graph, "nodes"),
+    "react": Format(read_react, _no_react, "nodes"),
+    "nodes": Format(read_nodes, _no_nodes, "nodes"),
+    CANONICAL: Format(_read_canonical, _no_canonical, "nodes"),
 }
 """The formats, in the order in which they are tried."""

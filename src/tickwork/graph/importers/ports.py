@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tickwork.core.language.lookup import kind_of, snake_case
@@ -74,6 +74,10 @@ class End:
     block: Block
     port: int | str
     path: str
+    said: bool = True
+    """Where no port is said, which one is meant follows from the two blocks."""
+    orders: bool = False
+    """It takes no value."""
 
 
 class Blocks:
@@ -86,9 +90,14 @@ class Blocks:
 
     # -- blocks ---------------------------------------------------------------------------------------------------
 
-    def add(self, fields: Fields, id_: str, settings: Mapping[str, Any], path: str) -> Block:
-        """A block whose id is claimed; takes the fields that all editors have."""
+    def add(self, fields: Fields, id_: str, settings: Mapping[str, Any], path: str, type_name: str = "") -> Block:
+        """A block whose id is claimed; takes the fields that all editors have.
+
+        Args:
+            type_name: its type, where the field of this name says something else.
+        """
         name = fields.text("type", "node_type")
+        name = type_name or name
         category = fields.peek("category")
         block = Block(id_, name, self.ports(fields, "inputs"), self.ports(fields, "outputs"))
         label = fields.text("name", "label")
@@ -186,6 +195,14 @@ class Blocks:
         node = next(one for one in building.nodes if one["id"] == target.block.id)
         first = next(one for one in building.nodes if one["id"] == source.block.id)
         branches = giving.branches_of(first["params"])
+        if branches and not source.said:
+            branch_named = self.branch_named(branches, label, condition)
+            if not branch_named:
+                self.problems.add(source.path, "no branch", f"which is meant, {' or '.join(branches)}, as its port")
+                return
+            source = replace(source, port=branch_named, said=True)
+            condition = "" if condition.lower() in (branch_named, *ONLY_IF_TRUE) else condition
+        source, target = self.unsaid(source, target, giving, taking, node)
         output = self.output(source, giving, branches)
         input_ = self.input(target, taking)
         branch = output in branches
@@ -214,6 +231,50 @@ class Blocks:
                 self.only_if_true(source, giving, node, output, path)
         elif condition:
             building.when(node, condition)
+
+    def branch_named(self, branches: Ports, label: str, condition: str) -> str:
+        """The branch that a connection without a port tells by its condition or its label; empty: none."""
+        if condition in ONLY_IF_TRUE and "true" in branches:
+            return "true"
+        return next((one.lower() for one in (condition, label) if one.lower() in branches), "")
+
+    def unsaid(
+        self, source: End, target: End, giving: NodeType, taking: NodeType, node: Mapping[str, Any]
+    ) -> tuple[End, End]:
+        """Which ports are meant where they are not said: what the target must have, else those of one name.
+
+        Where nothing of the kind is there, a source with one output feeds the first input, and one with several orders.
+        """
+        orders = replace(source, port=""), replace(target, port="", orders=True)
+        if source.said or target.said:
+            if not source.said:
+                source = replace(source, port=target.port if target.port in giving.outputs else 0)
+            if not target.said:
+                target = replace(target, port=source.port if source.port in taking.inputs else 0)
+            return source, target
+        if not giving.outputs or not taking.inputs:
+            return orders
+        wanted = next(
+            (
+                name
+                for name, port in taking.inputs.items()
+                if port.required and name not in node["inputs"] and (target.block.id, name) not in self.connected
+            ),
+            "",
+        )
+        shared = [name for name in taking.inputs if name in giving.outputs]
+        if shared and (not wanted or wanted in shared):
+            name = wanted or shared[0]
+            return (replace(source, port=name), replace(target, port=name)) if wanted or len(shared) == 1 else orders
+        output = next(iter(giving.outputs))
+        input_ = wanted or next(iter(taking.inputs))
+        link = f"{source.block.id} -> {target.block.id}"
+        if not wanted and len(giving.outputs) > 1:
+            self.building.note(f"{link}: no ports are said and none fit each other, so it only orders the two")
+            return orders
+        if len(giving.outputs) > 1 or len(taking.inputs) > 1:
+            self.building.note(f"{link}: no ports are said, so {output!r} goes to {input_!r}")
+        return replace(source, port=output), replace(target, port=input_)
 
     def taken(self, node: dict[str, Any], taking: NodeType, input_: str) -> None:
         """A branch carries nothing but that it was taken: true, for an input that must have a value."""
@@ -246,6 +307,8 @@ class Blocks:
     def input(self, end: End, type_: NodeType) -> str | None:
         """The input port or param that is meant; empty: whatever fits."""
         known = [*type_.inputs, *type_.params]
+        if end.orders:
+            return ""
         for name in self.candidates(end, end.block.inputs, 0, list(type_.inputs)):
             found = setting_name(type_, name)
             if found:

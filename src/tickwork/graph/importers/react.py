@@ -1,5 +1,6 @@
 """Graphs of a React Flow editor: ``nodes[{id, type, category, properties, position, status}]``,
-``edges[{id, source, target, sourceHandle, targetHandle, label, condition}]`` and ``config``.
+``edges[{id, source, target, sourceHandle, targetHandle, label, condition}]`` and ``config``. What a node does and its
+settings may stand in its ``data``, too: ``data: {type, label, params}``; its own ``type`` is then how it is drawn.
 
 What ``exporters.react`` wrote comes back as it was: fields that this form has no place for stand under ``__tickwork__``
 (of a node in its ``properties``, of the document in its ``metadata``), which editors carry along untouched.
@@ -24,10 +25,17 @@ OURS: Final = "__tickwork__"
 
 DOCUMENT: Final = "id name description version nodes edges config triggers metadata priority viewport"
 NODE: Final = "id type category properties position status name label data width height metadata"
+DATA: Final = "type label params properties config inputs description"
 EDGE: Final = "id source target sourceHandle targetHandle label condition data type animated style"
-_EDITOR: Final = ("type", "animated", "style", "marker_end", "selected")
+_EDITOR: Final = (
+    "type", "animated", "style", "marker_start", "marker_end", "selected", "selectable", "deletable", "z_index",
+    "label_style", "class_name", "path_options", "interaction_width",
+)  # fmt: skip
 """How an editor draws an edge."""
-_DRAWN: Final = ("width", "height", "selected", "dragging", "position_absolute", "measured", "z_index")
+_DRAWN: Final = (
+    "width", "height", "selected", "dragging", "position_absolute", "measured", "z_index", "source_position",
+    "target_position", "draggable", "selectable", "connectable", "deletable", "style", "class_name",
+)  # fmt: skip
 """How an editor draws a node."""
 
 
@@ -71,17 +79,45 @@ def _nodes(building: Building, adding: Blocks) -> dict[str, Block]:
         for key in _DRAWN:
             fields.take(key)
         data = Fields(fields.object("data"), fields.at("data"), building.problems)
-        settings = fields.object("properties") | data.object("properties", "params", "config")
-        label = data.text("label", "name")
+        settings, where = _settings(fields, data)
+        label, told = data.text("label", "name"), data.text("description")
         data.take("category")
         data.take("status")
-        data.done("label properties")
-        where = fields.at("properties")
-        found[one] = adding.add(fields, building.names.id(one), settings, where)
-        if label and building.nodes and building.nodes[-1]["id"] == found[one].id:
-            building.nodes[-1].setdefault("name", label)
+        type_, drawn = _type(fields, data, building)
+        data.done(DATA)
+        found[one] = adding.add(fields, building.names.id(one), settings, where, type_)
+        if building.nodes and building.nodes[-1]["id"] == found[one].id:
+            node = building.nodes[-1]
+            node |= {"name": label} if label and "name" not in node else {}
+            for key, value in (("description", told), ("drawn_as", drawn)):
+                node["metadata"] |= {key: value} if value else {}
         fields.done(NODE)
     return found
+
+
+def _settings(fields: Fields, data: Fields) -> tuple[dict[str, Any], str]:
+    """All settings of a node, and where they stand."""
+    settings: dict[str, Any] = fields.object("properties")
+    where = fields.at("properties") if settings or "data" not in fields else ""
+    for key in ("properties", "params", "config", "inputs"):
+        if key not in data:
+            continue
+        found = data.object(key)
+        for name in settings.keys() & found.keys():
+            data.problems.add(f"{data.at(key)}.{name}", name, "one value: it stands in another place, too")
+        settings |= found
+        where = where or data.at(key)
+    return settings, where or data.path
+
+
+def _type(fields: Fields, data: Fields, building: Building) -> tuple[str, str]:
+    """What a node does where its data say it, and how it is drawn where its own type says only that."""
+    inside, own = data.text("type", "node_type"), str(fields.peek("type") or "")
+    if not inside or inside == own:
+        return "", ""
+    if building.find(own) is not None:
+        building.problems.add(data.at("type"), inside, f"one type: the node's own is {own!r}")
+    return inside, own
 
 
 def _edge(fields: Fields, blocks: Mapping[str, Block], adding: Blocks) -> None:
@@ -93,7 +129,7 @@ def _edge(fields: Fields, blocks: Mapping[str, Block], adding: Blocks) -> None:
             known = ", ".join(blocks)[:200] or "there are none"
             adding.problems.add(fields.at(side), name or "nothing", f"a node that is there ({known})")
         else:
-            ends.append(End(block, port, fields.at(handle)))
+            ends.append(End(block, port, fields.at(handle), said=bool(port)))
     for key in ("id", *_EDITOR):
         fields.take(key)
     label, condition = fields.text("label"), fields.text("condition")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tickwork.graph.importers.fields import Fields
+
+TRUE: Final = ("actions", "then", "if_true", "on_true", "true_branch")
+"""Names of what is done where a condition holds."""
+FALSE: Final = ("else", "else_actions", "if_false", "on_false", "false_branch")
+NAMING: Final = ("compensate", *TRUE, *FALSE)
+"""Fields that may name another step."""
 
 
 @dataclass(slots=True)
@@ -73,8 +79,8 @@ def names_in(fields: Fields) -> list[str]:
     inside = [fields.peek("params")]
     for holder in (fields.peek("conditions"), (inside[0] or {}).get("conditions") if _maps(inside[0]) else None):
         inside += holder if isinstance(holder, list) else []
-    for one in [{key: fields.peek(key) for key in ("compensate", "actions", "then", "else")}, *inside]:
-        for key in ("compensate", "actions", "then", "else") if _maps(one) else ():
+    for one in [{key: fields.peek(key) for key in NAMING}, *inside]:
+        for key in NAMING if _maps(one) else ():
             value = one.get(key)
             found += [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str)]
     return found

@@ -2,8 +2,9 @@
 
 A step is a text, ``{name, type, params}``, or ``{id, action, agent, depends_on[], parallel}``. They run one after the
 other, those with ``depends_on`` after what they name, neighbours with ``parallel: true`` or one ``parallel_group``
-together. A ``conditional`` becomes an ``if``, its actions the nodes ``<step>_<action>`` on its branches, and what comes
-after it runs whether or not they were chosen. ``compensate`` becomes the ``undo``.
+together, as do the steps inside ``parallel: [...]`` and of a step of type ``parallel``. A ``conditional`` becomes an
+``if``, its actions the nodes ``<step>_<action>`` on its branches, and what comes after it runs whether or not they were
+chosen. ``compensate`` becomes the ``undo``.
 
 A ``circuit_breaker`` step tells of a breaker. Those who ask it (``circuit_status == 'closed'``) also report to it:
 their nodes get that breaker, because one that nobody reports to protects nothing.
@@ -20,14 +21,18 @@ from tickwork.core.language.lookup import kind_of
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType
 from tickwork.graph.document import NAME_MAX, Document
+from tickwork.graph.importers.blocks import informs
 from tickwork.graph.importers.building import Building
 from tickwork.graph.importers.fields import Fields, Types
-from tickwork.graph.importers.step import Placed, Step, actions_of, groups_of, names_in, nested
+from tickwork.graph.importers.policies import breaker_policy, read_breaker, read_retry
+from tickwork.graph.importers.step import FALSE, TRUE, Placed, Step, actions_of, groups_of, names_in, nested
 
-DOCUMENT: Final = "name description steps triggers priority metadata"
+DOCUMENT: Final = "id name description version steps triggers priority metadata"
 CONDITIONAL: Final = "conditional"
 BREAKER: Final = "circuit_breaker"
 GROUP: Final = "parallel_group"
+_GROUPS: Final = (GROUP, "parallel")
+_MEMBERS: Final = ("steps", "actions", "parallel")
 STATUS: Final = "circuit_status"
 AGENTS: Final = ("agent_type", "agent")
 ACTIONS: Final = {"analyze": "technical_analysis"}
@@ -41,6 +46,7 @@ def read_steps(root: Any, library: Types, name: str = "") -> tuple[Document, lis
         InvalidDocument: everything that cannot be represented.
     """
     building = Building(root, library, name)
+    informs(building)
     _Steps(building).read()
     building.fields.done(DOCUMENT)
     return building.finish(), building.notes
@@ -110,18 +116,36 @@ class _Steps:
         if name in self.all:
             self.problems.add(f"{path}.name", name, "a name that no other step has")
         deps = fields.words("depends_on") if "depends_on" in fields else None
-        group = fields.word("parallel_group")
-        together = group or ("parallel" if fields.flag("parallel") else "")
-        step = Step(path, name, fields.text("type"), fields, together, deps)
+        type_, group = self.kind(fields), fields.word("parallel_group")
+        together = group or ("parallel" if type_ != GROUP and fields.flag("parallel") else "")
+        step = Step(path, name, type_, fields, together, deps)
         self.all[name] = step
         if step.type == GROUP:
-            inside = [f"{fields.at(key)}" for key in ("steps", "actions") if key in fields]
-            members = fields.items("steps", "actions") or nested(fields, "steps")
-            where = inside[0] if inside else f"{path}.params.steps"
-            step.inner = [self.step(one, f"{where}[{index}]") for index, one in enumerate(members)]
-            if not step.inner:
-                self.problems.add(f"{path}.steps", "none", "the steps of the group")
+            self.members(step)
         return step
+
+    def kind(self, fields: Fields) -> str:
+        """The type of a step; of what is spelled in several ways, the one this module goes by."""
+        said = fields.text("type")
+        if said in _GROUPS:
+            return GROUP
+        if isinstance(fields.peek("parallel"), list):
+            if said:
+                self.problems.add(fields.at("type"), said, "type: parallel, or none: what runs together stands in it")
+            return GROUP
+        inside = fields.peek("params")
+        branching = any(name in fields or (isinstance(inside, Mapping) and name in inside) for name in (*TRUE, *FALSE))
+        return CONDITIONAL if said in ("if", "condition") and branching else said
+
+    def members(self, step: Step) -> None:
+        """Read the steps of a group."""
+        key = next((one for one in _MEMBERS if isinstance(step.fields.peek(one), list)), "")
+        found = step.fields.items(key) if key else nested(step.fields, "steps")
+        where = step.fields.at(key) if key else f"{step.path}.params.steps"
+        step.inner = [self.step(one, f"{where}[{index}]") for index, one in enumerate(found)]
+        if not step.inner:
+            expected = "the steps of the group, as steps: [{id: a, type: get_ticker}, {id: b, type: get_bars}]"
+            self.problems.add(f"{step.path}.steps", "none", expected)
 
     def named_elsewhere(self) -> set[str]:
         """Steps that actions and compensations name."""
@@ -137,14 +161,14 @@ class _Steps:
     def breaker(self, step: Step) -> None:
         params = Fields(step.fields.peek("params") or {}, f"{step.path}.params", self.problems)
         id_ = self.building.names.id(step.name)
-        policy: dict[str, Any] = {"name": params.text("name") or f"{self.building.name}/{id_}"}
-        if len(policy["name"]) > NAME_MAX:
-            self.problems.add(step.path, policy["name"], f"a document's and a step's name of {NAME_MAX} in all")
-        threshold, rest = params.whole("failure_threshold", 1, 1_000_000), params.seconds("reset_timeout")
-        policy |= {"threshold": threshold} if threshold else {}
-        policy |= {"openFor": rest} if rest else {}
-        limit = params.seconds("timeout_duration")
-        self.breakers[id_] = {"breaker": policy} | ({"timeout": limit} if limit else {})
+        self.breakers[id_] = breaker_policy(params, f"{self.building.name}/{id_}")
+        self.breaker_named(step.path, self.breakers[id_])
+
+    def breaker_named(self, path: str, guarded: Mapping[str, Any]) -> None:
+        policy = guarded.get("breaker")
+        name = policy["name"] if isinstance(policy, Mapping) else policy or ""
+        if len(name) > NAME_MAX:
+            self.problems.add(path, name, f"a document's and a step's name of {NAME_MAX} in all")
 
     # -- order ----------------------------------------------------------------------------------------------------
 
@@ -269,11 +293,13 @@ class _Steps:
         fields, building = step.fields, self.building
         type_ = building.types[node["id"]]
         building.settings(node, type_, fields.object("params", "parameters"), fields.at("params"))
-        limit, retries = fields.seconds("timeout"), fields.whole("retry_attempts", 0, 99)
+        if type_.name != BREAKER:
+            self.guard(step, node)
+        limit, retry = fields.seconds("timeout"), read_retry(fields, building.note)
         if limit:
             node["timeout"] = limit
-        if retries:
-            node["retry"] = {"limit": retries}
+        if retry:
+            node["retry"] = retry
         self.agents(step, node, type_)
         self.undo(step, node)
         node["metadata"] |= fields.object("metadata")
@@ -281,6 +307,15 @@ class _Steps:
         if description:
             node["metadata"]["description"] = description
         building.settings(node, type_, fields.rest(), step.path)
+
+    def guard(self, step: Step, node: dict[str, Any]) -> None:
+        """The breaker that a step names or describes."""
+        found = read_breaker(step.fields, f"{self.building.name}/{node['id']}")
+        named = found.get("breaker")
+        found = self.breakers.get(self.building.names.id(named), found) if isinstance(named, str) else found
+        self.breaker_named(step.path, found)
+        for key, value in found.items():
+            node.setdefault(key, value)
 
     def agents(self, step: Step, node: dict[str, Any], type_: NodeType) -> None:
         fields = step.fields
@@ -356,7 +391,7 @@ class _Steps:
             for entry in following.entries:
                 self.join(one.tails, entry)
         for asked in (inside, *(question for question in questions if question is not fields)):
-            asked.done("condition conditions actions if then else")
+            asked.done(" ".join(("condition conditions if", *TRUE, *FALSE)))
         self.leftover(step)
         return Placed(placed[0].entries, placed[-1].tails)
 
@@ -379,10 +414,9 @@ class _Steps:
             node["metadata"] |= {"description": description} if description else {}
         asked = self.asked(text, step)
         tails = [(id_, False)]
-        branches = {"true": ("actions", "then"), "false": ("else", "else_actions")}
-        chosen = {branch: actions_of(fields, names) for branch, names in branches.items()}
+        chosen = {branch: actions_of(fields, names) for branch, names in (("true", TRUE), ("false", FALSE))}
         if not any(chosen.values()):
-            self.problems.add(fields.at("actions"), "nothing", "what to do: actions, or then and else")
+            self.problems.add(fields.at("actions"), "nothing", "what to do: actions, or then and else, each a list")
         for branch, actions in chosen.items():
             last = self.actions(step, id_, branch, actions, asked)
             tails += [(last, True)] if last != id_ else []
@@ -420,7 +454,11 @@ class _Steps:
             self.problems.add(path, name, expected)
             return Placed([], [])
         id_ = self.building.names.fresh(f"{self.building.names.id(step.name)}_{name or inner.name}")
-        return self.plain(inner, id_, dict(asked))
+        placed = self.plain(inner, id_, dict(asked))
+        if isinstance(value, Mapping) and inner.name not in self.all:
+            self.building.names.alias(inner.name, id_)
+            self.placed.setdefault(inner.name, placed)
+        return placed
 
     def asked(self, text: str, step: Step) -> dict[str, Any]:
         """What a node gets that runs only where a breaker says so."""

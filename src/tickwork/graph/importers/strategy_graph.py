@@ -1,7 +1,7 @@
 """Strategy graphs of the arbitrage system's runtime: ``{nodes[], connections[]}``.
 
-A connection is ``{from: {node_id, output_index}, to: {node_id, input_index}}``; ``nodes`` is a list, or an object
-by id.
+A connection is ``{from: {node_id, output_index}, to: {node_id, input_index}}``, or spelled as those of ``blocks``;
+``nodes`` is a list, or an object by id.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tickwork.graph.document import Document
-from tickwork.graph.importers.blocks import CONNECTION, end, informs
+from tickwork.graph.importers.blocks import connect, informs
 from tickwork.graph.importers.building import Building
 from tickwork.graph.importers.fields import Fields, Types
 from tickwork.graph.importers.ports import Block, Blocks, settle_config
@@ -38,16 +38,7 @@ def read_strategy_graph(root: Any, library: Types, name: str = "") -> tuple[Docu
         building.keep("config", config)
     adding = Blocks(building)
     found = _nodes(building, adding)
-    for index, value in enumerate(building.fields.items("connections")):
-        path = f"document.connections[{index}]"
-        fields = Fields(value, path, building.problems)
-        source = end(fields, "from", found, "output_index", building)
-        target = end(fields, "to", found, "input_index", building)
-        fields.take("id")
-        label, condition = fields.text("label"), fields.text("condition")
-        fields.done(CONNECTION)
-        if source is not None and target is not None:
-            adding.connect(source, target, label, condition, path)
+    connect(building, adding, found)
     building.fields.done(DOCUMENT)
     return building.finish(), building.notes
 

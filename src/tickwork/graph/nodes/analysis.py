@@ -16,6 +16,7 @@ from tickwork.graph.nodes.comparing import Operator, compared
 from tickwork.graph.nodes.opportunity import DEFAULT_FEE, Judged, Leg, best, judged, opportunity_of
 from tickwork.graph.nodes.prices import finite, mid, positive, sound
 from tickwork.graph.sources import OrderBook, Providers
+from tickwork.graph.texts import DurationOrNothing
 from tickwork.market.triggers.options import quotient
 from tickwork.values import EXACT, duration, duration_text
 
@@ -47,7 +48,7 @@ async def detect_arbitrage(
         False
     ),
     max_age: Annotated[
-        str, param("of a book, such as '5s'; as old as its provider lets it be where none is said")
+        DurationOrNothing, param("of a book, such as '5s'; as old as its provider lets it be where none is said")
     ] = "",
     providers: Providers | None = None,
     context: Context,

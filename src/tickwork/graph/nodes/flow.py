@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -12,7 +13,10 @@ from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port, test
 from tickwork.graph.nodes.views import Emitted
-from tickwork.graph.sources import Analysts, Breakers, Models, Sandboxes, Sources, Workflows
+from tickwork.graph.nodes.words import Words
+from tickwork.graph.sources import Analysts, Breakers, Calls, Models, Sandboxes, Sources, Workflows
+from tickwork.graph.tenants import check_heard, own
+from tickwork.graph.texts import ConditionOrNothing, Duration, DurationAboveZero, DurationOrNothing
 from tickwork.values import duration
 
 # -------------------------------------------------------------------------------------------------------------- people
@@ -29,13 +33,13 @@ class Decided(msgspec.Struct, frozen=True):
 async def gate(
     run: Run,
     *,
-    question: Annotated[str, param("what to ask; it may hold references; else whether this document may go on")] = "",
-    timeout: Annotated[str, param("how long to wait for an answer, such as 15 minutes; nothing: for ever")] = "",
+    question: Annotated[Words, param("what to ask; it may hold references; else whether this document may go on")] = "",
+    timeout: Annotated[
+        DurationOrNothing, param("how long to wait for an answer, such as 15 minutes; nothing: for ever")
+    ] = "",
     context: Context,
 ) -> Decided:
     """Ask a person whether to go on. No answer in time is a no."""
-    if timeout:
-        duration(timeout, f"{context.node}.timeout")
     asked = question or f"{context.document}: go on at {context.node}?"
     yes = await run.approval(" ".join(asked.split())[:200], timeout or None)
     return Decided("approved" if yes else "rejected", yes)
@@ -48,7 +52,7 @@ async def gate(
 async def wait(
     run: Run,
     *,
-    duration: Annotated[str, param("how long, such as 5 minutes", min_length=1)],
+    duration: Annotated[Duration, param("how long, such as 5 minutes")],
 ) -> None:
     """Wait. A run that waits costs a row, not memory, and outlives a restart."""
     await run.sleep(duration)
@@ -67,24 +71,30 @@ async def wait_for_event(
     run: Run,
     *,
     event: Annotated[str, param("its name, such as market/news, or one that emit_event gives", min_length=1)],
-    where: Annotated[str, param("a condition on its fields, such as symbol == 'BTC/USD'; nothing: any")] = "",
-    timeout: Annotated[str, param("how long to wait, such as 1 hour; nothing: for ever")] = "",
+    where: Annotated[
+        ConditionOrNothing, param("a condition on its fields, such as symbol == 'BTC/USD'; nothing: any")
+    ] = "",
+    timeout: Annotated[DurationOrNothing, param("how long to wait, such as 1 hour; nothing: for ever")] = "",
     context: Context,
 ) -> Heard:
     """Wait for the next event of a name; those from before the node was reached do not count.
 
     A name that no class of events has is one of ``emit_event``: then ``where`` sees ``name``, ``document``, ``symbol``
     and ``data``.
+
+    Raises:
+        InvalidInput: the event is not for the document's owner; see ``graph.tenants``.
     """
-    if timeout:
-        duration(timeout, f"{context.node}.timeout")
     known = newest_event(event)
-    condition = where
+    conditions = [f"({where})"] if where else []
     if known is None:
         known = Emitted
-        named = f"name == {_quoted(event, context.node)}"
-        condition = f"({where}) and {named}" if where else named
-    found = await run.wait_for(known, condition or None, since=run.mark(), timeout=timeout or None)
+        conditions.append(f"name == {_quoted(event, context.node)}")
+    if context.tenant:
+        check_heard(f"{context.node}.event", known)
+        if known is Emitted:
+            conditions.append(f"owner == {json.dumps(context.tenant, ensure_ascii=False)}")
+    found = await run.wait_for(known, " and ".join(conditions) or None, since=run.mark(), timeout=timeout or None)
     if found is None:
         return Heard("timed_out", received=False, event=None)
     return Heard("received", received=True, event=_fields(found))
@@ -115,7 +125,9 @@ def _known_workflow(params: Mapping[str, Any], sources: Sources) -> str | None:
     return None
 
 
-@node("subprocess", category="flow", aliases=("subflow", "sub_workflow"), check=_known_workflow)
+@node(
+    "subprocess", category="flow", aliases=("subflow", "sub_workflow"), check=_known_workflow, calls="workflow_id"
+)  # fmt: skip
 async def subprocess(
     run: Run,
     *,
@@ -125,15 +137,20 @@ async def subprocess(
         param("what it is given; values may hold references; else what starts this run"),
     ] = None,
     workflows: Workflows,
+    calls: Calls | None = None,
     context: Context,
 ) -> dict[str, Any]:
     """Run another workflow and wait for it. Its result's fields are the outputs; it fails when the other one does.
 
     Raises:
-        InvalidInput: there is no such workflow.
+        InvalidInput: there is no such workflow; it has too many unfinished runs; or too many runs call each other.
     """
     given = input if input is not None else _given(context.event)
-    result = await run.call(workflows.get(workflow_id), given)
+    called = workflows.get(workflow_id)
+    if calls is not None:
+        # recorded, for the answer is another one when the run is read again
+        await run.step("room", calls.check, called.name, run.id, blocking=False)
+    result = await run.call(called, given)
     plain = msgspec.to_builtins(result, enc_hook=_model)
     return plain if isinstance(plain, dict) else {"result": plain}
 
@@ -183,7 +200,7 @@ def circuit_breaker(
     Until one of them has been called it is closed; so it is once it has rested, for the calls that try it again.
     """
     which = name or context.document
-    mode = breakers.mode(which).replace("-", "_")
+    mode = breakers.mode(own(context.tenant, which)).replace("-", "_")
     for status in CIRCUIT_BRANCHES:
         if mode == status:
             return Circuit(status, status, which)
@@ -197,7 +214,7 @@ def circuit_breaker(
 def validation(
     *,
     test: Annotated[bool, test("what must hold")],
-    message: Annotated[str, param("what to say where it does not; it may hold references")] = "",
+    message: Annotated[Words, param("what to say where it does not; it may hold references")] = "",
     context: Context,
 ) -> Annotated[bool, port("true: where it does not hold, the node fails")]:
     """Fail where something that must hold does not.
@@ -218,7 +235,7 @@ async def agent(
     data: Annotated[Any, port("what it is to look at")] = None,
     *,
     agent: Annotated[str, param("which analyst", aliases=("agent_type",), min_length=1)],
-    task: Annotated[str, param("what it is to do; it may hold references")] = "",
+    task: Annotated[Words, param("what it is to do; it may hold references")] = "",
     analysts: Analysts,
     key: str,
 ) -> dict[str, Any]:
@@ -242,7 +259,7 @@ async def sandbox(
     data: Annotated[Any, port("what the program gets")] = None,
     *,
     code: Annotated[str, param("the program", min_length=1)],
-    timeout: Annotated[str, param("how long it may take")] = "30 seconds",
+    timeout: Annotated[DurationAboveZero, param("how long it may take")] = "30 seconds",
     sandboxes: Sandboxes,
     context: Context,
 ) -> dict[str, Any]:

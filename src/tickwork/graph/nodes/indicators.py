@@ -29,6 +29,7 @@ from tickwork.graph.nodes.prices import (
     recent,
 )
 from tickwork.graph.sources import Provider, Providers, Sources
+from tickwork.graph.texts import DurationAboveZero
 from tickwork.market.bars import Bar
 from tickwork.market.indicators import ATR, EMA, MACD, RSI, SMA
 from tickwork.market.triggers.options import quotient
@@ -266,7 +267,8 @@ async def volatility(
     *,
     window: Annotated[int, param("how many returns", unit="bars", ge=2, le=2_000)] = DEFAULT_WINDOW,
     year: Annotated[
-        str, param("the time the market is open in a year: 365d; of equities 252d by days, 1638h by hours or minutes")
+        DurationAboveZero,
+        param("the time the market is open in a year: 365d; of equities 252d by days, 1638h by hours or minutes"),
     ] = DEFAULT_YEAR,
     symbol: SymbolName = "",
     provider: ProviderName = "",

@@ -11,14 +11,18 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port
 from tickwork.graph.nodes.placing import wants
 from tickwork.graph.nodes.signals import SymbolSignal
-from tickwork.graph.nodes.views import Emitted
+from tickwork.graph.nodes.views import DEPTH_MAX, Emitted
+from tickwork.graph.nodes.words import Words
+from tickwork.graph.sources import Calls
+from tickwork.graph.tenants import own
+from tickwork.graph.texts import DurationOrNothing, QueueName
 from tickwork.notify.events import Notify, Severity
-from tickwork.values import duration
 
 _MESSAGE = param("what to say; it may hold references such as {{analyze.rsi}}")
 _TITLE = param("its first line; where nothing is said, the document's name")
@@ -71,8 +75,8 @@ async def notify(
     run: Run,
     signal: Annotated[Any, _SIGNAL] = True,
     *,
-    message: Annotated[str, _MESSAGE] = "",
-    title: Annotated[str, _TITLE] = "",
+    message: Annotated[Words, _MESSAGE] = "",
+    title: Annotated[Words, _TITLE] = "",
     severity: Annotated[Severity, _SEVERITY] = "info",
     kind: Annotated[str, _KIND] = KIND,
     context: Context,
@@ -88,8 +92,8 @@ async def alert_user(
     run: Run,
     signal: Annotated[Any, _SIGNAL] = True,
     *,
-    message: Annotated[str, _MESSAGE] = "",
-    title: Annotated[str, _TITLE] = "",
+    message: Annotated[Words, _MESSAGE] = "",
+    title: Annotated[Words, _TITLE] = "",
     severity: Annotated[Severity, _SEVERITY] = "critical",
     kind: Annotated[str, _KIND] = "document.alert",
     context: Context,
@@ -105,8 +109,8 @@ async def send_notification(
     run: Run,
     signal: Annotated[Any, _SIGNAL] = True,
     *,
-    message: Annotated[str, _MESSAGE] = "",
-    title: Annotated[str, _TITLE] = "",
+    message: Annotated[Words, _MESSAGE] = "",
+    title: Annotated[Words, _TITLE] = "",
     severity: Annotated[Severity, _SEVERITY] = "info",
     kind: Annotated[str, _KIND] = KIND,
     context: Context,
@@ -124,7 +128,7 @@ async def send_failure_alert(
     title: Annotated[str, port("as an undo: what was said")] = "",
     message: Annotated[str, port("as an undo: the rest of it")] = "",
     *,
-    text: Annotated[str, param("what to say; it may hold references")] = "",
+    text: Annotated[Words, param("what to say; it may hold references")] = "",
     severity: Annotated[Severity, _SEVERITY] = "error",
     kind: Annotated[str, _KIND] = "document.failed",
     context: Context,
@@ -158,21 +162,19 @@ async def queue_for_execution(
     by_symbol: Annotated[dict[str, Any] | None, port("signals of several symbols: a message each")] = None,
     data: Annotated[Any, port("whatever else is to go along")] = None,
     *,
-    queue: Annotated[str, param("which queue; the engine must have it")] = "execution",
+    queue: Annotated[QueueName, param("which queue; the engine must have it")] = "execution",
     type: Annotated[str, param("the message's type, which workers go by")] = "trade_signal",
-    delay: Annotated[str, param("how long the message stays invisible, such as 60s")] = "",
+    delay: Annotated[DurationOrNothing, param("how long the message stays invisible, such as 60s")] = "",
     context: Context,
 ) -> Queued:
     """Put work into a queue: a message for each symbol, in order within the symbol.
 
-    A message is ``{type, symbol, signal, confidence, data, document, node, run}``. Sent again by the same run it is the
-    same message.
+    A message is ``{type, symbol, signal, confidence, data, document, node, run}``, its signal BUY, SELL or EXIT however
+    the node before spells it, or true. Sent again by the same run it is the same message.
 
     Raises:
         QueueFull: there is no room. InvalidInput: the engine has no such queue.
     """
-    if delay:
-        duration(delay, f"{context.node}.delay")
     known = {name: found for name, one in (by_symbol or {}).items() if (found := _signal(one)) is not None}
     if not known:
         names = [symbol] if symbol else _symbols(context) or [""]
@@ -183,12 +185,26 @@ async def queue_for_execution(
         if _is_no(said):
             continue
         body = {
-            "type": type, "symbol": name, "signal": said, "confidence": sure, "data": plain,
+            "type": type, "symbol": name, "signal": _spelled(said), "confidence": sure, "data": plain,
             "document": context.document, "node": context.node, "run": context.run,
         }  # fmt: skip
         ids.append(f"{context.run}:{context.node}:{name}")
-        await run.send(queue, body, group=name, id=ids[-1], delay=delay or None)
+        await _send(run, context, queue, body, group=name, id=ids[-1], delay=delay or None)
     return Queued(ids[0] if ids else "", ids, queue)
+
+
+def _spelled(signal: Any) -> Any:
+    return signal.upper() if isinstance(signal, str) else signal
+
+
+async def _send(run: Run, context: Context, queue: str, body: dict[str, Any], **told: Any) -> None:
+    try:
+        await run.send(own(context.tenant, queue), body, **told)
+    except InvalidInput as error:
+        if not context.tenant or error.path != "queue":
+            raise
+        # the engine's own words name the queues of everybody
+        raise InvalidInput("queue", queue, "the queue of a trigger of one of the same owner's documents") from None
 
 
 def _signal(one: Any) -> tuple[Any, float | None] | None:
@@ -223,18 +239,38 @@ async def emit_event(
     name: Annotated[str, param("what listeners know it by, such as dip.found", min_length=1, max_length=100)],
     symbol: Annotated[str, param("what it is about")] = "",
     fields: Annotated[dict[str, Any] | None, param("more that it says; values may hold references")] = None,
-    delay: Annotated[str, param("how long until it is published, such as 5 minutes")] = "",
+    delay: Annotated[DurationOrNothing, param("how long until it is published, such as 5 minutes")] = "",
+    calls: Calls | None = None,
     context: Context,
 ) -> Published:
-    """Publish an event of a name of the document's own (``graph/event.emitted``), which others can wait for."""
+    """Publish an event of a name of the document's own (``graph/event.emitted``), which others can wait for.
+
+    Raises:
+        InvalidInput: what started the run came of ``DEPTH_MAX`` such events, each of which started the next one's run.
+    """
+    depth = await _depth(run, calls, context)
     plain = msgspec.to_builtins(data, enc_hook=_model)
     said = plain if isinstance(plain, dict) else {} if plain is None else {"value": plain}
     about = symbol or str(context.given("symbol") or "")
     event = Emitted(
         name=name, document=context.document, node=context.node, run=context.run, symbol=about,
-        data={**said, **msgspec.to_builtins(fields or {}, enc_hook=_model)},
+        data={**said, **msgspec.to_builtins(fields or {}, enc_hook=_model)}, owner=context.tenant, depth=depth,
     )  # fmt: skip
     return Published(name, await run.emit(event, delay=delay or None))
+
+
+async def _depth(run: Run, calls: Calls | None, context: Context) -> int:
+    """How many such events led to the one that is to be: each started the run that emitted the next."""
+    if isinstance(context.event, Emitted):
+        known = context.event.depth
+    elif calls is None or isinstance(context.event, Event):
+        known = 0
+    else:  # it may have been called by a run that such an event started
+        known = await run.step("what led to it", calls.depth, run.id, blocking=False)
+    if known >= DEPTH_MAX:
+        found = f"an event that comes of {known} others, each emitted by a run that the one before it started"
+        raise InvalidInput("emit_event", found, f"at most {DEPTH_MAX} of them in a row: documents start each other")
+    return known + 1
 
 
 def _model(value: Any) -> Any:
@@ -249,7 +285,7 @@ async def log(
     run: Run,
     data: Annotated[Any, port("what to write beside the message")] = None,
     *,
-    message: Annotated[str, _MESSAGE] = "",
+    message: Annotated[Words, _MESSAGE] = "",
     level: Annotated[Literal["debug", "info", "warning", "error"], param("how much it matters")] = "info",
     context: Context,
 ) -> Annotated[str, port("what was written")]:

@@ -13,6 +13,7 @@ import msgspec
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port
 from tickwork.graph.sources import News, Sources
+from tickwork.graph.texts import DurationAboveZero
 from tickwork.market.news import NewsItem
 from tickwork.market.sentiment import score, scored
 from tickwork.values import duration, timestamp_ns
@@ -30,6 +31,7 @@ class NewsAnalysis(msgspec.Struct, frozen=True):
     count: Annotated[int, port("how many items that was made of")]
     headlines: Annotated[list[str], port("their titles, newest first")]
     sentiments: Annotated[dict[str, float], port("the same by symbol; a symbol without news is not in it")]
+    silence: Annotated[str, port("why there was nothing to judge, which counts as neutral; else empty")] = ""
 
 
 def _heard(params: Mapping[str, Any], sources: Sources) -> str | None:
@@ -46,7 +48,7 @@ async def news_analysis(
         list[str] | None, param("what the news is to be about; what starts the run says it first")
     ] = None,
     keywords: Annotated[list[str] | None, param("only items that hold one of these words or phrases")] = None,
-    window: Annotated[str, param("how far back to look, such as 24h")] = "24h",
+    window: Annotated[DurationAboveZero, param("how far back to look, such as 24h")] = "24h",
     limit: Annotated[int, param("how many items at most", unit="items", ge=1, le=10_000)] = 200,
     on_silence: Annotated[
         Literal["fail", "neutral"], param("where there is no news, or no source of it: fail, or take it as neutral")
@@ -64,19 +66,20 @@ async def news_analysis(
         InvalidInput: there is no news, and ``on_silence`` is not ``neutral``: silence is no opinion.
     """
     span = duration(window, f"{context.node}.window")
-    if not span:
-        raise InvalidInput(f"{context.node}.window", window, "a duration above zero")
     about = context.symbols(symbols) if symbols or context.given("symbols") or context.given("symbol") else []
     found = [] if news is None else await news.recent(about, context.now - span, limit)
     items = [scored(item) for item in found if _speaks_of(item, keywords)]
-    if not items and on_silence == "fail":
+    silence = "" if items else "no source of news is configured"
+    if news is not None and not items:
         what = f"no item about {', '.join(about) or 'anything'}" + (f" with {', '.join(keywords)}" if keywords else "")
+        silence = f"{what} in {window}"
+    if silence and on_silence == "fail":
         expected = "news; a longer window, other keywords, or on_silence: neutral"
-        raise InvalidInput(f"{context.node}.window", f"{what} in {window}", expected)
+        raise InvalidInput(f"{context.node}.window", silence, expected)
     sentiment = _mean(items, context.now, span)
     named = sorted({symbol for item in items for symbol in item.symbols if not about or symbol in about})
     by_symbol = {name: _mean([item for item in items if name in item.symbols], context.now, span) for name in named}
-    return NewsAnalysis(sentiment, len(items), [item.title for item in items], by_symbol)
+    return NewsAnalysis(sentiment, len(items), [item.title for item in items], by_symbol, silence)
 
 
 def _speaks_of(item: NewsItem, keywords: list[str] | None) -> bool:

@@ -20,6 +20,7 @@ from tickwork.graph.nodes.arbitrage import trade_legs
 from tickwork.graph.nodes.funds import spend
 from tickwork.graph.nodes.placing import Dealing, OnRefusal, Placed, Size, Wanted, Wish, goes_short, wants
 from tickwork.graph.nodes.signals import SymbolSignal
+from tickwork.graph.nodes.words import Words
 from tickwork.graph.sources import Providers, Sources, Trader
 from tickwork.trading.orders import ZERO, Order, OrderType, Side
 from tickwork.values import EXACT, money, ratio, rounded_down
@@ -34,6 +35,8 @@ _VENUE = param("where; where nothing is said, where the symbol is traded", alias
 _ON_REFUSAL = param("of an order that the risk gate or the venue does not take: fail, or go on and report it")
 _REASON = param("why, for the order's record")
 _AMOUNT = port("how much, in base units")
+
+_SIZES: Final = ("quantity", "notional", "fraction")
 
 NOTHING: Final = "none"
 
@@ -75,14 +78,13 @@ def _tradable(params: Mapping[str, Any], sources: Sources) -> str | None:
     venue = params.get("venue")
     if isinstance(venue, str) and venue and trader is not None and venue not in trader.venues:
         return f"the account trades at {', '.join(trader.venues)}, not at {venue}"
-    sizes = [name for name in ("quantity", "notional", "fraction") if params.get(name) is not None]
-    return f"only one of {', '.join(sizes)}" if len(sizes) > 1 else None
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------------- placing
 
 
-@node("place_order", category="orders", aliases=("execute_order",), undo="cancel_order", check=_tradable)
+@node("place_order", category="orders", aliases=("execute_order",), undo="cancel_order", check=_tradable, one_of=_SIZES)
 async def place_order(
     run: Run,
     signal: Annotated[Any, port("false, HOLD or EXIT: nothing is placed; BUY or SELL: the side")] = True,
@@ -105,7 +107,7 @@ async def place_order(
     venue: Annotated[str, _VENUE] = "",
     reduce_only: Annotated[bool | None, param("never open or turn a position; by default true of spot sells")] = None,
     on_refusal: Annotated[OnRefusal, _ON_REFUSAL] = "fail",
-    reason: Annotated[str, _REASON] = "",
+    reason: Annotated[Words, _REASON] = "",
     trader: Trader,
     providers: Providers,
     context: Context,
@@ -144,7 +146,7 @@ async def place_order(
     return ordered([placed])
 
 
-@node("buy", category="orders", undo="cancel_order", check=_tradable)
+@node("buy", category="orders", undo="cancel_order", check=_tradable, one_of=_SIZES)
 async def buy(
     run: Run,
     signal: Annotated[Any, port("true or BUY: buy; anything else: do nothing")] = True,
@@ -159,7 +161,7 @@ async def buy(
     limit_price: Annotated[Decimal | None, _LIMIT] = None,
     venue: Annotated[str, _VENUE] = "",
     on_refusal: Annotated[OnRefusal, _ON_REFUSAL] = "fail",
-    reason: Annotated[str, _REASON] = "",
+    reason: Annotated[Words, _REASON] = "",
     trader: Trader,
     providers: Providers,
     context: Context,
@@ -180,7 +182,7 @@ async def buy(
     return ordered([await Dealing(run, trader, providers, context).place(wish)])
 
 
-@node("sell", category="orders", undo="cancel_order", check=_tradable)
+@node("sell", category="orders", undo="cancel_order", check=_tradable, one_of=_SIZES)
 async def sell(
     run: Run,
     signal: Annotated[Any, port("true, SELL or EXIT: sell; anything else: do nothing")] = True,
@@ -195,7 +197,7 @@ async def sell(
     limit_price: Annotated[Decimal | None, _LIMIT] = None,
     venue: Annotated[str, _VENUE] = "",
     on_refusal: Annotated[OnRefusal, _ON_REFUSAL] = "fail",
-    reason: Annotated[str, _REASON] = "",
+    reason: Annotated[Words, _REASON] = "",
     trader: Trader,
     providers: Providers,
     context: Context,

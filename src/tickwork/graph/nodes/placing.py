@@ -29,6 +29,8 @@ _WANTED: Final[dict[str, Wanted]] = {"buy": "buy", "sell": "sell", "exit": "exit
 _CENT: Final = Decimal("1e-8")
 """To what money and quantities that were worked out are cut."""
 
+_ALL: Final = Decimal(1)
+
 _CLOSING_TRIES: Final = 10
 _CLOSING_PAUSE: Final = "1 second"
 
@@ -247,8 +249,8 @@ class Dealing:
 
     # -- taking back ----------------------------------------------------------------------------------------------
 
-    async def take_back(self, placed: Placed) -> Placed | None:
-        """Cancel what is left of an order, and close what has filled of it. Harmless when repeated.
+    async def take_back(self, placed: Placed, fraction: Decimal = _ALL) -> Placed | None:
+        """Cancel what is left of an order, and close what has filled of it, or a fraction. Harmless when repeated.
 
         What a reduction has sold is not bought again: less exposure is the safe side, and the report says so. Returns
         the closing order; ``None`` where there was nothing to close, or it has been closed before.
@@ -263,7 +265,10 @@ class Dealing:
         if seen.reduce_only:
             kept = f"{seen.filled} {placed.symbol} stay {'sold' if placed.side == 'sell' else 'bought'}"
             return replace_status(placed, "kept", f"{kept}: a reduction is not turned into new exposure")
-        mine = await self._mine(placed.client_order_id, seen.filled)
+        filled = seen.filled
+        if fraction < _ALL:
+            filled = rounded_down(EXACT.multiply(filled, fraction), await self.quantity_step(placed.symbol))
+        mine = await self._mine(placed.client_order_id, filled) if filled else None
         return None if mine is None else await self._closed(placed, mine)
 
     async def _mine(self, client_order_id: str, filled: Decimal) -> TakenBack | None:

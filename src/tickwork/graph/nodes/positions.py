@@ -19,6 +19,7 @@ from tickwork.values import EXACT
 _FRACTION = param("how much of each position", unit="fraction", gt=0, le=1)
 _ON_REFUSAL = param("of an order that the risk gate or the venue does not take: fail, or go on and report it")
 _SCOPE = param("document: what this document has bought; account: everything that is held")
+_ORDERS = port("as an undo: the orders that it takes back, as the node that placed them tells")
 _ONE = Decimal(1)
 
 
@@ -26,6 +27,7 @@ _ONE = Decimal(1)
 async def close_position(
     run: Run,
     signal: Annotated[Any, port("false, HOLD or BUY: nothing is closed")] = True,
+    orders: Annotated[list[Placed] | None, _ORDERS] = None,
     *,
     symbols: Annotated[list[str] | None, param("which; where nothing is said, what starts the run is about")] = None,
     symbol: Annotated[str, param("the same, for one")] = "",
@@ -38,12 +40,18 @@ async def close_position(
 ) -> Ordered:
     """Close positions by orders that only reduce; they pass a halt, and need no price. Each goes where it is held.
 
+    As the undo of a node that places orders it takes back those and nothing else, once, however often it is asked: what
+    is left of them is cancelled, and of what they have filled the fraction is closed. What a reduction has sold is not
+    bought back. Symbols, where they are said, choose among the orders; ``scope`` and ``on_refusal`` do not count.
+
     Raises:
-        Refused, Rejected: by the risk gate, by the venue. InvalidInput: no symbol.
+        Refused, Rejected: by the risk gate, by the venue. InvalidInput: no symbol; as an undo, no orders.
     """
+    dealing = Dealing(run, trader, providers, context)
+    if context.undoing:
+        return await _taken_back(dealing, orders, [symbol] if symbol else symbols, fraction)
     if wants(signal) in ("nothing", "buy"):
         return Ordered(NOTHING, reason=f"the signal is {signal}")
-    dealing = Dealing(run, trader, providers, context)
     about = [symbol] if symbol else symbols or context.symbols(None)
     held = await _held(dealing, about, scope)
     return ordered(
@@ -55,6 +63,7 @@ async def close_position(
 async def immediate_hedge(
     run: Run,
     signal: Annotated[Any, port("false, HOLD or BUY: nothing is done")] = True,
+    orders: Annotated[list[Placed] | None, _ORDERS] = None,
     *,
     fraction: Annotated[Decimal, _FRACTION] = _ONE,
     symbols: Annotated[
@@ -72,14 +81,20 @@ async def immediate_hedge(
 ) -> Ordered:
     """Take exposure away: reduce positions at the market, or buy what moves against them.
 
-    What starts the run is about a symbol that the account cannot trade (an index): then all positions count.
+    What starts the run is about a symbol that the account cannot trade (an index): then all positions count. As the
+    undo of a node that places orders it does what ``close_position`` does as one.
 
     Raises:
-        Refused, Rejected: by the risk gate, by the venue. InvalidInput: no price for the instrument.
+        Refused, Rejected: by the risk gate, by the venue. InvalidInput: no price for the instrument; as an undo, no
+            orders, or an instrument.
     """
+    dealing = Dealing(run, trader, providers, context)
+    if context.undoing:
+        if instrument:
+            raise InvalidInput(f"{context.node}.undo.params.instrument", instrument, "none: an undo closes what filled")
+        return await _taken_back(dealing, orders, symbols, fraction)
     if wants(signal) in ("nothing", "buy"):
         return Ordered(NOTHING, reason=f"the signal is {signal}")
-    dealing = Dealing(run, trader, providers, context)
     about = symbols if symbols is not None else await _given(dealing)
     held = await _held(dealing, about, scope)
     if not instrument or not held:
@@ -88,6 +103,27 @@ async def immediate_hedge(
     size = Size(notional=money_of(worth, fraction))
     wish = Wish(symbol=instrument, side="buy", size=size, reason=f"hedge of {worth:f}", on_refusal=on_refusal)
     return ordered([await dealing.place(wish)])
+
+
+async def _taken_back(
+    dealing: Dealing, orders: list[Placed] | None, symbols: list[str] | None, fraction: Decimal
+) -> Ordered:
+    """Cancel orders of the node that is undone, and close what they have filled; the latest first."""
+    path = f"{dealing.context.node}.undo"
+    if orders is None:
+        expected = "the undo of a node that places orders: what others hold is not its to close"
+        raise InvalidInput(f"{path}.inputs.orders", "nothing", expected)
+    placed = [one for one in orders if one.client_order_id]
+    known = {one.symbol: None for one in placed}
+    if symbols and known and known.keys().isdisjoint(symbols):
+        expected = f"a symbol of the orders that it takes back: {', '.join(known)}"
+        raise InvalidInput(f"{path}.params.symbols", ", ".join(symbols), expected)
+    closed = []
+    for one in reversed(placed):
+        if not symbols or one.symbol in symbols:
+            back = await dealing.take_back(one, fraction)
+            closed += [back] if back is not None else []
+    return ordered(closed, "nothing had filled" if placed else "no order was placed")
 
 
 async def _given(dealing: Dealing) -> list[str]:

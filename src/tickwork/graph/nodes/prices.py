@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, param, port
 from tickwork.graph.sources import Level, OrderBook, Provider, Providers, Sources
+from tickwork.graph.texts import DurationOrNothing
 from tickwork.market.bars import LARGEST, Bar
 from tickwork.values import EXACT, duration, duration_text
 from tickwork.values import symbol as checked_symbol
@@ -28,7 +29,8 @@ SymbolName = Annotated[
     ),
 ]
 Interval = Annotated[
-    str, param("length of a bar, a multiple of the provider's own such as '4h'; its own where none is named")
+    DurationOrNothing,
+    param("length of a bar, a multiple of the provider's own such as '4h'; its own where none is named"),
 ]
 Bars = Annotated[list[Bar] | None, port("bars of one symbol, oldest first; asked of the provider where none come")]
 

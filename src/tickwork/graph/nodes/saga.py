@@ -18,6 +18,7 @@ from tickwork.graph.nodes.funds import reserve, spend
 from tickwork.graph.nodes.placing import Placed, money_of
 from tickwork.graph.nodes.views import CHANGES, Portfolio, Reservation, owned, portfolios
 from tickwork.graph.sources import Trader
+from tickwork.graph.texts import DurationAboveZero
 from tickwork.trading.orders import ZERO
 from tickwork.values import EXACT, duration, money, symbol, timestamp_ns
 
@@ -36,14 +37,16 @@ class Funds(msgspec.Struct, frozen=True):
     currency: Annotated[str, port("of what")]
 
 
-@node("reserve_funds", category="saga", undo="release_funds")
+@node("reserve_funds", category="saga", undo="release_funds", one_of=("amount", "fraction"))
 async def reserve_funds(
     run: Run,
     capital: Annotated[Decimal | None, port("how much, where the document does not say it")] = None,
     *,
     amount: Annotated[Decimal | None, param("how much", unit="the account's currency", gt=0)] = None,
     fraction: Annotated[Decimal | None, param("how much of the equity", unit="fraction", gt=0, le=1)] = None,
-    valid_for: Annotated[str, param("after this it is free again, whatever became of the run")] = "1 hour",
+    valid_for: Annotated[
+        DurationAboveZero, param("after this it is free again, whatever became of the run")
+    ] = "1 hour",
     trader: Trader,
     context: Context,
 ) -> Funds:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +15,8 @@ from tickwork.core.webhook import WebhookReceived
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port
 from tickwork.graph.nodes.prices import Bars, Interval, ProviderName, SymbolName, positive, provider_check, recent
-from tickwork.graph.sources import Providers, Sources
+from tickwork.graph.sources import Providers
+from tickwork.graph.texts import DurationAboveZero, checked
 from tickwork.market.triggers.options import Direction, quotient
 from tickwork.values import EXACT, NS_PER_SECOND, duration
 
@@ -116,43 +116,6 @@ class TimeOutputs(msgspec.Struct, frozen=True):
     due: Annotated[int | None, port("which, ns since 1970 UTC; null where it is none")]
 
 
-def _time_check(params: Mapping[str, Any], sources: Sources) -> str | None:  # noqa: ARG001 - what every check takes
-    try:
-        _times(str(params.get("schedule", "")), str(params.get("zone", "UTC")))
-        _step(params.get("interval", ""))
-    except InvalidInput as error:
-        return str(error)
-    return None
-
-
-@node("time_trigger", category="triggers", check=_time_check)
-def time_trigger(
-    *,
-    schedule: Annotated[str, param("times of the day such as '9:30,15:45', or a cron text")] = "",
-    interval: Annotated[
-        str | int,
-        param("or every so often since 1970 UTC: '15m', or a number of minutes", aliases=("interval_minutes",)),
-    ] = "",
-    zone: Annotated[str, param("whose clock the times are of", aliases=("timezone",))] = "UTC",
-    tolerance: Annotated[str, param("how long after a time it still counts")] = "1 minute",
-    context: Context,
-) -> TimeOutputs:
-    """Whether the run is at one of these times, or not long after it."""
-    late, times, step = duration(tolerance, "tolerance"), _times(schedule, zone), _step(interval)
-    if not late:
-        raise InvalidInput(
-            f"{context.node}.tolerance", tolerance, "a duration above zero: a run is never at the moment"
-        )
-    if not times and not step:
-        raise InvalidInput(f"{context.node}.schedule", "nothing", "times of the day, a cron text, or an interval")
-    # the time of the run itself counts; one that is as long ago as the tolerance does not
-    found = [due for one in times if (due := one.next(context.now - late)) is not None and due <= context.now]
-    if step and context.now % step < late:
-        found.append(context.now - context.now % step)
-    due = max(found, default=None)
-    return TimeOutputs(due is not None, due)
-
-
 def _times(schedule: str, zone: str) -> list[Cron]:
     """
     Raises:
@@ -179,6 +142,39 @@ def _step(interval: str | int) -> int:
     if found <= 0:
         raise InvalidInput("interval", interval, "minutes above zero, or a duration such as '15m'")
     return found
+
+
+def _zone(zone: str) -> None:
+    Cron("0 0 * * *", zone)
+
+
+Times = Annotated[str, checked(lambda text: _times(text, "UTC"))]
+Every = Annotated[str | int, checked(_step)]
+Zone = Annotated[str, checked(_zone)]
+
+
+@node("time_trigger", category="triggers")
+def time_trigger(
+    *,
+    schedule: Annotated[Times, param("times of the day such as '9:30,15:45', or a cron text")] = "",
+    interval: Annotated[
+        Every,
+        param("or every so often since 1970 UTC: '15m', or a number of minutes", aliases=("interval_minutes",)),
+    ] = "",
+    zone: Annotated[Zone, param("whose clock the times are of", aliases=("timezone",))] = "UTC",
+    tolerance: Annotated[DurationAboveZero, param("how long after a time it still counts")] = "1 minute",
+    context: Context,
+) -> TimeOutputs:
+    """Whether the run is at one of these times, or not long after it."""
+    late, times, step = duration(tolerance, "tolerance"), _times(schedule, zone), _step(interval)
+    if not times and not step:
+        raise InvalidInput(f"{context.node}.schedule", "nothing", "times of the day, a cron text, or an interval")
+    # the time of the run itself counts; one that is as long ago as the tolerance does not
+    found = [due for one in times if (due := one.next(context.now - late)) is not None and due <= context.now]
+    if step and context.now % step < late:
+        found.append(context.now - context.now % step)
+    due = max(found, default=None)
+    return TimeOutputs(due is not None, due)
 
 
 class WebhookOutputs(msgspec.Struct, frozen=True):

@@ -21,6 +21,9 @@ from tickwork.values import Symbol, timestamp_ns
 LATEST: Final = 200
 """Orders of a document that it can still cancel without being told which."""
 
+DEPTH_MAX: Final = 8
+"""Emitted events in a row, each by a run that the one before it started."""
+
 CHANGES: Final = 1_000
 """Changes of a portfolio that can still be taken back."""
 
@@ -55,6 +58,10 @@ class Emitted(Event, name="graph/event.emitted", version=1):
     run: str
     symbol: str = ""
     data: dict[str, Any] = Field(default_factory=dict)
+    owner: str = ""
+    """Whose document it was; nothing: the installation's."""
+    depth: int = Field(default=1, ge=1)
+    """1, or one more than that of the event which started the run, or the run that called it."""
 
 
 class Orders(msgspec.Struct, frozen=True):

@@ -10,12 +10,13 @@ Nothing in here is recorded but what nodes ask: skipped nodes, joins and branche
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from pydantic import BaseModel
 
 from tickwork.core.event import Event
+from tickwork.core.language.lookup import shown
 from tickwork.core.latch import Latch
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
@@ -35,6 +36,8 @@ Caller = Callable[[Run, Planned, Given, Context | None, str], Awaitable[Any]]
 
 OUTPUT_MAX = 64 << 10
 """Bytes of JSON of a node's outputs that the result of a run holds; what is larger is in the node's own record."""
+
+_FATES: Final[dict[Status, str]] = {"failed": "failed", "skipped": "was skipped"}
 
 
 class Execution:
@@ -109,8 +112,10 @@ class Execution:
     def context(self, planned: Planned, undoing: str = "") -> Context:
         """What a node may know."""
         run, kind = self.run, self.trigger["type"]
-        name = self.plan.document.name
-        return Context(name, planned.id, run.id, run.owner, self.event, kind, run.now_ns, undoing, self.plan.watched)
+        name, tenant, watched = self.plan.document.name, self.plan.owner, self.plan.watched
+        # what starts a run by itself does not say whose it is; the document does
+        owner = tenant or run.owner
+        return Context(name, planned.id, run.id, owner, self.event, kind, run.now_ns, undoing, watched, tenant)
 
     def view(self, planned: Planned, *, own: bool = False) -> Frame:
         """What a node reads from; ``own``: from itself as well."""
@@ -128,6 +133,18 @@ class Execution:
         if planned.sees_input and planned.before:
             found[INPUT] = {**found[INPUT], **_own(planned, frame)}
         return found
+
+    def explained(self, planned: Planned, scope: dict[str, Any], error: InvalidInput) -> InvalidInput:
+        """Of a name that has no value in this run: what became of the nodes that would have given it."""
+        missing = next((name for name in planned.names if name not in scope and shown((name,)) == error.found), None)
+        if missing is None:
+            return error
+        nodes, main = self.plan.nodes, planned.main if planned.main >= 0 else planned.index
+        givers = [one for one in nodes if one.id == missing] or [
+            one for one in nodes if missing in one.type.outputs and self.plan.later[one.index] >> main & 1
+        ]
+        told = ", ".join(f"{one.id} {_FATES.get(self.status[one.index], 'was not done yet')}" for one in givers)
+        return InvalidInput(error.path, missing, f"a name that has a value: {told}") if told else error
 
     # -- arms -----------------------------------------------------------------------------------------------------
 
@@ -188,10 +205,13 @@ class Execution:
         if before is not None:
             raise before
         scope = self.scope(planned, frame) if planned.names else {}
-        if planned.when is not None and not planned.when(scope):
-            self._skip(planned, "its condition does not hold", settle=False)
-            return False
-        given = Given(planned, frame, scope)
+        try:
+            if planned.when is not None and not planned.when(scope):
+                self._skip(planned, "its condition does not hold", settle=False)
+                return False
+            given = Given(planned, frame, scope)
+        except InvalidInput as error:
+            raise self.explained(planned, scope, error) from None
         if planned.undo is not None:
             self.inputs[index] = given.named
         self.told(Change(index, "running", inputs=given.named))
@@ -312,7 +332,7 @@ def _own(planned: Planned, frame: Frame) -> dict[str, Any]:
 def _told(status: Status, branch: str, done: bool) -> str:
     if done:
         return f"did not take the branch {branch!r}"
-    return {"failed": "failed", "skipped": "was skipped"}.get(status, "did not run")
+    return _FATES.get(status, "did not run")
 
 
 def told(outputs: dict[str, Any]) -> dict[str, Any]:

@@ -43,3 +43,5 @@ class Change(msgspec.Struct, frozen=True):
     """Why it was skipped."""
     undone: bool = False
     """Taken back, after it had been done."""
+    undo_error: BaseException | None = None
+    """Why it could not be taken back."""

@@ -27,7 +27,7 @@ from tickwork.values import from_ns
 
 EventType = Literal[
     "workflow_started", "node_started", "node_completed", "node_error", "node_skipped", "node_undone",
-    "execution_halted", "workflow_completed",
+    "node_undo_failed", "execution_halted", "workflow_completed",
 ]  # fmt: skip
 
 _SPOKEN: Final[dict[Status, tuple[EventType, str]]] = {
@@ -56,6 +56,8 @@ class NodeState(msgspec.Struct):
     reason: str = ""
     """Why it was skipped."""
     undone: bool = False
+    undo_error: str = ""
+    """Why it could not be taken back."""
 
     @property
     def duration_ms(self) -> float | None:
@@ -164,6 +166,10 @@ class _Tracing:
             state.undone = True
             self._tell("node_undone", seq, at, planned.id, status="undone")
             return
+        if change.undo_error is not None:
+            state.undo_error = _words(change.undo_error)
+            self._tell("node_undo_failed", seq, at, planned.id, status="undo_failed", error=state.undo_error)
+            return
         state.status = change.status
         if change.status == "running":
             state.started_at, state.inputs = time, _inputs(change)
@@ -171,7 +177,7 @@ class _Tracing:
             state.ended_at = time
             state.started_at = state.started_at or (None if change.status == "skipped" else time)
         state.outputs = told(change.outputs) if change.outputs is not None else state.outputs
-        state.error = "" if change.error is None else f"{type(change.error).__name__}: {change.error}"
+        state.error = "" if change.error is None else _words(change.error)
         state.reason = change.reason
         kind, status = _SPOKEN[change.status]
         self._tell(kind, seq, at, planned.id, status=status)
@@ -200,14 +206,17 @@ class _Tracing:
         status = _ENDINGS.get(record.kind, record.kind)
         error = ""
         if bytes(record.error):
-            failure = decode_error(record.error)
-            error = f"{type(failure).__name__}: {failure}"
+            error = _words(decode_error(record.error))
         if status == "completed" and any(state.status == "failed" for state in self.trace.nodes.values()):
             status = "completed_with_errors"
         if status == "cancelled":
             reason = self._course.cancelled or ""
             self._tell("execution_halted", ending.seq, record.at, status="halted", reason=reason)
         self._tell("workflow_completed", ending.seq, record.at, status=status, error=error)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _inputs(change: Change) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tickwork.core.asks import Mishap, Step
-from tickwork.errors import Cancelled
+from tickwork.errors import Cancelled, InvalidInput
 from tickwork.graph.running.calling import Given
 from tickwork.graph.running.states import Change
 from tickwork.graph.wiring.edges import bits
@@ -65,6 +65,11 @@ class _Undoing:
                     return interrupted
                 else:
                     self._failure = error
+                    self._tell_failed(error)
+
+    def _tell_failed(self, error: Exception) -> None:
+        execution, index = self._execution, self._planned.index
+        execution.told(Change(index, execution.status[index], undo_error=error))
 
     async def _undone(self) -> None:
         execution, planned = self._execution, self._planned
@@ -82,7 +87,11 @@ class _Undoing:
         execution, planned, undo = self._execution, self._planned, self._undo
         self._arms.append(execution.run.branch)
         frame = execution.view(planned, own=True)
-        given = Given(undo, frame, execution.scope(undo, frame) if undo.names else {})
+        scope = execution.scope(undo, frame) if undo.names else {}
+        try:
+            given = Given(undo, frame, scope)
+        except InvalidInput as error:
+            raise execution.explained(undo, scope, error) from None
         await execution.call(execution.run, undo, given, execution.context(undo, planned.id), f"undo {planned.id}")
         self._done = True
 

@@ -1,5 +1,6 @@
 """Checking a document and making its plan: edges, ports, names, policies; every problem at once."""
 
 from tickwork.graph.wiring.checking import check, plan
+from tickwork.graph.wiring.edges import Doubts
 
-__all__ = ["check", "plan"]
+__all__ = ["Doubts", "check", "plan"]

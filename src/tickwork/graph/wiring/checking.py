@@ -19,12 +19,14 @@ from tickwork.core.trigger import Trigger
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType, Param
 from tickwork.graph.document import BreakerPolicy, Document, Limits, Node, RetryPolicy, Undo, When
-from tickwork.graph.library import Library
+from tickwork.graph.library import Types
 from tickwork.graph.problems import Problem, Problems, nearest
 from tickwork.graph.sources import ADVICE, Sources
+from tickwork.graph.tenants import own
 from tickwork.graph.triggers import triggers_of, watched
-from tickwork.graph.wiring.edges import Shape
-from tickwork.graph.wiring.names import Names
+from tickwork.graph.wiring.comparing import check_comparisons
+from tickwork.graph.wiring.edges import Doubts, Shape
+from tickwork.graph.wiring.names import Names, Reading
 from tickwork.graph.wiring.planned import Plan, Planned, Setting
 from tickwork.graph.wiring.ports import Ports
 from tickwork.graph.wiring.reach import Reach
@@ -32,38 +34,54 @@ from tickwork.graph.wiring.undo_ports import UndoPorts
 from tickwork.values import duration
 
 
-def plan(document: Document, library: Library, sources: Sources | None) -> Plan:
+def plan(document: Document, library: Types, sources: Sources | None, owner: str = "") -> Plan:
     """The plan of a document.
 
     Args:
         sources: what its nodes may use; ``None`` where that is not known yet: then nobody asks whether they are there.
+        owner: whose it is; see ``graph.tenants``.
 
     Raises:
         InvalidDocument: every problem that could be found.
     """
     problems = Problems()
-    made = _Wiring(document, library, sources, problems).plan()
+    made = _Wiring(document, library, sources, problems, owner=owner).plan()
     problems.check(document.name)
     made.warnings = problems.warnings
     return made
 
 
-def check(document: Document, library: Library, sources: Sources | None) -> list[Problem]:
-    """All problems of a document, warnings among them."""
+def check(document: Document, library: Types, sources: Sources | None, doubts: Doubts | None = None) -> list[Problem]:
+    """All problems of a document, warnings among them.
+
+    Args:
+        doubts: what could not be read of it; of what depends on that nobody complains.
+    """
     problems = Problems()
-    _Wiring(document, library, sources, problems).plan()
+    _Wiring(document, library, sources, problems, doubts).plan()
     return problems.found
 
 
 class _Wiring:
-    def __init__(self, document: Document, library: Library, sources: Sources | None, problems: Problems) -> None:
+    def __init__(
+        self,
+        document: Document,
+        library: Types,
+        sources: Sources | None,
+        problems: Problems,
+        doubts: Doubts | None = None,
+        owner: str = "",
+    ) -> None:
         self._document = document
+        self._owner = owner
         self._library = library
         self._sources = sources
         self._problems = problems
         self._breakers: dict[str, Breaker] = {}
+        self._readings: list[list[Reading]] = []
+        """By node: what its expressions read."""
         types = [self._type(node.type, f"nodes.{node.id}.type") for node in document.nodes]
-        self._shape = Shape(document, types, problems)
+        self._shape = Shape(document, types, problems, doubts)
 
     def plan(self) -> Plan:
         """The plan; of use only where there was no problem."""
@@ -82,6 +100,7 @@ class _Wiring:
             reach.warn(self._problems)
             for planned in nodes:
                 planned.choosing = reach.choosing(planned.index)
+                reach.warn_of_readings(planned.index, self._readings[planned.index], self._problems)
         triggers = self._triggers()
         self._limits(self._document.limits)
         undoable = any(planned.undo is not None for planned in nodes)
@@ -91,8 +110,9 @@ class _Wiring:
         later = _later(shape)
         choosing = any(planned.choosing for planned in nodes)
         return Plan(
-            self._document, nodes, shape.order, triggers, watched(self._document), [], chain, undoable, choosing, later
-        )
+            self._document, nodes, shape.order, triggers, watched(self._document), [], chain, undoable, choosing, later,
+            self._owner,
+        )  # fmt: skip
 
     # -- nodes ----------------------------------------------------------------------------------------------------
 
@@ -111,13 +131,15 @@ class _Wiring:
         if type is not None:
             known = len(self._problems.errors)
             made.fed = Ports(shape, index, names, self._problems).feed(type)
-            made.constants, made.settings = self._params(node.params, type, names, path)
+            lacking = index in shape.doubts.lacking
+            made.constants, made.settings = self._params(node.params, type, names, path, lacking=lacking)
             self._configured(type, made, path, sound=len(self._problems.errors) == known)
         made.retry = self._retry(node.retry, f"{path}.retry")
         made.timeout = self._duration(node.timeout, f"{path}.timeout")
         made.breaker = self._breaker(node.breaker, f"{path}.breaker")
         made.undo = self._undo(index, node, made, path)
         made.names, made.sees_input = names.feeds, names.sees_input
+        self._readings.append(names.readings)
         return made
 
     def _when(self, when: str | When | None, names: Names, path: str) -> Callable[[dict[str, Any]], bool] | None:
@@ -129,11 +151,12 @@ class _Wiring:
         except InvalidInput as error:
             self._problems.caught(error, path)
             return None
-        names.resolve(test.paths, path, text)
+        names.resolve(test.paths, path, text, needed=missing == "error")
+        check_comparisons(text, names.types, self._problems, path)
         return test if missing == "error" else lambda scope: test(scope, "false")
 
     def _params(
-        self, given: Mapping[str, Any], type: NodeType, names: Names, path: str
+        self, given: Mapping[str, Any], type: NodeType, names: Names, path: str, *, lacking: bool = False
     ) -> tuple[dict[str, Any], tuple[Setting, ...]]:
         constants: dict[str, Any] = {}
         settings: list[Setting] = []
@@ -154,10 +177,21 @@ class _Wiring:
                 except InvalidInput as error:
                     self._problems.caught(error, where if param.expression else "")
         for name, param in type.params.items():
-            if name not in said and param.required:
+            if name not in said and param.required and not lacking:
                 told = f" ({param.unit})" if param.unit else ""
                 self._problems.add(f"{path}.params.{name}", "nothing", f"{param.help}{told}: the param is required")
+        self._sensible(type, constants, said, path)
         return constants, tuple(settings)
+
+    def _sensible(self, type: NodeType, constants: Mapping[str, Any], said: Mapping[str, str], path: str) -> None:
+        """Do the params make sense together, whatever the sources are?"""
+        sizes = {name: constants[name] for name in type.one_of if constants.get(name) is not None}
+        if len(sizes) > 1:
+            told = ", ".join(f"{said[name]} {value}" for name, value in sizes.items())
+            self._problems.add(f"{path}.params", told, f"one of {', '.join(type.one_of)}")
+        if type.calls and constants.get(type.calls) == self._document.name:
+            expected = "another workflow: a document that calls itself never ends"
+            self._problems.add(f"{path}.params.{said[type.calls]}", self._document.name, expected)
 
     def _param(
         self, param: Param, value: Any, names: Names, path: str, constants: dict[str, Any], settings: list[Setting]
@@ -165,6 +199,7 @@ class _Wiring:
         if param.expression:
             compiled = compile_condition(value) if param.expression == "test" else compile_expression(value)
             names.resolve(compiled.paths, path, value)
+            check_comparisons(value, names.types, self._problems, path)
             settings.append(Setting(param, compiled))
             return
         template = compile_template(value, path)
@@ -240,8 +275,8 @@ class _Wiring:
         spec = BreakerPolicy(name=policy) if isinstance(policy, str) else policy
         try:
             made = Breaker(
-                spec.name, threshold=spec.threshold, window=spec.window, open_for=spec.open_for, probes=spec.probes,
-                successes=spec.successes,
+                own(self._owner, spec.name), threshold=spec.threshold, window=spec.window, open_for=spec.open_for,
+                probes=spec.probes, successes=spec.successes,
             )  # fmt: skip
         except InvalidInput as error:
             self._problems.caught(error, path)
@@ -256,7 +291,7 @@ class _Wiring:
     def _triggers(self) -> tuple[Trigger, ...]:
         found: list[Trigger] = []
         for number, spec in enumerate(self._document.triggers):
-            found += triggers_of(spec, self._problems, f"triggers[{number}]")
+            found += triggers_of(spec, self._problems, f"triggers[{number}]", self._owner)
         twice = [text for text, many in Counter(str(trigger) for trigger in found).items() if many > 1]
         for text in twice:
             self._problems.add("triggers", f"{text} twice", "each trigger once")

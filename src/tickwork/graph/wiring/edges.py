@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from tickwork.core.expressions import compile_template
@@ -11,6 +12,7 @@ from tickwork.errors import InvalidInput
 from tickwork.graph.declare import BRANCH, NodeType
 from tickwork.graph.document import Document, Edge, Fallback
 from tickwork.graph.problems import Problems, nearest
+from tickwork.graph.wiring.cycles import cycles
 from tickwork.graph.wiring.planned import Link
 
 RESERVED: Final = frozenset(
@@ -19,17 +21,34 @@ RESERVED: Final = frozenset(
 """Ids that would mean something else in an expression."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What is not known of a document, because parts of it cannot be read: of that nobody complains."""
+
+    reached: frozenset[int] = frozenset()
+    """Nodes that edges or fallbacks may lead to which could not be read."""
+    lacking: frozenset[int] = frozenset()
+    """Nodes whose params and inputs could not all be read."""
+    ids: bool = False
+    """Are there nodes whose ids nobody knows?"""
+
+
 class Shape:
     """Numbers the nodes of a document and orders them.
 
     Args:
         types: of each node, by its number; ``None`` where there is no such type.
+        doubts: what could not be read.
     """
 
-    def __init__(self, document: Document, types: list[NodeType | None], problems: Problems) -> None:
+    def __init__(
+        self, document: Document, types: list[NodeType | None], problems: Problems, doubts: Doubts | None = None
+    ) -> None:
         self.document = document
         self.types = types
         self._problems = problems
+        self.doubts = doubts or Doubts()
+        self._doubtful = set(self.doubts.reached)
         self.ids: dict[str, int] = {}
         for index, node in enumerate(document.nodes):
             if node.id.lower() in RESERVED:
@@ -49,12 +68,15 @@ class Shape:
         for number, edge in enumerate(document.edges):
             self._read_edge(edge, f"edges[{number}]")
         self._read_references()
+        self._warn_of_twins()
         self.links = list(dict.fromkeys(self.links))
         self.incoming = self._by(lambda link: link.target)
         self.outgoing = self._by(lambda link: link.source)
         self.order = self._sorted()
         self.earlier = self._closure()
         """By node: a bit for each node that comes before it."""
+        self.unsure = self._unsure()
+        """A bit for each node of which it is not known all that comes before it, and what that gives."""
         self.producing: dict[str, int] = {}
         """By output port: a bit for each node that has it."""
         for index, type in enumerate(types):
@@ -67,7 +89,7 @@ class Shape:
     def _find(self, id: str, path: str) -> int:
         """The number of a node; -1, and a problem, where there is none."""
         found = self.ids.get(id, -1)
-        if found < 0:
+        if found < 0 and not self.doubts.ids:
             self._problems.add(path, id, f"the id of a node: {nearest(id, self.ids)}")
         return found
 
@@ -87,6 +109,7 @@ class Shape:
     def _read_edge(self, edge: Edge, path: str) -> None:
         source, target = self._find(edge.from_, f"{path}.from"), self._find(edge.to, f"{path}.to")
         if source < 0 or target < 0:
+            self._doubtful.add(target)
             return
         if target in self.stands_for:
             main = self.document.nodes[self.stands_for[target]]
@@ -111,6 +134,15 @@ class Shape:
             self.ports.setdefault((target, edge.input), []).append((source, "" if branch else edge.output))
         elif edge.output and not branch:
             self.hints.setdefault((source, target), []).append(edge.output)
+
+    def _warn_of_twins(self) -> None:
+        """Of edges that say nothing that another has not said."""
+        seen: dict[tuple[object, ...], int] = {}
+        for number, edge in enumerate(self.document.edges):
+            first = seen.setdefault((edge.from_, edge.to, edge.output, edge.input, edge.after), number)
+            if first != number:
+                told = f"{edge.from_} -> {edge.to} a second time"
+                self._problems.warn(f"edges[{number}]", told, f"each edge once: it is edges[{first}] again")
 
     @staticmethod
     def _gives(type: NodeType, output: str) -> bool:
@@ -155,7 +187,7 @@ class Shape:
         return found
 
     def _sorted(self) -> list[int]:
-        """The nodes in the document's order, as far as the edges allow. Of a cycle it complains."""
+        """The nodes in the document's order, as far as the edges allow. Of cycles it complains."""
         after = [self._next(index) for index in range(len(self.document.nodes))]
         waits = [0] * len(after)
         for targets in after:
@@ -171,30 +203,11 @@ class Shape:
                 if not waits[target]:
                     ready.append(target)
         left = [index for index, count in enumerate(waits) if count]
-        if left:
-            cycle = self._cycle(after, set(left))
+        for cycle in cycles(after, left):
             names = [self.document.nodes[index].id for index in cycle]
             self._problems.add("edges", " -> ".join([*names, names[0]]), "no cycle: a node cannot come before itself")
+        self._doubtful.update(left)
         return [*order, *left]
-
-    @staticmethod
-    def _cycle(after: list[list[int]], left: set[int]) -> list[int]:
-        """One cycle among the nodes that could not be ordered."""
-        before: dict[int, int] = {}
-        for index in left:
-            for target in after[index]:
-                if target in left:
-                    before[target] = index
-        at = min(left)
-        seen: dict[int, int] = {}
-        path: list[int] = []
-        while at not in seen:
-            seen[at] = len(path)
-            path.append(at)
-            at = before[at]
-        cycle = path[seen[at] :][::-1]
-        first = cycle.index(min(cycle))
-        return cycle[first:] + cycle[:first]
 
     def _closure(self) -> list[int]:
         earlier = [0] * len(self.document.nodes)
@@ -202,6 +215,15 @@ class Shape:
             for link in self.incoming[self.main(index)]:
                 earlier[index] |= earlier[link.source] | (1 << link.source)
         return earlier
+
+    def _unsure(self) -> int:
+        unknown = sum(1 << index for index, type in enumerate(self.types) if type is None)
+        doubtful = sum(1 << index for index in self._doubtful if index >= 0)
+        found = 0
+        for index, earlier in enumerate(self.earlier):
+            if (earlier | (1 << self.main(index)) | (1 << index)) & doubtful or earlier & unknown:
+                found |= 1 << index
+        return found
 
     def before(self, index: int) -> list[Link]:
         """The edges that bring values to a node; a stand-in's are those of the node it stands for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import NoneType, UnionType
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -19,6 +19,15 @@ EVENT: Final = "event"
 TRIGGER: Final = "trigger"
 
 Scoped = Callable[[Frame], dict[str, Any]]
+
+
+class Reading(NamedTuple):
+    """An expression that reads a node."""
+
+    source: int
+    path: str
+    found: str
+    """The name, and where it stands."""
 
 
 class Names:
@@ -39,6 +48,10 @@ class Names:
         self._problems = problems
         self.feeds: dict[str, Feed] = {}
         """What was resolved, by name."""
+        self.types: dict[tuple[str | int, ...], Any] = {}
+        """What paths are declared as; ``Any`` where that cannot be said."""
+        self.readings: list[Reading] = []
+        """Which nodes must have run for the expressions to have their values."""
         self.sees_input = False
         """Was ``input`` among it?"""
         if before is None:
@@ -60,16 +73,30 @@ class Names:
 
         return scope
 
-    def resolve(self, paths: Sequence[Path], path: str, text: object) -> dict[str, Feed]:
-        """Feeds for the names that the paths begin with."""
+    def resolve(self, paths: Sequence[Path], path: str, text: object, *, needed: bool = True) -> dict[str, Feed]:
+        """Feeds for the names that the paths begin with.
+
+        Args:
+            needed: must the names have values when the expression is asked?
+        """
         found: dict[str, Feed] = {}
         for one in paths:
             name = str(one.parts[0])
             feed = self.feeds.get(name) or self._feed(name, path, text)
             if feed is not None:
                 self.feeds[name] = found[name] = feed
-                self._check(one, path, text)
+                self.types[one.parts] = self._check(one, path, text)
+                sources = self._sources(name) if needed else []
+                if len(sources) == 1:
+                    self.readings.append(Reading(sources[0], path, f"{name!r} in {text!r}"))
         return found
+
+    def _sources(self, name: str) -> list[int]:
+        """The nodes that a name may be read from."""
+        if name in (INPUT, EVENT, TRIGGER):
+            return []
+        index = self._shape.ids.get(name)
+        return self.producers(name) if index is None else [index]
 
     def producers(self, name: str) -> list[int]:
         """The nearest earlier nodes with an output of this name: those that no other of them comes after."""
@@ -92,7 +119,7 @@ class Names:
             if self._earlier >> index & 1:
                 return lambda frame: ABSENT if (found := frame.outputs[index]) is None else found
             expected = "a node that comes before this one; an edge from it would see to that"
-            self._problems.add(path, f"{name!r} in {text!r}", expected)
+            self._complain(path, f"{name!r} in {text!r}", expected)
             return None
         producers = self.producers(name)
         if len(producers) == 1 or (producers and self._shape.any(self._index)):
@@ -100,10 +127,16 @@ class Names:
         if producers:
             ids = [self._shape.document.nodes[one].id for one in producers]
             expected = "which is meant: " + " or ".join(f"{id_}.{name}" for id_ in ids)
-            self._problems.add(path, f"{name!r} in {text!r}", expected)
-            return None
-        self._problems.add(path, f"{name!r} in {text!r}", f"a name that is known here: {nearest(name, self._known())}")
+            self._complain(path, f"{name!r} in {text!r}", expected)
+        elif not self._shape.doubts.ids:
+            expected = f"a name that is known here: {nearest(name, self._known())}"
+            self._complain(path, f"{name!r} in {text!r}", expected)
         return None
+
+    def _complain(self, path: str, found: str, expected: str) -> None:
+        """Of what depends on the nodes before this one, if these are known."""
+        if not self._shape.unsure >> self._index & 1:
+            self._problems.add(path, found, expected)
 
     def _input(self) -> Feed:
         """What the nodes just before gave, merged; what started the run for a node without any before it."""
@@ -131,26 +164,36 @@ class Names:
 
     # -- what is inside -------------------------------------------------------------------------------------------
 
-    def _check(self, one: Path, path: str, text: object) -> None:
-        """Does what the path reads exist, as far as the declarations say?"""
+    def _check(self, one: Path, path: str, text: object) -> Any:
+        """Does what the path reads exist, as far as the declarations say? Returns what it is declared as."""
         name, rest = str(one.parts[0]), one.parts[1:]
         index = self._shape.ids.get(name)
-        if index is not None and rest:
-            type = self._shape.types[index]
-            if type is None or type.open:
-                return
-            if rest[0] not in type.outputs:
-                expected = f"an output of {name!r}: {nearest(str(rest[0]), type.outputs)}"
-                self._problems.add(path, f"{_spelled(one)!r} in {text!r}", expected)
-            else:
-                self._inside(type.outputs[str(rest[0])].type, rest[1:], one, path, text)
-        elif index is None and name not in (INPUT, EVENT, TRIGGER):
-            for producer in self.producers(name):
-                found = self._shape.types[producer]
-                assert found is not None
-                self._inside(found.outputs[name].type, rest, one, path, text)
-        elif name == INPUT and rest:
+        if name == INPUT and rest:
             self._check_input(one, path, text)
+        if name in (INPUT, EVENT, TRIGGER) or (index is not None and not rest):
+            return Any
+        if index is None:
+            return self._produced(one, path, text)
+        type = self._shape.types[index]
+        if type is None or type.open:
+            return Any
+        if rest[0] not in type.outputs:
+            expected = f"an output of {name!r}: {nearest(str(rest[0]), type.outputs)}"
+            self._problems.add(path, f"{_spelled(one)!r} in {text!r}", expected)
+            return Any
+        found = self._inside(type.outputs[str(rest[0])].type, rest[1:], one, path, text)
+        return Any if self._shape.stand_ins(index) else found
+
+    def _produced(self, one: Path, path: str, text: object) -> Any:
+        """The same of a path that begins with an output."""
+        found: Any = Any
+        producers = self.producers(str(one.parts[0]))
+        for producer in producers:
+            type = self._shape.types[producer]
+            assert type is not None
+            found = self._inside(type.outputs[str(one.parts[0])].type, one.parts[1:], one, path, text)
+        certain = len(producers) == 1 and not self._shape.stand_ins(producers[0])
+        return found if certain else Any
 
     def _check_input(self, one: Path, path: str, text: object) -> None:
         types = [self._shape.types[index] for index in self.before]
@@ -160,14 +203,15 @@ class Names:
         known = {name for type in types if type is not None for name in type.outputs} | set(own.inputs if own else ())
         if one.parts[1] not in known:
             expected = f"an output of the nodes before, or an input of this one: {nearest(str(one.parts[1]), known)}"
-            self._problems.add(path, f"{_spelled(one)!r} in {text!r}", expected)
+            self._complain(path, f"{_spelled(one)!r} in {text!r}", expected)
 
-    def _inside(self, type: Any, rest: tuple[str | int, ...], one: Path, path: str, text: object) -> None:
+    def _inside(self, type: Any, rest: tuple[str | int, ...], one: Path, path: str, text: object) -> Any:
+        """What a path inside a declared type is declared as."""
         for part in rest:
             if get_origin(type) in (Union, UnionType):
                 inner = [other for other in get_args(type) if other is not NoneType]
                 if len(inner) != 1:
-                    return
+                    return Any
                 type = inner[0]
             if get_origin(type) is list and isinstance(part, int):
                 type = get_args(type)[0]
@@ -179,13 +223,14 @@ class Names:
                 if part not in fields:
                     expected = f"a field of {type.__name__}: {nearest(str(part), fields)}"
                     self._problems.add(path, f"{_spelled(one)!r} in {text!r}", expected)
-                    return
+                    return Any
                 type = fields[str(part)]
             elif type in (str, int, float, bool):
                 self._problems.add(path, f"{_spelled(one)!r} in {text!r}", f"nothing inside {part!r}: it is a value")
-                return
+                return Any
             else:
-                return
+                return Any
+        return type
 
 
 _TYPE: Final = type

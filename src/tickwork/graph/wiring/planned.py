@@ -148,6 +148,8 @@ class Plan:
     """Does it depend on time which edges a node goes on with?"""
     later: list[int] = field(default_factory=list)
     """By node: a bit for each that comes after it."""
+    owner: str = ""
+    """Whose document it is; nothing: the installation's."""
 
     def index_of(self, id: str) -> int:
         """The number of a node."""

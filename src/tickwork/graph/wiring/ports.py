@@ -40,6 +40,7 @@ class Ports:
         self._path = f"nodes.{self._node.id}.inputs"
         self._main = shape.main(index)
         self._any = shape.any(index)
+        self._unsure = bool(shape.unsure >> index & 1)
         self._before = list(dict.fromkeys(link.source for link in shape.before(index)))
 
     def feed(self, type: NodeType) -> tuple[Fed, ...]:
@@ -73,7 +74,7 @@ class Ports:
             return None
         sources = [(source, self._output(source, output, port)) for source, output in edges]
         good = [(source, output) for source, output in sources if output]
-        if len(good) > 1 and not port.many and not self._any:
+        if len(good) > 1 and not port.many and not self._any and not self._unsure:
             told = ", ".join(self._told(*one) for one in good)
             self._problems.add(f"{self._path}.{port.name}", told, "one edge to it, or join: any")
         return self._from(port, good) if good else Fed(port, None, "")
@@ -137,7 +138,8 @@ class Ports:
         if not port.required:
             self._problems.warn(f"{self._path}.{port.name}", "nothing", f"{expected}; without it the default is taken")
             return Fed(port, None, "")
-        self._problems.add(f"{self._path}.{port.name}", f"{port.name!r} of {', '.join(ids)}", expected)
+        if not self._unsure:
+            self._problems.add(f"{self._path}.{port.name}", f"{port.name!r} of {', '.join(ids)}", expected)
         return Fed(port, None, "")
 
     def _only(self, port: Port) -> Fed | None:
@@ -162,8 +164,8 @@ class Ports:
 
     def _missing(self, port: Port, type: NodeType) -> None:
         """Nothing brings it a value."""
-        if any(self._shape.types[source] is None for source in self._before):
-            return  # of a node of an unknown type nobody knows what it gives
+        if self._unsure or self._index in self._shape.doubts.lacking:
+            return
         given = {
             self._shape.document.nodes[source].id: [name for name in found.outputs if name != BRANCH]
             for source in self._before

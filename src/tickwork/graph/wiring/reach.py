@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import and_, or_
+
 from tickwork.graph.problems import Problems
 from tickwork.graph.wiring.edges import Shape
+from tickwork.graph.wiring.names import Reading
 from tickwork.graph.wiring.planned import Link
 
 Demands = dict[int, str]
@@ -16,8 +21,11 @@ class Reach:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._of: list[Demands | None] = [None] * len(shape.document.nodes)
+        self._done = [0] * len(shape.document.nodes)
+        """By node: a bit for each that has run whenever this one does."""
         for index in shape.order:
             self._of[index] = self._demands(index)
+            self._done[index] = self._surely(index)
 
     def warn(self, problems: Problems) -> None:
         """Of nodes that are likely not what their author meant."""
@@ -32,6 +40,14 @@ class Reach:
                 problems.warn(
                     f"nodes.{node.id}", "no edge from it or to it", "edges: without one it runs beside the others"
                 )
+
+    def warn_of_readings(self, index: int, readings: Iterable[Reading], problems: Problems) -> None:
+        """Of expressions of a node that read one which may not have run when this one does."""
+        for one in readings:
+            if not self._done[index] >> one.source & 1:
+                id_ = self._shape.document.nodes[one.source].id
+                told = f"a node that has always run by then: {id_!r} may have been skipped, and then this fails"
+                problems.warn(one.path, one.found, told)
 
     def choosing(self, index: int) -> bool:
         """May several edges to a ``join: any`` be alive, so that it depends on time which is the first?"""
@@ -62,6 +78,16 @@ class Reach:
                 if together.setdefault(source, branch) != branch:
                     return None
         return together
+
+    def _surely(self, index: int) -> int:
+        shape = self._shape
+        links = shape.incoming[shape.main(index)]
+        each = [self._done[link.source] | (1 << link.source) for link in links if not link.after]
+        found = reduce(and_, each) if each and shape.any(index) else reduce(or_, each, 0)
+        for link in links:
+            if link.after:  # how that one ended is for the author to know
+                found |= self._done[link.source] | (1 << link.source)
+        return found | (1 << index)
 
     def _through(self, link: Link) -> Demands | None:
         """What must have been taken for an edge to be alive."""

@@ -25,6 +25,7 @@ _EVENTS: Final = {
     "node_error": "step_failed",
     "node_skipped": "step_skipped",
     "node_undone": "step_compensated",
+    "node_undo_failed": "step_compensation_failed",
     "execution_halted": "workflow_halted",
 }
 _ENDS: Final = {"failed": "workflow_failed", "cancelled": "workflow_cancelled", "expired": "workflow_cancelled"}

@@ -13,6 +13,7 @@ from tickwork.graph.reading import read_document, read_text
 from tickwork.graph.versioning.diff import diff_of, text
 from tickwork.graph.versioning.updates import apply_updates
 from tickwork.graph.versioning.versions import Head, checksum, document_id
+from tickwork.service.documents.checked import checked
 from tickwork.service.documents.coded import coded
 from tickwork.service.documents.publishing import shown, told
 from tickwork.service.documents.reports import created, versioned
@@ -25,6 +26,7 @@ VERSIONS_MAX: Final = 100
 class Changing(Surface):
     """What creates and changes workflows."""
 
+    @checked
     async def create(
         self,
         name: str = "",
@@ -92,6 +94,7 @@ class Changing(Surface):
             found = read_document({**found.plain(), "name": name}, name)
         return found, [str(note) for note in notes], source
 
+    @checked
     async def update(
         self,
         workflow_id: str,
@@ -112,8 +115,8 @@ class Changing(Surface):
         """
         head = self._publishing.find(owner, workflow_id)
         with coded():
-            if not isinstance(updates, Mapping) or not updates:
-                raise InvalidInput("updates", updates, "an object of paths and values")
+            if not updates:
+                raise InvalidInput("updates", "nothing", "an object of paths and values")
             base = line_of(self._shelf, head.id).base(draft)
             assert base is not None
             changed = apply_updates(base.read(), updates, self._compiled.library)
@@ -123,6 +126,7 @@ class Changing(Surface):
             )  # fmt: skip
         return told(outcome)
 
+    @checked
     async def publish(
         self,
         workflow_id: str,
@@ -157,6 +161,7 @@ class Changing(Surface):
             )  # fmt: skip
         return told(outcome)
 
+    @checked
     async def rollback(
         self, workflow_id: str, version: int, *, author: str = "", note: str = "", owner: str = ""
     ) -> Json:
@@ -167,6 +172,7 @@ class Changing(Surface):
         """
         return await self.publish(workflow_id, version, author=author, note=note, owner=owner)
 
+    @checked
     async def versions(self, workflow_id: str, limit: int = 50, *, owner: str = "") -> Json:
         """A workflow's versions, newest first.
 
@@ -183,6 +189,7 @@ class Changing(Surface):
             "current_version": head.published or None, "draft_version": head.draft,
         }  # fmt: skip
 
+    @checked
     async def diff(self, workflow_id: str, old: int | None = None, new: int | None = None, *, owner: str = "") -> Json:
         """What two versions differ in; by default what the newest changed.
 
@@ -199,6 +206,7 @@ class Changing(Surface):
             "equal": not changes, "changes": shown(changes), "text": text(changes),
         }  # fmt: skip
 
+    @checked
     async def export(
         self, workflow_id: str, format: str = "canonical", version: int | None = None, *, owner: str = ""
     ) -> Json:

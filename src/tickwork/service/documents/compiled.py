@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from tickwork.core.workflow import Workflow
@@ -14,12 +15,13 @@ from tickwork.graph.library import Library
 from tickwork.graph.problems import nearest
 from tickwork.graph.sources import Sources
 from tickwork.graph.versioning.versions import Head, document_id, named, workflow_name
+from tickwork.service.documents.calls import EngineCalls
 from tickwork.service.documents.shelf import Shelf
 
 WORKFLOWS: Final = "workflows"
 
-CALLS: Final = ("workflow_id", "workflow")
-"""Params of nodes that call another workflow (``subprocess``)."""
+READ_MAX: Final = 100
+"""Versions that are compiled for reading only and remembered: the last that were read."""
 
 
 class Compiled:
@@ -35,7 +37,12 @@ class Compiled:
         self.library = library
         self._sources = sources
         self._test_sources = test_sources
-        self._made: dict[tuple[str, int], DocumentWorkflow] = {}
+        self.calls = EngineCalls()
+        self._made: dict[str, dict[int, DocumentWorkflow]] = {}
+        """By the engine's name and the version."""
+        self._read: OrderedDict[tuple[str, int], DocumentWorkflow] = OrderedDict()
+        """What was read last, of what does not run."""
+        self._held: Counter[tuple[str, int]] = Counter()
         self._making: list[str] = []
         """Names of what is being compiled, each called by the one before."""
 
@@ -46,15 +53,42 @@ class Compiled:
 
     def find(self, name: str, version: int) -> DocumentWorkflow | None:
         """One that was compiled before, by the engine's name."""
-        return self._made.get((name, version))
+        return self._made.get(name, {}).get(version)
 
     def all(self) -> Iterable[DocumentWorkflow]:
-        """Everything that was compiled."""
-        return self._made.values()
+        """Everything that was compiled, to run."""
+        return [workflow for versions in self._made.values() for workflow in versions.values()]
+
+    def versions(self, name: str) -> list[DocumentWorkflow]:
+        """The same, of one of the engine's names."""
+        return list(self._made.get(name, {}).values())
 
     def keep(self, workflow: DocumentWorkflow) -> None:
         """Remember a candidate that is a version now."""
-        self._made[workflow.name, workflow.version] = workflow
+        self._made.setdefault(workflow.name, {})[workflow.version] = workflow
+
+    def forget(self, workflow: DocumentWorkflow) -> None:
+        """Compile it again when it is needed again."""
+        versions = self._made.get(workflow.name, {})
+        versions.pop(workflow.version, None)
+        if not versions:
+            self._made.pop(workflow.name, None)
+
+    @contextmanager
+    def held(self, workflow: DocumentWorkflow) -> Iterator[None]:
+        """Somebody is about to start it: meanwhile it is not to be let go."""
+        key = (workflow.name, workflow.version)
+        self._held[key] += 1
+        try:
+            yield
+        finally:
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+
+    def is_held(self, workflow: DocumentWorkflow) -> bool:
+        """Is somebody about to start it?"""
+        return (workflow.name, workflow.version) in self._held
 
     def get(self, head: Head, number: int, test: bool = False) -> DocumentWorkflow:
         """A version of a document; in test mode nothing triggers it.
@@ -62,28 +96,40 @@ class Compiled:
         Raises:
             InvalidInput: it is no longer a valid document here, or it calls itself.
         """
-        key = (workflow_name(head.owner, head.name, test), number)
-        found = self._made.get(key)
+        found = self.find(workflow_name(head.owner, head.name, test), number)
         if found is None:
             version = self.shelf.version(head.id, number)
             if version is None:
                 raise InvalidInput("version", number, f"a version of {head.name!r}: 1 to {head.last}")
-            document = version.read()
-            found = self._made[key] = self.candidate(head.owner, document, number, test)
+            found = self.candidate(head.owner, version.read(), number, test)
+            self.keep(found)
             if test:
-                self._get_called(head.owner, document)
+                self.called_in_test(found)
         return found
 
-    def _get_called(self, owner: str, document: Document) -> None:
-        """In test mode: the engine must know the workflows that it calls, before it does."""
-        for head in self._called(owner, document):
-            with suppress(InvalidInput):  # it says so itself when it is called
-                self.get(head, head.published, test=True)
+    def called_in_test(self, workflow: DocumentWorkflow) -> list[DocumentWorkflow]:
+        """What a document calls in test mode, and what that calls: the engine must know them before they are called."""
+        whose = named(workflow.name)
+        owner = "" if whose is None else whose.owner
+        found: dict[str, DocumentWorkflow] = {}
+        left = [workflow]
+        while left:
+            for head in self._called(owner, left.pop().plan.document):
+                if head.id not in found:
+                    with suppress(InvalidInput):  # it says so itself when it is called
+                        found[head.id] = self.get(head, head.published, test=True)
+                        left.append(found[head.id])
+        return list(found.values())
 
     def _called(self, owner: str, document: Document) -> Iterable[Head]:
+        """Those that a document calls by names that it says itself."""
         for node in document.nodes:
-            for name in (node.params.get(param) for param in CALLS):
-                head = self.find_called(owner, name) if isinstance(name, str) else None
+            type = self.library.find(node.type)
+            if type is None or not type.calls:
+                continue
+            for name in (type.calls, *type.params[type.calls].aliases):
+                called = node.params.get(name)
+                head = self.find_called(owner, called) if isinstance(called, str) else None
                 if head is not None:
                     yield head
 
@@ -103,7 +149,8 @@ class Compiled:
             for head in self._called(owner, left.pop()):
                 if head.id == own:
                     expected = "workflows that do not call this one in turn"
-                    raise InvalidInput(CALLS[0], f"{head.name}, which calls {document.name!r} in the end", expected)
+                    found = f"{head.name}, which calls {document.name!r} in the end"
+                    raise InvalidInput("workflow_id", found, expected)
                 version = self.shelf.version(head.id, head.published)
                 if version is not None and head.id not in seen:
                     seen.add(head.id)
@@ -122,7 +169,7 @@ class Compiled:
         try:
             sources = self._of(owner, test)
             return compile_document(
-                document, library=self.library, sources=sources, version=number, name=name, armed=not test
+                document, library=self.library, sources=sources, version=number, name=name, armed=not test, owner=owner
             )
         finally:
             self._making.pop()
@@ -134,22 +181,30 @@ class Compiled:
             InvalidInput: not even that.
         """
         whose = named(name)
+        made = self.find(name, number) or self._read.get((name, number))
+        if made is not None:
+            return made
         head = None if whose is None else self.shelf.head(whose.id)
         version = None if head is None else self.shelf.version(head.id, number)
         if whose is None or head is None or version is None:
             raise InvalidInput("workflow", f"{name} version {number}", "a version of a document on this tape")
+        document = version.read()
         try:
-            return self.get(head, number, whose.test)
+            found = self.candidate(head.owner, document, number, whose.test)
         except InvalidInput:
-            return compile_document(
-                version.read(), library=self.library, sources=None, version=number, name=name, armed=False
+            found = compile_document(
+                document, library=self.library, sources=None, version=number, name=name, armed=False
             )
+        self._read[name, number] = found
+        if len(self._read) > READ_MAX:
+            self._read.popitem(last=False)
+        return found
 
     def _of(self, owner: str, test: bool) -> Sources:
         sources = self._test_sources if test else self._sources
         if sources is None:
             raise InvalidInput("test_mode", "no paper account", "a paper account: configure one for test mode")
-        return _Own(sources, Callables(self, owner, test, sources.get(WORKFLOWS)))
+        return _Own(sources, Callables(self, owner, test, sources.get(WORKFLOWS)), self.calls)
 
 
 class Callables:
@@ -173,15 +228,16 @@ class Callables:
         if self._more is not None:
             found: Workflow = self._more.get(name)
             return found
-        known = [one.name for one in self._compiled.shelf.heads() if one.owner == self._owner and one.published]
-        raise InvalidInput("workflow", name, f"the name or id of a published workflow: {nearest(name, known)}")
+        known = [one.name for one in self._compiled.shelf.heads_of(self._owner) if one.published]
+        here = "a workflow that is published here, or given beside this one (--with)"
+        raise InvalidInput("workflow", name, f"the name or id of {here}: {nearest(name, known)}")
 
 
 class _Own(Sources):
     """An installation's sources with an owner's workflows among them."""
 
-    def __init__(self, sources: Sources, workflows: Callables) -> None:
-        super().__init__({WORKFLOWS: workflows})
+    def __init__(self, sources: Sources, workflows: Callables, calls: EngineCalls) -> None:
+        super().__init__({WORKFLOWS: workflows, EngineCalls.source_name: calls})
         self._sources = sources
 
     def get(self, name: str) -> Any:

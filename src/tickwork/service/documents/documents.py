@@ -15,9 +15,11 @@ from tickwork.graph.document import Document
 from tickwork.graph.versioning.versions import State
 from tickwork.service.documents.agents import AgentAssigned, assign, assignments
 from tickwork.service.documents.changing import Changing
-from tickwork.service.documents.coded import coded, invalid
-from tickwork.service.documents.executing import task_types, wants_test
+from tickwork.service.documents.checked import checked
+from tickwork.service.documents.coded import coded
+from tickwork.service.documents.executing import Asked, task_types, wants_test
 from tickwork.service.documents.history import Execution, word_of
+from tickwork.service.documents.ids import check_execution_id
 from tickwork.service.documents.reports import iso, word
 from tickwork.service.documents.surface import Json
 from tickwork.service.documents.watching import Watching
@@ -32,6 +34,7 @@ class Documents(Changing, Watching):
 
     # -- executing ------------------------------------------------------------------------------------------------
 
+    @checked
     async def execute(
         self,
         workflow_id: str,
@@ -51,7 +54,7 @@ class Documents(Changing, Watching):
 
         Args:
             version: in test mode any; by default the newest, a draft too.
-            execution_id: starting again with the same id and input is the same execution.
+            execution_id: starting again with the same id and input is the same execution. An owner's ids are its own.
             timeout: how long to wait.
 
         Raises:
@@ -61,16 +64,16 @@ class Documents(Changing, Watching):
         """
         head = self._publishing.find(owner, workflow_id)
         test = wants_test(input_data, test_mode)
-        if execution_id is not None and not isinstance(execution_id, str):
-            raise invalid("execution_id", execution_id, "a text")
-        id = execution_id or self._new_id()
         with coded():
             duration(timeout, "timeout")
-            workflow = await self._executing.workflow(head, test, version)
-            await self._charge(owner, "execute", id)
-            handle, execution = await self._executing.start(head, workflow, input_data, id)
+            if execution_id:
+                check_execution_id(execution_id)
+            handle, execution = await self._executing.start(
+                head, Asked(test, version), input_data, execution_id or self._new_id(),
+                lambda run: self._charge(owner, "execute", run),
+            )  # fmt: skip
             if not async_:
-                await self._executing.ended(handle, timeout)
+                await self._executing.ended(handle, execution, timeout)
         report = self._executing.report(self._history.find(owner, execution.id))
         status = report["status"]
         # one that has only just begun is running for whoever asked for it
@@ -79,6 +82,7 @@ class Documents(Changing, Watching):
 
     # -- pausing --------------------------------------------------------------------------------------------------
 
+    @checked
     async def pause(
         self, workflow_id: str | None = None, execution_id: str | None = None, *, reason: str = "", author: str = "",
         owner: str = "",
@@ -92,6 +96,7 @@ class Documents(Changing, Watching):
             return await self._execution(owner, execution_id, self._engine.pause)
         return await self._state(owner, workflow_id, "paused", author, reason)
 
+    @checked
     async def resume(
         self, workflow_id: str | None = None, execution_id: str | None = None, *, author: str = "", owner: str = ""
     ) -> Json:
@@ -104,6 +109,7 @@ class Documents(Changing, Watching):
             return await self._execution(owner, execution_id, self._engine.resume)
         return await self._state(owner, workflow_id, "active", author, "")
 
+    @checked
     async def cancel(self, execution_id: str, reason: str = "", *, owner: str = "") -> Json:
         """Cancel an execution; what it did and can take back is taken back.
 
@@ -112,6 +118,7 @@ class Documents(Changing, Watching):
         """
         return await self._execution(owner, execution_id, lambda id: self._engine.cancel(id, reason))
 
+    @checked
     async def retire(self, workflow_id: str, *, reason: str = "", author: str = "", owner: str = "") -> Json:
         """Take a workflow out of use until it is published again; its executions go on, its versions are kept.
 
@@ -124,7 +131,7 @@ class Documents(Changing, Watching):
         await self._engine.durable()
         execution = self._history.find(owner, execution_id)
         with coded():
-            await act(execution.id)
+            await act(execution.run)
         report = self._executing.report(self._history.find(owner, execution_id))
         return {"success": True, **report}
 
@@ -141,6 +148,7 @@ class Documents(Changing, Watching):
 
     # -- agents ---------------------------------------------------------------------------------------------------
 
+    @checked
     async def agent_assign(
         self, task_id: str, agent_type: str | None = None, use_vector_similarity: bool = True, *, owner: str = ""
     ) -> Json:
@@ -150,7 +158,7 @@ class Documents(Changing, Watching):
             ServiceError: ``AGENT_UNAVAILABLE``; ``WORKFLOW_NOT_FOUND``; ``INVALID_INPUT_DATA``: no such step.
         """
         await self._engine.durable()
-        of, _, step = str(task_id).partition("/")
+        of, _, step = task_id.partition("/")
         document, execution = self._task(owner, of)
         with coded():
             types = task_types(document, step, self._compiled.library)
@@ -159,7 +167,7 @@ class Documents(Changing, Watching):
         best, at = ranked[0], from_ns(self._engine.clock.now())
         await self._engine.emit(
             AgentAssigned(
-                agent=best["id"], task=task_id, execution="" if execution is None else execution.id, step=node,
+                agent=best["id"], task=task_id, execution="" if execution is None else execution.run, step=node,
                 owner=owner, match_score=best["match_score"], at=at,
             )
         )  # fmt: skip

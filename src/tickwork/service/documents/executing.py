@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.handle import Handle
@@ -21,6 +21,7 @@ from tickwork.service.documents.agents import task_agents
 from tickwork.service.documents.coded import EXECUTION_TIMEOUT, QUEUE_FULL, invalid
 from tickwork.service.documents.compiled import Compiled
 from tickwork.service.documents.history import Execution, History
+from tickwork.service.documents.ids import run_id
 from tickwork.service.documents.metrics import rates
 from tickwork.service.documents.publishing import Publishing
 from tickwork.service.documents.reports import execution_report, iso
@@ -31,6 +32,15 @@ TEST_MODE: Final = "test_mode"
 
 RECENT: Final = 100
 """Executions that the expected duration of the next one is made of."""
+
+
+class Asked(NamedTuple):
+    """What is to be executed of a document."""
+
+    test: bool
+    """In test mode?"""
+    version: int | None
+    """``None``: the published one, in test mode the newest."""
 
 
 class Executing:
@@ -52,25 +62,64 @@ class Executing:
         """By the engine's name of the workflow."""
 
     async def start(
-        self, head: Head, workflow: DocumentWorkflow, input: Mapping[str, Any] | None, id: str
+        self,
+        head: Head,
+        asked: Asked,
+        input: Mapping[str, Any] | None,
+        id: str,
+        charge: Callable[[str], Awaitable[None]],
     ) -> tuple[Handle, Execution]:
         """Start an execution; on return it is on disk.
 
+        Args:
+            charge: takes the price of a new one, for the id of its run: when all is well with it, and before it starts.
+
         Raises:
-            InvalidInput: the input cannot be kept, or the id is that of an execution with another one.
-            ServiceError: ``QUEUE_FULL``.
+            InvalidInput: what is asked for cannot be executed, the input cannot be kept, or the id is that of another
+                execution.
+            ServiceError: ``QUEUE_FULL``; what ``charge`` raises.
             Refused: the workflow's rate limit.
         """
-        await self._engine.durable()
-        known = self._engine.queries.reader.run_named(id)
-        if known is None:
-            self._check_room(head, workflow)
+        workflow, run = self._chosen(head, asked), run_id(head.owner, id)
+        given = None if input is None else dict(input)
+        with self._compiled.held(workflow):
+            await self._know(workflow, asked.test)
+            _check_input(workflow, given)
+            if self._is_known(workflow, id, run):
+                handle = await self._again(workflow, given, id, run, head.owner)
+            else:
+                handle = await self._anew(head, workflow, given, run, charge)
+        return handle, self._history.find(head.owner, handle.id)
+
+    def _is_known(self, workflow: DocumentWorkflow, id: str, run: str) -> bool:
+        """
+        Raises:
+            InvalidInput: the run of this id is one of another workflow.
+        """
+        row = self._engine.queries.reader.run_named(run)
+        if row is not None and row.workflow != workflow.name:
+            raise InvalidInput("execution_id", id, "an id that no other execution has")
+        return row is not None
+
+    async def _again(self, workflow: DocumentWorkflow, input: Any, id: str, run: str, owner: str) -> Handle:
+        try:
+            return await self._engine.start(workflow, input, id=run, owner=owner)
+        except InvalidInput:
+            expected = "an id that no other execution has, or the input that this one was started with"
+            raise InvalidInput("execution_id", id, expected) from None
+
+    async def _anew(
+        self, head: Head, workflow: DocumentWorkflow, input: Any, run: str, charge: Callable[[str], Awaitable[None]]
+    ) -> Handle:
+        self._check_room(head, workflow)
         self._starting[workflow.name] += 1
         try:
-            handle = await self._engine.start(workflow, None if input is None else dict(input), id=id, owner=head.owner)
+            await charge(run)
+            return await self._engine.start(workflow, input, id=run, owner=head.owner)
         finally:
             self._starting[workflow.name] -= 1
-        return handle, self._history.find(head.owner, handle.id)
+            if not self._starting[workflow.name]:
+                del self._starting[workflow.name]
 
     def _check_room(self, head: Head, workflow: DocumentWorkflow) -> None:
         """Those that are just being started count too: they may not be on disk yet."""
@@ -79,20 +128,15 @@ class Executing:
             message = f"{head.name!r} has {self._capacity:,} unfinished executions: nothing was started, try later"
             raise ServiceError(QUEUE_FULL, message, {"workflow_id": head.id, "capacity": self._capacity})
 
-    async def workflow(self, head: Head, test: bool, version: int | None) -> DocumentWorkflow:
-        """What the engine runs for an execution; it knows it then.
-
-        Raises:
-            InvalidInput: a version that cannot be executed so, or no paper account for test mode.
-        """
-        workflow = self._chosen(head, test, version)
-        registered = set(self._engine.workflows)
-        for one in list(self._compiled.all()) if test else [workflow]:  # in test mode also those that it calls
-            if one not in registered and one.name.endswith(TEST) == test:
+    async def _know(self, workflow: DocumentWorkflow, test: bool) -> None:
+        """The engine knows it then, and what it calls in test mode, and has all on disk."""
+        for one in [workflow, *self._compiled.called_in_test(workflow)] if test else [workflow]:
+            if not self._engine.registry.has(one):
                 await self._engine.add(one)
-        return workflow
+        await self._engine.durable()
 
-    def _chosen(self, head: Head, test: bool, version: int | None) -> DocumentWorkflow:
+    def _chosen(self, head: Head, asked: Asked) -> DocumentWorkflow:
+        test, version = asked
         if head.state == "retired":
             raise InvalidInput("workflow_id", f"{head.name}, which is retired", "one that is not: publish it again")
         if not test:
@@ -107,7 +151,7 @@ class Executing:
             raise InvalidInput(TEST_MODE, True, expected)
         return self._compiled.get(head, head.last if version is None else version, test=True)
 
-    async def ended(self, handle: Handle, timeout: DurationLike) -> None:
+    async def ended(self, handle: Handle, execution: Execution, timeout: DurationLike) -> None:
         """Wait for the end of an execution, whatever it is.
 
         Raises:
@@ -115,15 +159,16 @@ class Executing:
             TapeError: the engine has stopped.
         """
         text = duration_text(duration(timeout, "timeout"))
+        id = execution.id
         try:
             await handle.result(text)
         except TapeError:
             raise
         except Exception as error:  # noqa: BLE001 - what it died of is its result, told by its records
             if isinstance(error, TimedOut) and not await self._is_over(handle):
-                details = {"execution_id": handle.id, "timeout": text}
+                details = {"execution_id": id, "timeout": text}
                 raise ServiceError(
-                    EXECUTION_TIMEOUT, f"execution {handle.id} has not ended within {text}; it goes on", details
+                    EXECUTION_TIMEOUT, f"execution {id} has not ended within {text}; it goes on", details
                 ) from None
 
     async def _is_over(self, handle: Handle) -> bool:
@@ -148,13 +193,13 @@ class Executing:
     def _problem(self, execution: Execution) -> str | None:
         """Why it cannot go on, before the engine has tried."""
         row = execution.row
-        if any((one.name, one.version) == (row.workflow, row.version) for one in self._engine.workflows):
+        if self._engine.registry.find(row.workflow, row.version) is not None:
             return None
         return unregistered(row.workflow, row.version)
 
     def _agents(self, execution: Execution, trace: RunTrace) -> dict[str, str]:
         """Who was assigned to each step: to itself, else to the execution."""
-        found = {step: self._engine.read(task_agents, f"{execution.id}/{step}") for step in ("", *trace.nodes)}
+        found = {step: self._engine.read(task_agents, f"{execution.run}/{step}") for step in ("", *trace.nodes)}
         whole = found.pop("")
         return {step: agent or whole for step, agent in found.items() if agent or whole}
 
@@ -167,6 +212,17 @@ class Executing:
         if seconds is None:
             return None
         return iso(from_ns(execution.row.started_at) + timedelta(seconds=seconds))
+
+
+def _check_input(workflow: DocumentWorkflow, input: Any) -> None:
+    """
+    Raises:
+        InvalidInput: it cannot be kept.
+    """
+    try:
+        workflow.encode_input(input)
+    except InvalidInput as error:
+        raise InvalidInput("input_data", error.found, error.expected) from None
 
 
 def wants_test(input: Any, test_mode: bool | None) -> bool:

@@ -20,6 +20,7 @@ from tickwork.graph.running.trace import NodeState, RunEvent, RunTrace, trace
 from tickwork.graph.versioning.versions import DocumentState, Head, Named, named, workflow_name
 from tickwork.service.documents.coded import EXECUTION_NOT_FOUND
 from tickwork.service.documents.compiled import Compiled
+from tickwork.service.documents.ids import execution_id, run_id
 from tickwork.values import from_ns
 
 _OF: Final = "FROM runs WHERE workflow=? AND substr(workflow, 1, 4) = 'doc/'"
@@ -55,9 +56,14 @@ class Execution(NamedTuple):
     whose: Named
 
     @property
-    def id(self) -> str:
-        """Its id."""
+    def run(self) -> str:
+        """The id of the run, of which there is one on the tape."""
         return self.row.id or f"r{self.row.seq}"
+
+    @property
+    def id(self) -> str:
+        """Its id, as its owner knows it."""
+        return execution_id(self.whose.owner, self.run)
 
     @property
     def state(self) -> Status:
@@ -103,11 +109,12 @@ class History:
         Raises:
             ServiceError: ``EXECUTION_NOT_FOUND``.
         """
-        row = self._reader.run_named(id) if isinstance(id, str) and id else None
-        whose = None if row is None else named(row.workflow)
-        if row is None or whose is None or whose.owner != owner:
-            raise ServiceError(EXECUTION_NOT_FOUND, f"no execution has the id {id!r}", {"execution_id": str(id)})
-        return Execution(row, whose)
+        for run in dict.fromkeys((run_id(owner, id), id)) if id else ():
+            row = self._reader.run_named(run)
+            whose = None if row is None else named(row.workflow)
+            if row is not None and whose is not None and whose.owner == owner:
+                return Execution(row, whose)
+        raise ServiceError(EXECUTION_NOT_FOUND, f"no execution has the id {id!r}", {"execution_id": id})
 
     def of(self, head: Head, *, test: bool = False, before: int | None = None) -> Iterator[Execution]:
         """A document's executions, newest first."""
@@ -177,10 +184,10 @@ class History:
         try:
             workflow = self._compiled.for_reading(row.workflow, row.version)
             input = workflow.decode_input(who.input, who.event)
-            seed = self._seed(row, execution.id)
+            seed = self._seed(row, execution.run)
             begun = execution.state is not Status.QUEUED
             return trace(
-                workflow, entries, input, id=execution.id, owner=row.owner, seed=seed, since=who.since, begun=begun
+                workflow, entries, input, id=execution.run, owner=row.owner, seed=seed, since=who.since, begun=begun
             )
         except (InvalidInput, NonDeterministic):
             return self._untold(execution, entries)

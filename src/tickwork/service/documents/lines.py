@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.queue_tables import MessageInfo, MessageLetter, QueueStatus, QueueTables
+from tickwork.errors import InvalidInput
+from tickwork.graph.tenants import bare
 from tickwork.service.documents.reports import iso
 
 DEAD_LETTERS: Final = "dead-letter-queue"
@@ -15,7 +17,9 @@ MESSAGES_MAX: Final = 100
 """Messages, and dead letters, of each queue that one answer holds."""
 
 
-def queue_status(queries: Queries, now: int, name: str | None, include_messages: bool) -> dict[str, Any]:
+def queue_status(
+    queries: Queries, now: int, name: str | None, include_messages: bool, owner: str = ""
+) -> dict[str, Any]:
     """How one queue stands, or all of them.
 
     ``total_messages`` counts what is available and what is in flight; ``processing_rate`` is what was completed in the
@@ -23,40 +27,50 @@ def queue_status(queries: Queries, now: int, name: str | None, include_messages:
 
     Args:
         name: of a queue; ``"dead-letter-queue"``: the dead letters of all.
+        owner: whose queues; ``""``: everybody's. Names are those that the owner's documents say.
 
     Raises:
         InvalidInput: there is no such queue.
     """
     tables = QueueTables(queries.reader)
-    dead_only = name == DEAD_LETTERS and DEAD_LETTERS not in tables.names()
-    names = tables.names() if name is None or dead_only else [name]
+    known = {said: one for one in tables.names() if (said := bare(owner, one)) is not None}
+    dead_only = name == DEAD_LETTERS and DEAD_LETTERS not in known
+    names = list(known.values()) if name is None or dead_only else [_known(known, name)]
     found = [tables.status(one, now) for one in names]
     full = any(one.capacity is not None and one.total + one.delayed >= one.capacity for one in found)
     rate = sum(one.rate_per_minute for one in found)
     told: dict[str, Any] = {
-        "queues": [_queue(one) for one in found],
+        "queues": [_queue(one, owner) for one in found],
         "total_messages": sum(one.total for one in found),
         "processing_rate": rate,
         "throughput_per_minute": rate,
         "system_health": "degraded" if full or any(one.dead for one in found) else "healthy",
     }
     if include_messages or dead_only:
-        told["dead_letters"] = [_letter(one) for queue in names for one in tables.letters(queue, MESSAGES_MAX)]
+        told["dead_letters"] = [_letter(one, owner) for queue in names for one in tables.letters(queue, MESSAGES_MAX)]
         opened = [] if dead_only else [
             message
             for queue in names
             for status in ("available", "in_flight", "delayed")
             for message in tables.messages(queue, status, MESSAGES_MAX, now)
         ]  # fmt: skip
-        told["messages"] = [_message(one) for one in opened] or (told["dead_letters"] if dead_only else [])
+        told["messages"] = [_message(one, owner) for one in opened] or (told["dead_letters"] if dead_only else [])
     return told
 
 
-def _queue(status: QueueStatus) -> dict[str, Any]:
+def _known(known: dict[str, str], name: str) -> str:
+    """The engine's name of an owner's queue."""
+    found = known.get(name)
+    if found is None:
+        raise InvalidInput("queue", name, f"a queue of this tape: {', '.join(known) or 'it has none'}")
+    return found
+
+
+def _queue(status: QueueStatus, owner: str) -> dict[str, Any]:
     age, average = status.oldest_age, status.average_processing_time
     full = status.capacity is not None and status.total + status.delayed >= status.capacity
     return {
-        "name": status.name,
+        "name": bare(owner, status.name),
         "status": "undeclared" if status.capacity is None else "full" if full else "active",
         "messages_available": status.available,
         "messages_in_flight": status.in_flight,
@@ -73,11 +87,11 @@ def _queue(status: QueueStatus) -> dict[str, Any]:
     }
 
 
-def _message(info: MessageInfo) -> dict[str, Any]:
+def _message(info: MessageInfo, owner: str) -> dict[str, Any]:
     last = info.failures[-1] if info.failures else None
     return {
         "id": info.id or str(info.seq),
-        "queue": info.queue,
+        "queue": bare(owner, info.queue),
         "status": info.status,
         "body": info.body,
         "group": info.group,
@@ -87,10 +101,10 @@ def _message(info: MessageInfo) -> dict[str, Any]:
     }
 
 
-def _letter(letter: MessageLetter) -> dict[str, Any]:
+def _letter(letter: MessageLetter, owner: str) -> dict[str, Any]:
     return {
         "id": letter.id or str(letter.seq),
-        "queue": letter.queue,
+        "queue": bare(owner, letter.queue),
         "status": "dead",
         "body": letter.body,
         "group": letter.group,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
@@ -91,5 +92,5 @@ def _steps(traces: Iterable[RunTrace]) -> dict[str, dict[str, float | None]]:
 
 def named_steps(nodes: dict[str, NodeState]) -> dict[str, NodeState]:
     """Nodes by the name that people know them by; by id where two have the same."""
-    names = [node.name for node in nodes.values()]
-    return {node.name if names.count(node.name) == 1 else node.id: node for node in nodes.values()}
+    names = Counter(node.name for node in nodes.values())
+    return {node.name if names[node.name] == 1 else node.id: node for node in nodes.values()}

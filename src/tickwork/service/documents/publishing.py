@@ -28,6 +28,7 @@ from tickwork.graph.versioning.versions import (
 )
 from tickwork.service.documents.coded import WORKFLOW_NOT_FOUND
 from tickwork.service.documents.compiled import Compiled
+from tickwork.service.documents.keeping import let_go
 from tickwork.service.documents.opening import arm, disarm
 from tickwork.service.documents.shelf import Shelf, line_of
 from tickwork.values import from_ns
@@ -117,6 +118,7 @@ class Publishing:
             await self._engine.emit(event)
         head = self._shelf.head(event.id)
         assert head is not None
+        let_go(self._engine, self._compiled, head)
         changes = [] if base is None else diff_of(base.document, event.document)
         warnings = [str(problem) for problem in workflow.plan.warnings]
         return Outcome(head, self.version(head, event.version), True, changes, warnings)
@@ -159,7 +161,7 @@ class Publishing:
         self._engine.post(DocumentState(id=head.id, state=state, author=author, note=note, at=at))
         if workflow is not None and state == "active":
             await self._engine.add(workflow)
-        elif workflow is not None and workflow in self._engine.workflows:
+        elif workflow is not None and self._engine.registry.has(workflow):
             await self._engine.retire(name)
         await self._engine.durable()
         return self._again(head)

@@ -97,6 +97,7 @@ def steps(trace: RunTrace) -> list[dict[str, Any]]:
             "error": node.error or None,
             "reason": node.reason or None,
             "undone": node.undone,
+            "undo_error": node.undo_error or None,
         }
         for name, node in named_steps(trace.nodes).items()
     ]

@@ -26,6 +26,10 @@ class Shelf(Protocol):
         """All of them."""
         ...
 
+    def heads_of(self, owner: str) -> Iterable[Head]:
+        """Those of an owner."""
+        ...
+
     def head(self, id: str) -> Head | None:
         """The head of a document."""
         ...
@@ -44,17 +48,30 @@ class EngineShelf:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        engine.items(documents)
+        self._owned: dict[str, dict[str, None]] = {}
+        """Of each owner the ids."""
+        for head in engine.items(documents).values():
+            self._note(head)
         engine.items(document_versions)
 
     def heads(self) -> Iterable[Head]:
         """All of them."""
         return self._engine.items(documents).values()
 
+    def heads_of(self, owner: str) -> Iterable[Head]:
+        """Those of an owner that were there when it was opened, or were asked for since, as whatever publishes does."""
+        found = (self.head(id) for id in list(self._owned.get(owner, ())))
+        return [head for head in found if head is not None]
+
     def head(self, id: str) -> Head | None:
         """The head of a document."""
         found: Head | None = self._engine.read(documents, id)
+        if found is not None:
+            self._note(found)
         return found
+
+    def _note(self, head: Head) -> None:
+        self._owned.setdefault(head.owner, {})[head.id] = None
 
     def version(self, id: str, number: int) -> Version | None:
         """A version of a document."""
@@ -94,6 +111,10 @@ class TapeShelf:
     def heads(self) -> Iterable[Head]:
         """All of them."""
         return self._heads.values()
+
+    def heads_of(self, owner: str) -> Iterable[Head]:
+        """Those of an owner."""
+        return [head for head in self._heads.values() if head.owner == owner]
 
     def head(self, id: str) -> Head | None:
         """The head of a document."""

@@ -37,7 +37,10 @@ class Credits(Protocol):
     """What executions are paid with, where they cost anything."""
 
     async def charge(self, owner: str, operation: str, reference: str) -> Decimal | None:
-        """Take the price of an operation (``create``, ``execute``) once for a reference; what is lacking, if any."""
+        """Take the price of an operation (``create``, ``execute``) once for a reference; what is lacking, if any.
+
+        The reference is the document's id, or that of the execution's run: no other owner has it.
+        """
         ...
 
     def used(self, reference: str) -> Decimal:
@@ -51,7 +54,7 @@ class Surface:
     Args:
         agents: who may be assigned to tasks, by id.
         credits: ``None``: nothing costs anything.
-        capacity: unfinished executions of a workflow beyond which none is started by hand.
+        capacity: unfinished executions of a workflow beyond which none is started by hand, or by a call.
         new_id: makes ids of executions.
 
     Raises:
@@ -70,9 +73,11 @@ class Surface:
     ) -> None:
         self.problems = found.problems
         """Versions that could not be made to run when the engine was opened."""
+        self._broken = {(one.id, one.version): one.why for one in reversed(found.problems)}
         self._engine = engine
         self._compiled = compiled = found.compiled
         self._shelf = compiled.shelf = EngineShelf(engine)
+        compiled.calls.open(engine, capacity)
         self._publishing = Publishing(engine, self._shelf, compiled)
         self._history = History(engine.queries, compiled)
         self._executing = Executing(engine, self._publishing, compiled, self._history, capacity)

@@ -12,6 +12,7 @@ from tickwork.engines.embedded.schedule_rows import ScheduleInfo
 from tickwork.errors import InvalidInput, ServiceError
 from tickwork.graph.versioning.versions import Head, workflow_name
 from tickwork.service.documents.audit import trail
+from tickwork.service.documents.checked import checked
 from tickwork.service.documents.coded import EXECUTION_NOT_FOUND, WORKFLOW_NOT_FOUND, coded
 from tickwork.service.documents.events import payload
 from tickwork.service.documents.history import Execution
@@ -32,6 +33,7 @@ EVENTS_MAX: Final = 10_000
 class Watching(Surface):
     """What only looks."""
 
+    @checked
     async def status(
         self,
         workflow_id: str | None = None,
@@ -76,19 +78,18 @@ class Watching(Surface):
     def _latest(self, owner: str) -> Head:
         """The workflow that was executed last; of those that never were, the newest."""
         found: list[tuple[int, datetime, Head]] = []
-        for head in self._shelf.heads():
-            if head.owner == owner:
-                last = next(self._history.both(head), None)
-                found.append((0 if last is None else last.row.seq, head.created_at, head))
+        for head in self._shelf.heads_of(owner):
+            last = next(self._history.both(head), None)
+            found.append((0 if last is None else last.row.seq, head.created_at, head))
         if not found:
             raise ServiceError(WORKFLOW_NOT_FOUND, "there is no workflow yet", {})
         return max(found, key=lambda one: one[:2])[2]
 
     async def _triggers(self, head: Head) -> list[Json]:
-        schedules: list[ScheduleInfo] = await self._engine.schedules.list()
         name = workflow_name(head.owner, head.name)
         workflow = self._compiled.find(name, head.published)
         names = [] if workflow is None else list(declared_by(workflow))
+        schedules: list[ScheduleInfo] = await self._engine.schedules.list(names)
         by = {one.name: one for one in schedules if one.workflow == name}
         own = [by[one] for one in names] if all(one in by for one in names) else []
         current = self._shelf.version(head.id, head.published or head.last)
@@ -96,15 +97,16 @@ class Watching(Surface):
 
     def _problem(self, head: Head) -> str | None:
         """Why its published version could not be made to run, or take triggers, when the engine was opened."""
-        return next((one.why for one in self.problems if (one.id, one.version) == (head.id, head.published)), None)
+        return self._broken.get((head.id, head.published))
 
     def _metrics(self, head: Head, execution: Execution | None) -> Json:
         told_of: Json = {"workflow": metrics(self._history, head, self._engine.clock.now())}
         if execution is not None:
-            used = Decimal(0) if self._credits is None else self._credits.used(execution.id)
+            used = Decimal(0) if self._credits is None else self._credits.used(execution.run)
             told_of |= {"total_execution_time": round(execution.seconds, 6), "credits_used": str(used)}
         return told_of
 
+    @checked
     async def metrics(self, workflow_id: str, *, owner: str = "") -> Json:
         """Figures of the last 24 hours; see ``metrics.metrics``.
 
@@ -115,6 +117,7 @@ class Watching(Surface):
         await self._engine.durable()
         return metrics(self._history, head, self._engine.clock.now())
 
+    @checked
     async def list(self, limit: int = 10, offset: int = 0, status: str | None = None, *, owner: str = "") -> Json:
         """An owner's workflows, by name; those that are retired only where ``status`` asks for them (``cancelled``).
 
@@ -127,7 +130,7 @@ class Watching(Surface):
             if status is not None and status not in STATUSES:
                 raise InvalidInput("status", status, "one of " + ", ".join(STATUSES))
         await self._engine.durable()
-        found = [one for one in self._shelf.heads() if one.owner == owner and _listed(one, status)]
+        found = [one for one in self._shelf.heads_of(owner) if _listed(one, status)]
         found.sort(key=lambda head: head.name)
         page = found[offset : offset + limit]
         return {
@@ -154,6 +157,7 @@ class Watching(Surface):
             "updated_at": iso(head.changed_at),
         }
 
+    @checked
     async def audit_trail(
         self,
         workflow_id: str,
@@ -179,6 +183,7 @@ class Watching(Surface):
         versions = (self._publishing.version(head, number) for number in range(head.last, 0, -1))
         return trail(self._history, head, versions, limit=limit, start_time=since, execution=execution)
 
+    @checked
     async def events(self, execution_id: str, after: int = 0, limit: int = EVENTS_MAX, *, owner: str = "") -> Json:
         """What happened in an execution, in order, after a ``sequence``.
 
@@ -187,8 +192,7 @@ class Watching(Surface):
         """
         with coded():
             check_whole("limit", limit, EVENTS_MAX)
-            if isinstance(after, bool) or not isinstance(after, int) or after < 0:
-                raise InvalidInput("after", after, "a sequence number, or 0 for all events")
+            check_whole("after", after, None, least=0)
         await self._engine.durable()
         execution = self._history.find(owner, execution_id)
         found = self._history.trace(execution).events
@@ -199,15 +203,20 @@ class Watching(Surface):
             "has_more": last < len(found), "finished": execution.finished,
         }  # fmt: skip
 
-    async def queue_status(self, queue_name: str | None = None, include_messages: bool = False) -> Json:
-        """How the engine's queues stand; ``"dead-letter-queue"`` is the dead letters of all of them.
+    @checked
+    async def queue_status(
+        self, queue_name: str | None = None, include_messages: bool = False, *, owner: str = ""
+    ) -> Json:
+        """How the queues of an owner's documents stand, by their names there; for ``""`` all queues of the engine.
+
+        ``"dead-letter-queue"`` is the dead letters of all of them.
 
         Raises:
             ServiceError: ``INVALID_INPUT_DATA``: no such queue.
         """
         await self._engine.durable()
         with coded():
-            return queue_status(self._engine.queries, self._engine.clock.now(), queue_name, include_messages)
+            return queue_status(self._engine.queries, self._engine.clock.now(), queue_name, include_messages, owner)
 
 
 def _listed(head: Head, status: str | None) -> bool:
