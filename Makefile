@@ -6,6 +6,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 SEED ?= 1
+WORKERS ?= auto
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -34,9 +35,9 @@ install: .venv/.dev
 demo: .venv/.run
 	@$(BIN)/tickwork demo $(ARGS)
 
-## test ARGS="-k name"           the default test suite (add `-m slow` for the long ones)
+## test ARGS="-k name"           the default test suite (add `-m slow` for the long ones; WORKERS=0: in one process)
 test: .venv/.dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 ## check                         format, lint, types, architecture
 check: .venv/.dev

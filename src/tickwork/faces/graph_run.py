@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import uvloop
@@ -42,6 +43,8 @@ async def _play(open_paper: Callable[..., PaperSession], prepared: Prepared, as_
     try:
         if session.notice:
             print(f"tickwork: {session.notice}", file=sys.stderr)
+        for warning in session.warnings:
+            print(f"tickwork: warning: {warning}", file=sys.stderr)
         playing = asyncio.ensure_future(session.run())
         telling = asyncio.ensure_future(_tell(session, silent=as_json))
         loop = asyncio.get_running_loop()
@@ -74,7 +77,7 @@ async def _tell(session: PaperSession, *, silent: bool) -> None:
         tenth = done.bars * _LINES // max(done.total, 1)
         if tenth > shown and not done.rebuilding:
             shown = tenth
-            figures = f"{done.events:,} events  {done.fills:,} fills"
+            figures = f"{session.events():,} events  {done.fills:,} fills"
             print(f"{done.bars:>9,} of {done.total:,} bars  {figures}", flush=True)
         await asyncio.sleep(0.02)
 
@@ -109,12 +112,12 @@ def _show(summary: PaperSummary, by_hand: Any) -> None:
         orders = ", ".join(f"{count:,} {status}" for line in lines for status, count in sorted(line.orders.items()))
         made.add(name, runs or "none", orders or "none", f"{sum(line.fills for line in lines):,}")
     out.print(made, crop=False)
-    figures = f"{summary.bars:,} bars, {summary.events:,} events of triggers and news, {summary.fills:,} fills"
-    out.print(figures, markup=False)
-    money = (
-        f"equity {amount(summary.equity)} {summary.currency}, result {amount(summary.pnl)}, fees {amount(summary.fees)}"
-    )
-    out.print(f"{money}, largest fall {summary.max_drawdown:.2%}", markup=False)
+    events = f"{summary.events:,} events of triggers, schedules and news"
+    out.print(f"{summary.bars:,} bars, {events}, {summary.fills:,} fills", markup=False)
+    money = f"equity {amount(summary.equity)} {summary.currency}, result of trading {amount(summary.pnl)}"
+    coins = f", of coins paid in {amount(summary.stock_pnl)}" if Decimal(summary.stock_pnl) else ""
+    fees = f"fees {amount(summary.fees)}, largest fall {summary.max_drawdown:.2%}"
+    out.print(f"{money}{coins}, {fees}", markup=False)
     if by_hand is not None:
         result = _result(by_hand)
         errors = {one["node"]: one["error"] for one in result.get("errors", [])}

@@ -192,19 +192,20 @@ def show_positions(held: Positions, *, as_json: bool) -> int:
         return 0
     out = console()
     if held.positions:
-        columns = ("symbol", "quantity", "average price", "cost", "price", "value", "held by")
-        give = ("average price", "cost", "price")
-        made = Grid(*columns, right=columns[1:-1], rest="held by", give=give)
+        columns = ("symbol", "venue", "quantity", "average price", "cost", "price", "value", "held by")
+        give = ("average price", "cost", "venue", "price")
+        made = Grid(*columns, right=columns[2:-1], rest="held by", give=give)
         for line in held.positions:
             holders = ", ".join(f"{name} {quantity}" for name, quantity in line.workflows.items())
             figures = (amount(line.average_price), amount(line.cost), known(line.price), known(line.value))
-            made.add(line.symbol, line.quantity, *figures, holders)
+            made.add(line.symbol, line.venue, line.quantity, *figures, holders)
         show(made)
     else:
         out.print("no open position")
     out.print()
+    coins = [f"{quantity} {asset}" for asset, quantity in held.coins.items()]
     rows = (
-        ("capital", held.capital, ""),
+        ("capital", held.capital, f"and {', '.join(coins)}" if coins else ""),
         ("cash", held.cash, ""),
         ("value", held.value, "of the positions"),
         ("equity", held.equity, "cash and value"),
