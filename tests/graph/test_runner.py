@@ -363,6 +363,24 @@ async def _over(engine: Engine) -> None:
 
 
 @live
+async def test_what_was_done_at_once_is_told_before_what_failed_after_it() -> None:
+    """The second node fails without a record of its own: its condition reads what was skipped."""
+    found = await play(
+        """
+name: at-once
+nodes:
+  - {id: w, type: test_wait, params: {seconds: 0}, inputs: {value: 1}, undo: test_take_back}
+  - {id: s, type: test_give, when: "1 > 2"}
+  - {id: x, type: test_give, when: "s.value > 0"}
+edges: [{from: s, to: x, after: true}]
+"""
+    )
+    assert found.called == ["w", "undo w"]
+    states = found.trace.nodes
+    assert (states["w"].status, states["w"].undone, states["x"].status) == ("completed", True, "failed")
+
+
+@live
 async def test_a_node_whose_effect_took_hold_is_not_tried_again_as_a_whole() -> None:
     text = "name: once\nnodes: [{id: n, type: test_put, onError: continue, retry: 3}]"
     after = await play(text, failing={"n passed": 9})

@@ -13,8 +13,10 @@ from tests.engine.support import live
 from tests.graph.nodes_of_tests import LIBRARY
 from tests.graph.running import compiled, document, fresh, play, run
 from tickwork import Engine
-from tickwork.errors import InvalidDocument
+from tickwork.core.queue import Queue
+from tickwork.errors import InvalidDocument, InvalidInput
 from tickwork.graph.document import Document
+from tickwork.graph.library import library
 from tickwork.graph.problems import Problem
 from tickwork.graph.sources import Sources
 from tickwork.graph.wiring import check, plan
@@ -551,3 +553,76 @@ async def test_large_documents(parts: tuple[list[Any], list[Any]], last: str, va
         found = await (await engine.start(workflow)).result()
     assert set(found.nodes.values()) == {"completed"}
     assert value is None or found.outputs[last] == {"value": value}
+
+
+# -------------------------------------------------------------------------------------- what the start of a run gives
+
+
+def warned(text: str) -> set[str]:
+    found = check(document(text), library(), None)
+    assert all(one.severity == "warning" for one in found), found
+    return {one.path for one in found}
+
+
+LACKING = {"nodes.a.params.symbol", "nodes.a.params.side", "nodes.a.params.quantity"}
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("nodes: [{id: a, type: place_order}]", LACKING),
+        ("nodes: [{id: a, type: place_order, params: {side: '', symbol: ''}}]", LACKING),
+        ("nodes: [{id: a, type: place_order, inputs: {opportunity: '{{event.found}}'}}]", set()),
+        ("nodes: [{id: a, type: place_order, params: {side: '{{event.way}}', symbol: BTC/USD, notional: 5}}]", set()),
+        ("nodes: [{id: a, type: buy, params: {quantity: 1}}]", {"nodes.a.params.symbol"}),
+        ("triggers: [{type: price_change, symbol: BTC/USD}]\nnodes: [{id: a, type: place_order}]",
+         LACKING - {"nodes.a.params.symbol"}),
+        ("triggers: [{type: schedule, cron: '0 9 * * *'}]\nnodes: [{id: a, type: sell}]", {"nodes.a.params.symbol"}),
+        ("triggers: [{type: schedule, cron: '0 9 * * *', input: {symbol: A/B}}]\nnodes: [{id: a, type: sell}]", set()),
+        ("triggers: [{type: queue, name: orders}]\nnodes: [{id: a, type: place_order}]", set()),
+        ("triggers: [{type: event, event: market/news}]\nnodes: [{id: a, type: reserve_funds}]",
+         {"nodes.a.params.amount"}),
+        ("nodes: [{id: a, type: reserve_funds, params: {fraction: 0.1}}]", set()),
+        ("nodes: [{id: a, type: reserve_funds}]", {"nodes.a.params.amount"}),
+        ("nodes: [{id: a, type: trade_execution}]", {"nodes.a.inputs.signal", "nodes.a.inputs.symbol"}),
+    ],
+)  # fmt: skip
+def test_what_only_the_start_of_a_run_can_give_is_warned_of(text: str, paths: set[str]) -> None:
+    assert warned(f"name: x\n{text}") == paths
+
+
+@pytest.mark.parametrize("undo", ["sell", "{type: buy}", "place_order", "trade"])
+def test_one_more_order_takes_none_back(undo: str) -> None:
+    text = f"name: x\nnodes: [{{id: a, type: buy, params: {{symbol: A/B, quantity: 1}}, undo: {undo}}}]"
+    (found,) = check(document(text), library(), None)
+    assert found.path == ("nodes.a.undo.type" if "{" in undo else "nodes.a.undo")
+    assert found.expected == "cancel_order or close_position: these take back the orders of 'a', and only those"
+    for good in ("cancel_order", "close_position", "immediate_hedge", "send_failure_alert"):
+        assert not check(document(text.replace(f"undo: {undo}", f"undo: {good}")), library(), None)
+
+
+def test_numbers_in_the_settings_of_a_queue_count_seconds() -> None:
+    fields = (
+        "name: trading-signals, max_retries: 3, visibility_timeout: 30, message_retention: 86400, batch_size: 10, "
+        "ordering: FIFO, deduplication: true, dedupe_window: 0.5"
+    )
+    (queue,) = planned(f"name: x\ntriggers: [{{type: queue, {fields}}}]\nnodes: [{GIVE}]").triggers
+    assert isinstance(queue, Queue)
+    assert (queue.visibility, queue.retention, queue.dedupe_window) == (30 * 10**9, 86_400 * 10**9, 5 * 10**8)
+    assert (queue.max_retries, queue.batch_size, queue.fifo) == (3, 10, True)
+    for wrong in ("true", "0", "-1", ".nan", ".inf"):
+        text = f"name: x\ntriggers: [{{type: queue, name: q, visibility_timeout: {wrong}}}]\nnodes: [{GIVE}]"
+        assert set(problems(text)) == {"triggers[0].visibility_timeout"}, wrong
+
+
+def test_what_a_check_raises_is_a_problem_of_the_param_it_names() -> None:
+    class Nobody:
+        source_name = "workflows"
+
+        def get(self, name: str) -> Any:
+            raise InvalidInput("workflow", name, "the name or id of a workflow: there are none")
+
+    text = "name: x\nnodes: [{id: s, type: subprocess, params: {workflow: selfie}}]"
+    (found,) = check(document(text), library(), Sources({"workflows": Nobody()}))
+    assert (found.path, found.found) == ("nodes.s.params.workflow", "selfie")
+    assert found.expected == "the name or id of a workflow: there are none"

@@ -11,10 +11,11 @@ from tickwork.core.flow import Concurrency, RateLimit, Throttle
 from tickwork.core.queue import Queue
 from tickwork.core.run import Run
 from tickwork.core.trigger import Manual, Trigger
-from tickwork.core.workflow import Workflow, workflow
+from tickwork.core.workflow import Body, Workflow, workflow
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.library import Library
+from tickwork.graph.running.calling import call
 from tickwork.graph.running.runner import Caller, Execution, Observe
 from tickwork.graph.running.states import Outcome
 from tickwork.graph.sources import Sources
@@ -54,22 +55,21 @@ def compile_document(
         InvalidDocument: every problem of the document.
     """
     plan = plan_of(document, library, sources, owner)
-    limits = document.limits
-    kinds = kinds_of(plan.triggers)
-    key = None if limits.key is None else key_of(limits.key)
+    made = _declared(plan, name or document.name, version, armed)
+    made.__class__ = DocumentWorkflow
+    assert isinstance(made, DocumentWorkflow)
+    made.plan = plan
+    return made
 
-    async def body(run: Run, input: Any = None) -> Outcome:
-        _check_key(key, input)
-        return await Execution(plan, run, input, _kind(input, kinds)).result()
 
-    body.__doc__ = document.description or None
-    body.__name__ = body.__qualname__ = "document"
+def _declared(plan: Plan, name: str, version: int, armed: bool) -> Workflow:
+    document, limits = plan.document, plan.document.limits
     declare = workflow(
-        name or document.name,
+        name,
         on=list(plan.triggers) if armed else None,
         version=version,
         timeout=limits.timeout,
-        key=key,
+        key=None if limits.key is None else key_of(limits.key),
         concurrency=None if limits.concurrency is None else Concurrency(limits.concurrency),
         rate_limit=None if limits.rate_limit is None else RateLimit(limits.rate_limit.limit, limits.rate_limit.period),
         throttle=None if limits.throttle is None else Throttle(limits.throttle.limit, limits.throttle.period),
@@ -78,11 +78,7 @@ def compile_document(
         singleton=limits.singleton,
         valid_for=limits.valid_for,
     )
-    made = declare(body)
-    made.__class__ = DocumentWorkflow
-    assert isinstance(made, DocumentWorkflow)
-    made.plan = plan
-    return made
+    return declare(body_of(plan))
 
 
 def kinds_of(triggers: tuple[Trigger, ...]) -> dict[type[Event], str]:
@@ -118,7 +114,7 @@ def key_of(text: str) -> Callable[[Any], str]:
 
 
 def _check_key(key: Callable[[Any], str] | None, input: Any) -> None:
-    """The engine starts a run all the same where its key cannot be told; it must not go on out of its turn.
+    """Fail a run whose key cannot be told: the engine starts it all the same, and it must not go on out of its turn.
 
     Raises:
         InvalidInput: what is wrong with the expression, or with the event.
@@ -131,13 +127,20 @@ def _check_key(key: Callable[[Any], str] | None, input: Any) -> None:
         raise InvalidInput(f"limits.key: {error.path}", error.found, error.expected) from None
 
 
-def observed(plan: Plan, observe: Observe, caller: Caller) -> Callable[[Run, Any], Any]:
-    """The body of a plan, telling of every change of a node's status; ``caller`` does what nodes do."""
+def body_of(plan: Plan, observe: Observe | None = None, caller: Caller = call) -> Body:
+    """What a workflow does that runs a plan.
+
+    Args:
+        observe: is told of every change of a node's status.
+        caller: does what nodes do.
+    """
     kinds, limits = kinds_of(plan.triggers), plan.document.limits
     key = None if limits.key is None else key_of(limits.key)
 
-    async def body(run: Run, input: Any) -> Outcome:
+    async def body(run: Run, input: Any = None) -> Outcome:
         _check_key(key, input)
         return await Execution(plan, run, input, _kind(input, kinds), observe, caller).result()
 
+    body.__doc__ = plan.document.description or None
+    body.__name__ = body.__qualname__ = "document"
     return body

@@ -38,16 +38,18 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
+from tickwork.graph.soundness import adapter_of, check_type, check_verbs, check_words, hints_of, signature_of
+from tickwork.graph.wording import validated
 
 Kind = Literal["step", "effect", "verbs"]
 Expressed = Literal["", "test", "formula"]
@@ -197,7 +199,7 @@ class Param:
         Raises:
             InvalidInput: it is not one.
         """
-        return _validated(self.adapter, value, path)
+        return validated(self.adapter, value, path)
 
     def schema(self) -> dict[str, Any]:
         """Its JSON Schema."""
@@ -250,6 +252,8 @@ class NodeType:
     """Params of which a document says one at most."""
     calls: str = ""
     """The param that names a workflow which the node calls, by name or id; or nothing."""
+    from_event: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Params and inputs that it cannot do without and that what starts a run may say; each with others that do."""
     outcome: Recorder | None = None
     """Of a type with verbs of its own: the step that holds what it returned."""
 
@@ -323,6 +327,7 @@ def node(
     more_branches: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
     one_of: tuple[str, ...] = (),
     calls: str = "",
+    from_event: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Declare a node type; see the module's text.
 
@@ -332,23 +337,30 @@ def node(
         aliases: other names that documents may say.
         undo: the type that takes it back by default.
         lookup: of an effect, ``lookup(key, ...)``: what became of one whose outcome is unknown.
-        check: ``check(params, sources)``, asked when a document is checked: what is wrong with it, or nothing.
+        check: ``check(params, sources)``, asked when a document is checked: what is wrong with it, or nothing. May
+            raise ``InvalidInput`` of a param.
         more_branches: ``more_branches(params)``: branches that the params of a document name, which are as the document
             has them and may be wrong.
         one_of: params that exclude each other.
         calls: the param that names, by name or id, a workflow that the node calls.
+        from_event: params or inputs that the node cannot do without and else takes from what starts the run, each with
+            the others that make up for it: ``{"side": ("signal",)}``. A document that says none of them gets a warning.
 
     Raises:
-        InvalidInput: a wrong name, or an argument that is none of the above.
+        InvalidInput: a wrong name, or an argument that is none of the above. An ``undo`` that there is not is found by
+            ``graph.library``, when all types are known.
     """
 
     def declare(fn: F) -> F:
+        for told, words in (("aliases", aliases), ("branches", branches), ("one_of", one_of)):
+            check_words(f"@node({name!r})", told, words)
         for one in (name, *aliases):
-            if not _NAME.fullmatch(one):
+            if not isinstance(one, str) or not _NAME.fullmatch(one):
                 raise InvalidInput("@node(name)", one, "lower case letters, digits and underscores, at most 64")
         found = _Reading(name, fn).type(
             category=category, effect=effect, output=output, branches=branches, aliases=aliases, undo=undo,
             lookup=lookup, check=check, more_branches=more_branches, one_of=one_of, calls=calls,
+            from_event=from_event or {},
         )  # fmt: skip
         known = DECLARED.get(name)
         if known is not None and known.fn is not fn and known.fn.__module__ != fn.__module__:
@@ -372,10 +384,11 @@ class _Reading:
         self.context = ""
         self.verbs = False
         self.keyed = False
-        self.hints = typing.get_type_hints(fn, include_extras=True)
+        self.signature = signature_of(self.path, fn)
+        self.hints = hints_of(self.path, fn)
 
     def type(self, *, category: str, effect: bool, output: str, branches: tuple[str, ...], **kept: Any) -> NodeType:
-        for index, one in enumerate(inspect.signature(self.fn).parameters.values()):
+        for index, one in enumerate(self.signature.parameters.values()):
             self._argument(index, one)
         outputs, open_ = self._outputs(output)
         if branches and BRANCH not in outputs:
@@ -384,16 +397,18 @@ class _Reading:
             raise InvalidInput(f"{self.path} one_of", kept["one_of"], f"params of it: {', '.join(self.params)}")
         if kept["calls"] and kept["calls"] not in self.params:
             raise InvalidInput(f"{self.path} calls", kept["calls"], f"a param of it: {', '.join(self.params)}")
-        if effect != self.keyed:
-            raise InvalidInput(f"{self.path} key", self.keyed, "a keyword argument `key` on effects, and only there")
         help_ = (inspect.getdoc(self.fn) or "").partition("\n")[0]
         if not help_:
             raise InvalidInput(self.path, "no docstring", "a first line that says what the node does")
-        return NodeType(
+        if self.verbs:
+            check_verbs(self.path, effect=effect)
+        found = NodeType(
             self.name, category, help_, self.fn, "verbs" if self.verbs else "effect" if effect else "step",
             self.inputs, self.params, outputs, tuple(self.needs), self.context, output, open_, branches, **kept,
             outcome=Recorder(self.fn) if self.verbs else None,
         )  # fmt: skip
+        check_type(self.path, found, self.keyed)
+        return found
 
     def _argument(self, index: int, one: inspect.Parameter) -> None:
         hint = self.hints.get(one.name, Any)
@@ -416,14 +431,16 @@ class _Reading:
     def _param(self, one: inspect.Parameter, hint: Any, bare: Any, marks: tuple[Any, ...]) -> Param:
         expression = next((mark for mark in marks if isinstance(mark, _Expression)), None)
         if expression is not None:
-            return Param(one.name, TypeAdapter(bare), expression.help, "", expression.kind, one.default)
+            adapter = adapter_of(f"{self.path} {one.name}", bare)
+            return Param(one.name, adapter, expression.help, "", expression.kind, one.default)
         told = next((mark for mark in marks if isinstance(mark, FieldInfo)), None)
         if told is None or not told.description:
             expected = "Annotated[type, param(help)]; inputs come before the `*`"
             raise InvalidInput(f"{self.path} {one.name}", str(hint), expected)
         extra: dict[str, Any] = dict(told.json_schema_extra) if isinstance(told.json_schema_extra, dict) else {}
         unit, aliases = str(extra.get("unit", "")), tuple(extra.get("aliases", ()))
-        return Param(one.name, TypeAdapter(hint), told.description, unit, "", one.default, aliases)
+        adapter = adapter_of(f"{self.path} {one.name}", hint)
+        return Param(one.name, adapter, told.description, unit, "", one.default, aliases)
 
     def _outputs(self, output: str) -> tuple[dict[str, Port], bool]:
         returned = self.hints.get("return", Any)
@@ -474,17 +491,6 @@ def _required(hint: Any) -> Any:
 def _source_of(hint: Any) -> str | None:
     name = getattr(_required(hint), "source_name", None)
     return name if isinstance(name, str) else None
-
-
-def _validated(adapter: TypeAdapter[Any], value: Any, path: str) -> Any:
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        one = error.errors(include_url=False)[0]
-        inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
-        found = one["input"] if isinstance(one["input"], str | int | float | bool) else repr(one["input"])[:200]
-        text = one["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        raise InvalidInput(path + inside, found, text[:1].lower() + text[1:]) from None
 
 
 def _schema_of(type_: Any) -> dict[str, Any]:

@@ -245,7 +245,13 @@ def _webhook(fields: Fields) -> list[Trigger]:
 
 
 def _queue(fields: Fields) -> list[Trigger]:
-    return [Queue(_need(fields, "name", "the name of a queue"), **fields)]
+    name = _need(fields, "name", "the name of a queue")
+    return [Queue(name, **{one: _seconds(value) if one in _SPANS else value for one, value in fields.items()})]
+
+
+def _seconds(value: Any) -> Any:
+    """A bare number counts seconds."""
+    return f"{value}s" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _event(fields: Fields) -> list[Trigger]:
@@ -265,6 +271,7 @@ _QUEUE: Final = (
     "name", "max_retries", "visibility_timeout", "retention", "batch_size", "ordering", "deduplication",
     "dedupe_window", "capacity", "consumers",
 )  # fmt: skip
+_SPANS: Final = ("visibility_timeout", "retention", "dedupe_window")
 _HOOK: Final = (
     "name", "secret_env", "secret_file", "scheme", "signature_header", "tolerance", "id_header", "id_field", "window",
     "headers", "where", "text",

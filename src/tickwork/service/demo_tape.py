@@ -7,7 +7,6 @@ away in such an order that a start killed in the middle is followed by a fresh o
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,15 +16,13 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tickwork.core.event import Event
-from tickwork.engines.embedded.queries import Queries
-from tickwork.engines.embedded.reader import Reader
-from tickwork.engines.embedded.schema import connect
 from tickwork.errors import TapeError
 from tickwork.market.recording import Recording
 from tickwork.market.triggers import PriceChanged, VolumeSpiked
+from tickwork.service.session_tape import DataFile, lacking, reading, remove
 from tickwork.service.trading import OrderAccepted, OrderEnded, OrderFilled
 from tickwork.trading.orders import Fill
 from tickwork.values import Money, Price, timestamp_ns
@@ -35,16 +32,6 @@ VERSION: Final = 1
 
 Moved = PriceChanged | VolumeSpiked
 """What a trigger makes of a bar."""
-
-
-class DataFile(BaseModel):
-    """One recording, as far as it must be the same for a tape to be continued."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    bars: int
-    digest: str
 
 
 class DemoStarted(Event, name="demo/started", version=1):
@@ -109,9 +96,7 @@ class DemoFiles:
     def clear(self) -> None:
         """Take an old demo away: the tape first, for without it nothing is ever continued."""
         for path in (self.tape, self.book):
-            for suffix in ("", "-wal", "-shm", ".sock", ".lock"):
-                with contextlib.suppress(FileNotFoundError):
-                    path.with_name(path.name + suffix).unlink()
+            remove(path)
 
 
 @dataclass(slots=True)
@@ -153,12 +138,7 @@ class Past:
 
     def lacking(self, fills: Iterable[Fill], orders: Container[str]) -> str:
         """What of this a venue's book does not hold, in words; empty when it holds everything."""
-        theirs = {fill.fill_id: fill for fill in fills}
-        for fill in sorted(chain.from_iterable(self.fills.values()), key=lambda fill: fill.fill_id):
-            if theirs.get(fill.fill_id) != fill:
-                return f"fill {fill.fill_id} of order {fill.client_order_id}"
-        order = min((key for key in self.orders if key not in orders), default="")
-        return f"order {order}" if order else ""
+        return lacking(chain.from_iterable(self.fills.values()), self.orders, fills, orders)
 
     def _reached(self, time: datetime) -> None:
         self.until = max(self.until, timestamp_ns(time))
@@ -182,11 +162,8 @@ def read_past(tape: Path) -> Past:
         TapeError: the file cannot be read as a tape.
     """
     past = Past()
-    if not tape.is_file() or not tape.stat().st_size:
-        return past
-    # opened for writing, so that a file whose maker was killed before it was a tape reads as an empty one
-    with contextlib.closing(connect(str(tape))) as connection:
-        for entry in Queries(Reader(connection)).events(*_EVENTS):
+    with reading(tape) as queries:
+        for entry in queries.events(*_EVENTS) if queries is not None else ():
             past.note(_EVENTS[entry.record.name].from_wire(bytes(entry.record.value)))
     return past
 
@@ -202,7 +179,11 @@ class Beginning:
 
 
 def begin(files: DemoFiles, started: DemoStarted) -> Beginning:
-    """Continue what is there, if it is an interrupted demo of the same data and seed; else clear it away."""
+    """Continue what is there, if it is an interrupted demo of the same data and seed; else clear it away.
+
+    Raises:
+        TapeError: the tape cannot be read, or it has orders and the book is missing.
+    """
     try:
         past = read_past(files.tape)
     except TapeError as error:

@@ -69,8 +69,8 @@ Place = tuple[str, str, int]
 class ByHand:
     """A run to be started by hand, once.
 
-    It starts at an instant with bars left after it, so that its orders can fill: by default at the first at or after
-    three quarters of the session's time.
+    By default it starts at the first instant at or after three quarters of the session's time, so that bars are left
+    for its orders to fill on.
     """
 
     workflow: str = ""
@@ -454,7 +454,7 @@ def check(options: PaperOptions, workflows: Sequence[Workflow], span: tuple[int,
     """What would go wrong later, said before anything is touched.
 
     Raises:
-        InvalidInput: a workflow that is not there, or a time outside of the data.
+        InvalidInput: no workflow, one that is not there, or a time outside of the data.
     """
     if not workflows:
         raise InvalidInput("workflows", "none", "at least one workflow")

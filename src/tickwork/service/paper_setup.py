@@ -41,8 +41,8 @@ def opened(data: Sequence[str | Recording]) -> list[Recording]:
     """Recordings, opened where they are named.
 
     Raises:
-        InvalidInput: none, one that cannot be read, two of one name, or a symbol that is paid in another currency than
-            the first where its venue does not say what that is worth.
+        InvalidInput: none, one that cannot be read or has no bars, two of one name, or a symbol that is paid in another
+            currency than the first where its venue does not say what that is worth.
     """
     found = [one if isinstance(one, Recording) else Recording.open(one) for one in data]
     if not found:

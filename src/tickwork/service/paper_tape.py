@@ -21,14 +21,11 @@ from urllib.parse import quote
 from pydantic import Field
 
 from tickwork.core.event import Event
-from tickwork.engines.embedded.queries import Queries
-from tickwork.engines.embedded.reader import Reader
-from tickwork.engines.embedded.schema import connect
 from tickwork.errors import InvalidInput, TapeError
 from tickwork.market.news import NewsItem
 from tickwork.market.recording import Column, Recording
 from tickwork.market.standing import what_fired
-from tickwork.service.demo_tape import DataFile
+from tickwork.service.session_tape import DataFile, lacking, reading, remove
 from tickwork.service.trading import OrderAccepted, OrderEnded, OrderFilled
 from tickwork.trading.orders import ZERO, Fill, Order
 from tickwork.values import EXACT, Money, Price
@@ -118,9 +115,7 @@ class PaperFiles:
 
     def clear(self) -> None:
         """Take an old session away: the tape first, for without it nothing is ever continued."""
-        for suffix in ("", "-wal", "-shm", ".sock", ".lock"):
-            with contextlib.suppress(FileNotFoundError):
-                self.tape.with_name(self.tape.name + suffix).unlink()
+        remove(self.tape)
         for path in self.home.glob("paper-*.db*"):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -169,14 +164,9 @@ class Past:
 
     def lacking(self, venue: str, fills: Iterable[Fill], orders: Iterable[str]) -> str:
         """What of this the book of a venue does not hold, in words; empty when it holds everything."""
-        theirs, known = {fill.fill_id: fill for fill in fills}, set(orders)
-        ours = sorted((f for many in self.fills.values() for f in many if f.venue == venue), key=lambda f: f.fill_id)
-        for fill in ours:
-            if theirs.get(fill.fill_id) != fill:
-                return f"fill {fill.fill_id} of order {fill.client_order_id}"
-        mine = (key for key, order in self.accepted.items() if order.venue == venue and key not in known)
-        order = min(mine, default="")
-        return f"order {order}" if order else ""
+        ours = (fill for many in self.fills.values() for fill in many if fill.venue == venue)
+        mine = (key for key, order in self.accepted.items() if order.venue == venue)
+        return lacking(ours, mine, fills, set(orders))
 
     def working(self) -> list[Order]:
         """The orders that had not ended, as they were accepted; what was filled of them is told by the fills."""
@@ -210,16 +200,13 @@ def read_past(tape: Path, fired: Iterable[type[Event]]) -> Past:
         TapeError: the file cannot be read as a tape.
     """
     past = Past()
-    if not tape.is_file() or not tape.stat().st_size:
-        return past
     ours: tuple[type[Event], ...] = (PaperStarted, PaperFinished, OrderAccepted, OrderFilled, OrderEnded, NewsItem)
     classes: Mapping[str, type[Event]] = {cls.event_name: cls for cls in (*ours, *fired)}
-    # opened for writing, so that a file whose maker was killed before it was a tape reads as an empty one
-    with contextlib.closing(connect(str(tape))) as connection:
-        reader = Reader(connection)
-        for entry in Queries(reader).events(*classes):
-            past.note(classes[entry.record.name].from_wire(bytes(entry.record.value)))
-        _, past.until = reader.end()
+    with reading(tape) as queries:
+        if queries is not None:
+            for entry in queries.events(*classes):
+                past.note(classes[entry.record.name].from_wire(bytes(entry.record.value)))
+            _, past.until = queries.reader.end()
     return past
 
 
@@ -240,7 +227,7 @@ def begin(files: PaperFiles, started: PaperStarted, fired: Iterable[type[Event]]
 
     Raises:
         InvalidInput: an interrupted session of something else is there.
-        TapeError: the tape cannot be read, or a book is missing.
+        TapeError: the tape cannot be read, or it has orders at a venue whose book is missing.
     """
     if fresh:
         files.clear()

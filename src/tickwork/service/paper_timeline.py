@@ -48,8 +48,9 @@ def instants(recordings: Sequence[Recording], news: Iterable[NewsItem], first: i
 class Feeding:
     """The triggers that workflows declare on bars, each declared once, each fed from one recording.
 
-    A trigger that names no venue reads the symbol where an order in it would go; one that names no length reads the
-    shortest bars there. One that no recording can feed is named in ``unfed``.
+    A trigger that names no venue reads the symbol where an order in it would go, or at another venue where only that
+    one has bars of the length it names; one that names no length reads the shortest bars there. One that no recording
+    can feed is named in ``unfed``.
     """
 
     def __init__(self, workflows: Iterable[Workflow], recordings: Sequence[Recording], recorded: Recorded) -> None:

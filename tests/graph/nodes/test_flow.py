@@ -178,7 +178,8 @@ def test_a_workflow_that_there_is_not_is_found_when_the_document_is_checked() ->
     assert check is not None
     sources = Sources({"workflows": Shelf(scanner)})
     assert check({"workflow_id": "scanner"}, sources) is None
-    assert "scanner" in (check({"workflow_id": "scaner"}, sources) or "")
+    with pytest.raises(InvalidInput, match="workflow_id: expected one of scanner; found 'scaner'"):
+        check({"workflow_id": "scaner"}, sources)
     assert DECLARED["subprocess"].param("workflow") is DECLARED["subprocess"].param("workflow_id")
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +14,7 @@ from pydantic import TypeAdapter
 
 from tests.graph.nodes.tested import CATEGORIES, FILES, TESTED
 from tickwork.graph.declare import BRANCH, DECLARED, NodeType
+from tickwork.graph.library import GROUP, Library, library
 
 HERE: Final = Path(__file__).parent
 
@@ -93,3 +98,91 @@ def test_words_that_documents_may_say_are_taken_once() -> None:
 )  # fmt: skip
 def test_the_outputs_come_in_the_order_that_block_documents_count_them(name: str, outputs: list[str]) -> None:
     assert list(DECLARED[name].outputs)[: len(outputs)] == outputs
+
+
+# ------------------------------------------------------------------------------------------------ packages of others
+
+DECLARING: Final = """
+from typing import Any
+from tickwork.graph.declare import node
+
+@node("{name}", category="others"{more})
+def it() -> dict[str, Any]:
+    \"\"\"Gives nothing.\"\"\"
+    return {{}}
+"""
+
+Installed = Callable[..., Library]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
+    """The library beside modules of these texts; ``a__it`` is an entry point ``a:it``."""
+    library()  # ours, declared for good: their modules are imported once
+    before, modules = dict(DECLARED), set(sys.modules)
+
+    def install(**texts: str) -> Library:
+        points = []
+        for name, text in texts.items():
+            module, _, attribute = name.partition("__")
+            (tmp_path / f"{module}.py").write_text(text)
+            value = f"{module}:{attribute}" if attribute else module
+            points.append(metadata.EntryPoint(module, value, GROUP))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setattr(metadata, "entry_points", lambda group: points if group == GROUP else [])
+        return library.__wrapped__()  # the one that is kept is everybody's
+
+    yield install
+    DECLARED.clear()
+    DECLARED.update(before)
+    for name in set(sys.modules) - modules:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+
+
+def declaring(name: str, more: str = "") -> str:
+    return DECLARING.format(name=name, more=more)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        declaring("bad_type", ', aliases=("buy",)'),
+        declaring("buy"),
+        declaring("bad_type") + "\nraise SystemExit(3)",
+        declaring("bad_type") + "\nimport nothing_of_the_kind",
+        declaring("bad_type", ', undo="nobody"'),
+        declaring("bad_type") + declaring("Bad Name"),
+    ],
+)
+def test_a_package_that_fails_or_clashes_is_left_out_as_a_whole(
+    installed: Installed, caplog: pytest.LogCaptureFixture, wrong: str
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        found = installed(tw_aaa_bad=wrong, tw_bbb_good=declaring("good_type", ', aliases=("good",)'))
+    assert "bad_type" not in found
+    assert "bad_type" not in DECLARED
+    assert {"good_type", "good"} <= set(found.names)
+    assert found.get("buy").fn.__module__ == "tickwork.graph.nodes.orders"
+    (record,) = caplog.records
+    assert "tw_aaa_bad" in record.getMessage()
+
+
+def test_of_two_packages_that_clash_the_first_stays(installed: Installed) -> None:
+    found = installed(
+        tw_aaa=declaring("first_type", ', aliases=("word",)'), tw_bbb=declaring("second_type", ', aliases=("word",)')
+    )
+    assert found.get("word").name == "first_type"
+    assert "second_type" not in found
+
+
+def test_what_a_failing_package_imports_of_another_is_the_others(installed: Installed) -> None:
+    found = installed(tw_aaa="import tw_bbb\nraise ValueError", tw_bbb=declaring("good_type"))
+    assert "good_type" in found
+
+
+def test_an_entry_point_may_name_an_attribute(installed: Installed, caplog: pytest.LogCaptureFixture) -> None:
+    found = installed(tw_aaa__it=declaring("good_type"), tw_bbb__lacks=declaring("bad_type"))
+    assert "good_type" in found
+    assert "bad_type" not in found
+    assert "tw_bbb:lacks" in caplog.text

@@ -8,7 +8,7 @@ own ``inputs`` or ``outputs``; where it lists none, those of the editor's type. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tickwork.core.language.lookup import kind_of
@@ -16,6 +16,9 @@ from tickwork.graph.document import Document
 from tickwork.graph.importers.building import Building
 from tickwork.graph.importers.fields import Fields, Types
 from tickwork.graph.importers.ports import Block, Blocks, End, settle_config
+
+Found = list[tuple[str, Block]]
+"""Blocks with their foreign ids, in their order."""
 
 DOCUMENT: Final = "id name description version blocks connections edges triggers config metadata priority category"
 BLOCK: Final = (
@@ -38,25 +41,40 @@ def read_blocks(root: Any, library: Types, name: str = "") -> tuple[Document, li
     """
     building = Building(root, library, name)
     informs(building)
-    config = settle_config(building)
-    if config:
-        building.keep("config", config)
-    adding = Blocks(building)
-    found = _blocks(building, adding)
-    connect(building, adding, found, "connections" if "connections" in building.fields else "edges")
-    building.fields.done(DOCUMENT)
-    return building.finish(), building.notes
+    return connected(building, _blocks, "connections" if "connections" in building.fields else "edges", DOCUMENT)
 
 
-def informs(building: Building) -> None:
-    """Keep what a document only tells of itself."""
-    for key in _INFORMS:
+def informs(building: Building, *keys: str) -> None:
+    """Keep what a document only tells of itself: these fields, and those that documents of all formats have."""
+    for key in (*keys, *_INFORMS):
         value = building.fields.take(key)
         if value is not None:
             building.keep(key, value)
 
 
-def _blocks(building: Building, adding: Blocks) -> list[tuple[str, Block]]:
+def connected(
+    building: Building, read: Callable[[Building, Blocks], Found], connections: str, known: str
+) -> tuple[Document, list[str]]:
+    """A document of blocks and connections, and what has changed its meaning.
+
+    Args:
+        read: the blocks of the document, with their foreign ids.
+        connections: the field that has the connections.
+        known: the names of the fields that the document may have.
+
+    Raises:
+        InvalidDocument: everything that cannot be represented.
+    """
+    config = settle_config(building)
+    if config:
+        building.keep("config", config)
+    adding = Blocks(building)
+    _connect(building, adding, read(building, adding), connections)
+    building.fields.done(known)
+    return building.finish(), building.notes
+
+
+def _blocks(building: Building, adding: Blocks) -> Found:
     """The blocks with their foreign ids, in their order."""
     raw = [
         Fields(value, f"document.blocks[{index}]", building.problems)
@@ -81,13 +99,13 @@ def _blocks(building: Building, adding: Blocks) -> list[tuple[str, Block]]:
     return found
 
 
-def connect(building: Building, adding: Blocks, found: list[tuple[str, Block]], key: str = "connections") -> None:
+def _connect(building: Building, adding: Blocks, found: Found, key: str) -> None:
     """Read the connections of a document, and add them."""
     for index, value in enumerate(building.fields.items(key)):
         path = f"document.{key}[{index}]"
         fields = Fields(value, path, building.problems)
-        source = end(fields, "from", found, "output_index", building)
-        target = end(fields, "to", found, "input_index", building)
+        source = _end(fields, "from", found, "output_index", building)
+        target = _end(fields, "to", found, "input_index", building)
         fields.take("id")
         label, condition = fields.text("label"), fields.text("condition")
         fields.done(CONNECTION)
@@ -95,7 +113,7 @@ def connect(building: Building, adding: Blocks, found: list[tuple[str, Block]], 
             adding.connect(source, target, label, condition, path)
 
 
-def end(fields: Fields, side: str, blocks: list[tuple[str, Block]], index_name: str, building: Building) -> End | None:
+def _end(fields: Fields, side: str, blocks: Found, index_name: str, building: Building) -> End | None:
     """One end of a connection."""
     key = _OTHER_WORD[side] if side not in fields and _OTHER_WORD[side] in fields else side
     value = fields.take(key)

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tickwork.graph.document import Document
-from tickwork.graph.importers.blocks import connect, informs
+from tickwork.graph.importers.blocks import Found, connected, informs
 from tickwork.graph.importers.building import Building
 from tickwork.graph.importers.fields import Fields, Types
-from tickwork.graph.importers.ports import Block, Blocks, settle_config
+from tickwork.graph.importers.ports import Blocks
 
 DOCUMENT: Final = "id name description version nodes connections triggers config metadata priority"
 NODE: Final = (
@@ -28,22 +28,12 @@ def read_strategy_graph(root: Any, library: Types, name: str = "") -> tuple[Docu
         InvalidDocument: everything that cannot be represented.
     """
     building = Building(root, library, name)
-    for key in ("strategy_id", "graph_id"):
-        value = building.fields.take(key)
-        if value is not None:
-            building.keep(key, value)
-    informs(building)
-    config = settle_config(building)
-    if config:
-        building.keep("config", config)
-    adding = Blocks(building)
-    found = _nodes(building, adding)
-    connect(building, adding, found)
-    building.fields.done(DOCUMENT)
-    return building.finish(), building.notes
+    informs(building, "strategy_id", "graph_id")
+    return connected(building, _nodes, "connections", DOCUMENT)
 
 
-def _nodes(building: Building, adding: Blocks) -> list[tuple[str, Block]]:
+def _nodes(building: Building, adding: Blocks) -> Found:
+    """The nodes as blocks, in their order."""
     raw: list[tuple[str, Fields]] = []
     value = building.fields.take("nodes")
     if isinstance(value, Mapping):

@@ -10,7 +10,7 @@ import msgspec
 
 from tickwork.core.event import Event, newest_event
 from tickwork.core.run import Run
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidDocument, InvalidInput
 from tickwork.graph.declare import Context, node, param, port, test
 from tickwork.graph.nodes.views import Emitted
 from tickwork.graph.nodes.words import Words
@@ -114,14 +114,22 @@ def _fields(event: Event) -> dict[str, Any]:
 
 
 def _known_workflow(params: Mapping[str, Any], sources: Sources) -> str | None:
-    """Is there a workflow of the name that the document gives?"""
+    """Is there a workflow of the name that the document gives?
+
+    Raises:
+        InvalidInput: there is none, or it cannot be called.
+    """
     found, name = sources.get(Workflows.source_name), params.get("workflow_id")
     if found is None or not isinstance(name, str):
         return None
     try:
         found.get(name)
     except InvalidInput as error:
-        return str(error)
+        expected = error.expected
+        if isinstance(error, InvalidDocument):
+            path, _, wanted = error.problems[0]
+            expected = f"a workflow without problems of its own (its {path}: {wanted})"
+        raise InvalidInput("workflow_id", name, expected) from None
     return None
 
 

@@ -15,6 +15,7 @@ from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port
+from tickwork.graph.nodes.about import given_symbols
 from tickwork.graph.nodes.placing import wants
 from tickwork.graph.nodes.signals import SymbolSignal
 from tickwork.graph.nodes.views import DEPTH_MAX, Emitted
@@ -42,6 +43,12 @@ class Said(msgspec.Struct, frozen=True):
     sent: Annotated[bool, port("true if it was published; the channels follow")]
     title: Annotated[str, port("its first line")] = ""
     message: Annotated[str, port("the rest of it")] = ""
+
+
+async def _say_if(
+    signal: Any, run: Run, context: Context, title: str, message: str, severity: Severity, kind: str
+) -> Said:
+    return Said(sent=False) if _is_no(signal) else await _say(run, context, title, message, severity, kind)
 
 
 async def _say(run: Run, context: Context, title: str, message: str, severity: Severity, kind: str) -> Said:
@@ -82,9 +89,7 @@ async def notify(
     context: Context,
 ) -> Said:
     """Tell people something, when the signal says so."""
-    if _is_no(signal):
-        return Said(sent=False)
-    return await _say(run, context, title, message, severity, kind)
+    return await _say_if(signal, run, context, title, message, severity, kind)
 
 
 @node("alert_user", category="messages")
@@ -99,9 +104,7 @@ async def alert_user(
     context: Context,
 ) -> Said:
     """Tell people something that matters at once."""
-    if _is_no(signal):
-        return Said(sent=False)
-    return await _say(run, context, title, message, severity, kind)
+    return await _say_if(signal, run, context, title, message, severity, kind)
 
 
 @node("send_notification", category="messages", undo="send_failure_alert")
@@ -116,9 +119,7 @@ async def send_notification(
     context: Context,
 ) -> Said:
     """Tell people that something was done; if it is undone later, they hear of that too."""
-    if _is_no(signal):
-        return Said(sent=False)
-    return await _say(run, context, title, message, severity, kind)
+    return await _say_if(signal, run, context, title, message, severity, kind)
 
 
 @node("send_failure_alert", category="messages")
@@ -177,7 +178,7 @@ async def queue_for_execution(
     """
     known = {name: found for name, one in (by_symbol or {}).items() if (found := _signal(one)) is not None}
     if not known:
-        names = [symbol] if symbol else _symbols(context) or [""]
+        names = [symbol] if symbol else given_symbols(context) or [""]
         known = dict.fromkeys(names, (signal, confidence))
     plain = msgspec.to_builtins(data, enc_hook=_model)
     ids = []
@@ -214,11 +215,6 @@ def _signal(one: Any) -> tuple[Any, float | None] | None:
     if isinstance(one, dict) and "signal" in one:
         return one["signal"], one.get("confidence")
     return None
-
-
-def _symbols(context: Context) -> list[str]:
-    given = context.given("symbols") or context.given("symbol") or []
-    return [given] if isinstance(given, str) else list(given)
 
 
 # -------------------------------------------------------------------------------------------------------------- events

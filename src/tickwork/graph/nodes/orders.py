@@ -1,8 +1,8 @@
 """Orders: placing, cancelling, and trading on a signal.
 
 What is sold without being held can only be a contract: a sell of a spot asset or a share is an order that only
-reduces, whatever the document says. Every order carries the document's name, so that what one document has bought
-another does not sell.
+reduces, unless ``place_order`` is told ``reduce_only: false``; the risk gate judges it as a short then. Every order
+carries the document's name, so that what one document has bought another does not sell.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput, Rejected
 from tickwork.graph.declare import Context, node, param, port
+from tickwork.graph.nodes.about import one_symbol
 from tickwork.graph.nodes.arbitrage import trade_legs
 from tickwork.graph.nodes.funds import spend
 from tickwork.graph.nodes.placing import Dealing, OnRefusal, Placed, Size, Wanted, Wish, goes_short, wants
@@ -35,6 +36,8 @@ _VENUE = param("where; where nothing is said, where the symbol is traded", alias
 _ON_REFUSAL = param("of an order that the risk gate or the venue does not take: fail, or go on and report it")
 _REASON = param("why, for the order's record")
 _AMOUNT = port("how much, in base units")
+_RESERVED = port("how much that is: the size of a buy that has none, its fee included")
+_PRICE = port("the limit price, of a limit order that has none")
 
 _SIZES: Final = ("quantity", "notional", "fraction")
 
@@ -84,17 +87,21 @@ def _tradable(params: Mapping[str, Any], sources: Sources) -> str | None:
 # ------------------------------------------------------------------------------------------------------------- placing
 
 
-@node("place_order", category="orders", aliases=("execute_order",), undo="cancel_order", check=_tradable, one_of=_SIZES)
+@node(
+    "place_order", category="orders", aliases=("execute_order",), undo="cancel_order", check=_tradable, one_of=_SIZES,
+    from_event={
+        "symbol": ("opportunity",), "side": ("signal", "opportunity"),
+        "quantity": ("notional", "fraction", "amount", "reserved", "opportunity"),
+    },
+)  # fmt: skip
 async def place_order(
     run: Run,
     signal: Annotated[Any, port("false, HOLD or EXIT: nothing is placed; BUY or SELL: the side")] = True,
     opportunity: Annotated[Any, port("two legs, as detect_arbitrage finds them")] = None,
     amount: Annotated[Decimal | None, _AMOUNT] = None,
-    price: Annotated[Decimal | None, port("the limit price, of a limit order that has none")] = None,
+    price: Annotated[Decimal | None, _PRICE] = None,
     reservation: Annotated[str, port("money set aside that this order spends")] = "",
-    reserved: Annotated[
-        Decimal | None, port("how much that is: the size of a buy that has none, its fee included")
-    ] = None,
+    reserved: Annotated[Decimal | None, _RESERVED] = None,
     *,
     symbol: Annotated[str, _SYMBOL] = "",
     side: Annotated[Literal["buy", "sell", ""], param("buy or sell; where nothing is said, the signal says it")] = "",
@@ -121,37 +128,35 @@ async def place_order(
     Raises:
         Refused, Rejected: by the risk gate, by the venue. InvalidInput: something is not said, or twice.
     """
-    dealing = Dealing(run, trader, providers, context)
-    wanted = wants(signal)
+    dealing, wanted = Dealing(run, trader, providers, context), wants(signal)
     if wanted in ("nothing", "exit") or (side and wanted not in ("go", side)):
         return Ordered(NOTHING, reason=f"the signal is {signal}")
     if opportunity is not None:
         size = Size(amount if amount is not None else quantity, notional, fraction)
         return ordered(await trade_legs(dealing, opportunity, size, type, on_refusal, reduce_only))
-    about = symbol or _only(context.symbols(None), context)
+    about = one_symbol(symbol, context)
     way = _side(side, wanted, context)
     reduces = way == "sell" and not goes_short(about) if reduce_only is None else reduce_only
     if reserved is not None and way == "buy" and not any((amount, quantity, notional, fraction)):
-        fee_rate = await run.step("fee rate", trader.fee_rate, venue or trader.venues[0])
-        size = Size(notional=_without_fee(reserved, fee_rate))
+        size = await _spending(dealing, reserved, venue)
     else:
         size = _size(context, amount, quantity, notional, fraction)
     wish = Wish(
         symbol=about, side=way, size=size, type=type, limit_price=_limit(type, limit_price, price, context),
         reduce_only=reduces, venue=venue, reason=reason, on_refusal=on_refusal,
     )  # fmt: skip
-    placed = await dealing.place(wish)
-    if placed.client_order_id and reservation:
-        await spend(trader.account, reservation)
-    return ordered([placed])
+    return ordered([await _placed_from(reservation, dealing, wish)])
 
 
-@node("buy", category="orders", undo="cancel_order", check=_tradable, one_of=_SIZES)
+@node(
+    "buy", category="orders", undo="cancel_order", check=_tradable, one_of=_SIZES,
+    from_event={"symbol": (), "quantity": ("notional", "fraction", "amount")},
+)  # fmt: skip
 async def buy(
     run: Run,
     signal: Annotated[Any, port("true or BUY: buy; anything else: do nothing")] = True,
     amount: Annotated[Decimal | None, _AMOUNT] = None,
-    price: Annotated[Decimal | None, port("the limit price, of a limit order that has none")] = None,
+    price: Annotated[Decimal | None, _PRICE] = None,
     *,
     symbol: Annotated[str, _SYMBOL] = "",
     type: Annotated[OrderType, _TYPE] = "market",
@@ -173,7 +178,7 @@ async def buy(
     """
     if wants(signal) not in ("go", "buy"):
         return Ordered(NOTHING, reason=f"the signal is {signal}")
-    about = symbol or _only(context.symbols(None), context)
+    about = one_symbol(symbol, context)
     size = _size(context, amount, quantity, notional, fraction)
     wish = Wish(
         symbol=about, side="buy", size=size, type=type, limit_price=_limit(type, limit_price, price, context),
@@ -182,12 +187,14 @@ async def buy(
     return ordered([await Dealing(run, trader, providers, context).place(wish)])
 
 
-@node("sell", category="orders", undo="cancel_order", check=_tradable, one_of=_SIZES)
+@node(
+    "sell", category="orders", undo="cancel_order", check=_tradable, one_of=_SIZES, from_event={"symbol": ()}
+)  # fmt: skip
 async def sell(
     run: Run,
     signal: Annotated[Any, port("true, SELL or EXIT: sell; anything else: do nothing")] = True,
     amount: Annotated[Decimal | None, _AMOUNT] = None,
-    price: Annotated[Decimal | None, port("the limit price, of a limit order that has none")] = None,
+    price: Annotated[Decimal | None, _PRICE] = None,
     *,
     symbol: Annotated[str, _SYMBOL] = "",
     type: Annotated[OrderType, _TYPE] = "market",
@@ -210,7 +217,7 @@ async def sell(
     if wants(signal) not in ("go", "sell", "exit"):
         return Ordered(NOTHING, reason=f"the signal is {signal}")
     dealing = Dealing(run, trader, providers, context)
-    about = symbol or _only(context.symbols(None), context)
+    about = one_symbol(symbol, context)
     size = _size(context, amount, quantity, notional, fraction)
     everything = size == Size()
     if everything:
@@ -223,12 +230,6 @@ async def sell(
         reduce_only=everything or not goes_short(about), venue=venue, reason=reason, on_refusal=on_refusal,
     )  # fmt: skip
     return ordered([await dealing.place(wish)])
-
-
-def _only(symbols: list[str], context: Context) -> str:
-    if len(symbols) != 1:
-        raise InvalidInput(f"{context.node}.symbol", ", ".join(symbols), "one symbol")
-    return symbols[0]
 
 
 def _side(side: str, wanted: Wanted, context: Context) -> Side:
@@ -262,9 +263,19 @@ def _decimal(context: Context, name: str) -> Decimal:
     return money(given if isinstance(given, Decimal) else str(given), f"event.{name}")
 
 
-def _without_fee(amount: Decimal, fee_rate: Decimal) -> Decimal:
+async def _spending(dealing: Dealing, amount: Decimal, venue: str) -> Size:
     """What can be bought for money out of which the fee is paid too."""
-    return rounded_down(ratio(amount, EXACT.add(Decimal(1), fee_rate)), Decimal("1e-8"))
+    trader = dealing.trader
+    fee_rate: Decimal = await dealing.run.step("fee rate", trader.fee_rate, venue or trader.venues[0])
+    return Size(notional=rounded_down(ratio(amount, EXACT.add(Decimal(1), fee_rate)), Decimal("1e-8")))
+
+
+async def _placed_from(reservation: str, dealing: Dealing, wish: Wish) -> Placed:
+    """Place an order; the money that was set aside for it, if any, is spent once it is placed."""
+    placed = await dealing.place(wish)
+    if placed.client_order_id and reservation:
+        await spend(dealing.trader.account, reservation)
+    return placed
 
 
 def _limit(type: OrderType, said: Decimal | None, price: Decimal | None, context: Context) -> Decimal | None:
@@ -353,7 +364,10 @@ def _placed(order: Order) -> Placed:
 # ------------------------------------------------------------------------------------------------ trading on a signal
 
 
-@node("trade_execution", category="orders", aliases=("trade", "execute_action", "execute_trades"), undo="cancel_order")
+@node(
+    "trade_execution", category="orders", aliases=("trade", "execute_action", "execute_trades"), undo="cancel_order",
+    from_event={"signal": ("by_symbol",), "symbol": ("by_symbol",)},
+)  # fmt: skip
 async def trade_execution(
     run: Run,
     signal: Annotated[Any, port("BUY, SELL, EXIT or HOLD")] = None,

@@ -58,7 +58,8 @@ class Placed(msgspec.Struct, frozen=True):
     quantity: Decimal = ZERO
     """What the risk gate let through, in base units."""
     status: str = "none"
-    """The venue's word; or ``refused`` (by the risk gate), ``rejected`` (by the venue), ``none`` (not placed)."""
+    """The venue's word; or ``refused`` (by the risk gate), ``rejected`` (by the venue), ``none`` (not placed);
+    ``kept`` (a reduction that was not taken back)."""
     venue: str = ""
     order_id: str = ""
     """The venue's."""
@@ -241,7 +242,7 @@ class Dealing:
         return await self.trader.held(self.run, self.context.document, symbol)
 
     async def own_open(self, symbol: str = "") -> list[Order]:
-        """Orders of this document that can still trade, of one symbol or of all."""
+        """The orders that can still trade, of one symbol or of all, among the last two hundred of this document."""
         known = await document_orders.get(owned(self.run.owner, self.context.document))
         mine = set(known.latest) if known else set()
         found = await self.run.step("open orders", self.trader.open_orders)

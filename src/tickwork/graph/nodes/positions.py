@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port
+from tickwork.graph.nodes.about import given_symbols
 from tickwork.graph.nodes.orders import NOTHING, Ordered, ordered
 from tickwork.graph.nodes.placing import Dealing, OnRefusal, Placed, Size, Wish, money_of, wants
 from tickwork.graph.sources import Position, Providers, Trader
@@ -128,13 +129,12 @@ async def _taken_back(
 
 async def _given(dealing: Dealing) -> list[str]:
     """Symbols of what starts the run that the account can trade; none: all."""
-    context, trader = dealing.context, dealing.trader
-    given = context.given("symbols") or context.given("symbol") or []
+    trader = dealing.trader
 
     def tradable(symbols: list[str]) -> list[str]:
         return [symbol for symbol in symbols if _is_tradable(trader, symbol)]
 
-    return await dealing.run.step("tradable", tradable, [given] if isinstance(given, str) else list(given))
+    return await dealing.run.step("tradable", tradable, given_symbols(dealing.context))
 
 
 def _is_tradable(trader: Trader, symbol: str) -> bool:

@@ -37,7 +37,10 @@ class Funds(msgspec.Struct, frozen=True):
     currency: Annotated[str, port("of what")]
 
 
-@node("reserve_funds", category="saga", undo="release_funds", one_of=("amount", "fraction"))
+@node(
+    "reserve_funds", category="saga", undo="release_funds", one_of=("amount", "fraction"),
+    from_event={"amount": ("capital", "fraction")},
+)  # fmt: skip
 async def reserve_funds(
     run: Run,
     capital: Annotated[Decimal | None, port("how much, where the document does not say it")] = None,

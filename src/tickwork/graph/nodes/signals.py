@@ -12,6 +12,7 @@ import msgspec
 
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import Context, node, param, port
+from tickwork.graph.nodes.about import given_symbols
 from tickwork.values import duration
 
 Word = Literal["BUY", "SELL", "HOLD"]
@@ -81,21 +82,21 @@ def signal_generation(
     counted = _EQUAL | {str(name): weight for name, weight in (weights or {}).items()}
     facts: dict[str, Mapping[str, Any]] = {name: _plain(one) for name, one in (by_symbol or {}).items()}
     if not facts:
-        facts = dict.fromkeys(sentiments or _symbols(context) or [""], whole)
+        facts = dict.fromkeys(sentiments or given_symbols(context) or [""], whole)
     found: dict[str, SymbolSignal] = {}
     for symbol, known in facts.items():
         mood = sentiments.get(symbol) if sentiments else sentiment
         found[symbol] = _signal(_votes(known, mood, f"{context.node}.{symbol}"), counted, threshold)
+    return _surest(found, facts)
+
+
+def _surest(found: dict[str, SymbolSignal], facts: Mapping[str, Mapping[str, Any]]) -> Signal:
+    """The signals of all symbols, told by the one that is the surest; a HOLD only where there is nothing else."""
     best = max(found, key=lambda symbol: (found[symbol].signal != "HOLD", found[symbol].confidence))
     told = facts[best].get("price")
     named = {symbol: one for symbol, one in found.items() if symbol}
     at = Decimal(str(told)) if told is not None else None
     return Signal(found[best].signal, found[best].confidence, best, at, named)
-
-
-def _symbols(context: Context) -> list[str]:
-    given = context.given("symbols") or context.given("symbol") or []
-    return [given] if isinstance(given, str) else list(given)
 
 
 def _plain(known: Any) -> Mapping[str, Any]:

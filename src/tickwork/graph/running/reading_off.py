@@ -84,6 +84,22 @@ class Reading(Drive):
         if kept is not None and not self._redone(branch.path, ask.name):
             return ask.answer(kept)
         self._passing[branch.path] = (branch, ask)
+        return self._at_once(branch, ask)
+
+    def _at_once(self, branch: Branch, ask: Passing) -> Any:
+        """The outcome, where all that the node asked for was answered before any other branch went on."""
+        while self._cursor < len(self._history):
+            entry = self._history[self._cursor]
+            record = entry.record
+            if record.no < 0 or record.late or not record.branch.startswith(branch.path):
+                break
+            self._cursor += 1
+            self.note(entry.seq, record.at)
+            if (record.branch, record.name) == (branch.path, ask.name):
+                del self._passing[branch.path]
+                self._passed.discard(branch.path)
+                branch.no = record.no + 1
+                return ask.answer(entry)
         return PENDING
 
     def _redone(self, path: str, name: str) -> bool:

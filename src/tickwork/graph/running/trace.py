@@ -19,7 +19,7 @@ from tickwork.core.drive import Drive
 from tickwork.core.replay import Course
 from tickwork.core.tape import Entry
 from tickwork.errors import Refused
-from tickwork.graph.compiling import DocumentWorkflow, kind_of_input, observed
+from tickwork.graph.compiling import DocumentWorkflow, body_of, kind_of_input
 from tickwork.graph.running.reading_off import Reading, read_off
 from tickwork.graph.running.runner import told
 from tickwork.graph.running.states import Change, Status
@@ -148,7 +148,7 @@ class _Tracing:
         return self.trace
 
     def _replay(self, id: str, owner: str, seed: bytes) -> None:
-        body = observed(self._plan, self._saw, read_off)
+        body = body_of(self._plan, self._saw, read_off)
         self._drive = drive = Reading(lambda run: body(run, self._input), id, owner, seed, self._course)
         try:
             drive.start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from tickwork.core.breaker import Breaker
 from tickwork.core.conditions import compile_condition
@@ -30,6 +30,7 @@ from tickwork.graph.wiring.names import Names, Reading
 from tickwork.graph.wiring.planned import Plan, Planned, Setting
 from tickwork.graph.wiring.ports import Ports
 from tickwork.graph.wiring.reach import Reach
+from tickwork.graph.wiring.starting import warn_of_start
 from tickwork.graph.wiring.undo_ports import UndoPorts
 from tickwork.values import duration
 
@@ -60,6 +61,10 @@ def check(document: Document, library: Types, sources: Sources | None, doubts: D
     problems = Problems()
     _Wiring(document, library, sources, problems, doubts).plan()
     return problems.found
+
+
+_ORDERS: Final = "orders"
+"""The category whose types that have an undo place orders: one more order takes none back."""
 
 
 class _Wiring:
@@ -101,6 +106,8 @@ class _Wiring:
             for planned in nodes:
                 planned.choosing = reach.choosing(planned.index)
                 reach.warn_of_readings(planned.index, self._readings[planned.index], self._problems)
+                if planned.index not in shape.doubts.lacking:
+                    warn_of_start(planned, self._document.triggers, self._problems)
         triggers = self._triggers()
         self._limits(self._document.limits)
         undoable = any(planned.undo is not None for planned in nodes)
@@ -209,8 +216,14 @@ class _Wiring:
         names.resolve(template.paths, path, value)
         settings.append(Setting(param, lambda scope: param.read(template(scope), path)))
 
-    def _configured(self, type: NodeType, made: Planned, path: str, *, sound: bool) -> None:
-        """The sources that the function takes, and what it says of its own settings if these are ``sound``."""
+    def _configured(
+        self, type: NodeType, made: Planned, path: str, *, sound: bool, given: Mapping[str, Any] | None = None
+    ) -> None:
+        """The sources that the function takes, and what it says of its own settings if these are ``sound``.
+
+        Args:
+            given: the params, where they are not the node's.
+        """
         if self._sources is None:
             return
         for need in type.needs:
@@ -221,24 +234,37 @@ class _Wiring:
                 sound = False
             made.constants[need.argument] = source
         if type.check is not None and sound:
-            complaint = type.check(made.constants, self._sources)
+            said = made.node.params if given is None else given
+            try:
+                complaint = type.check(made.constants, self._sources)
+            except InvalidInput as error:
+                named = next((name for name in said if type.params.get(error.path) is type.param(name)), error.path)
+                self._problems.add(f"{path}.params.{named}", error.found, error.expected)
+                return
             if complaint:
-                self._problems.add(f"{path}.params", made.node.params, complaint)
+                self._problems.add(f"{path}.params", said, complaint)
 
     def _undo(self, index: int, node: Node, done: Planned, path: str) -> Planned | None:
         """What takes the node back: what the document says, and nothing where it says nothing."""
         if node.undo is None:
             return None
         spec = Undo(type=node.undo) if isinstance(node.undo, str) else node.undo
-        type = self._type(spec.type, f"{path}.undo.type" if isinstance(node.undo, Undo) else f"{path}.undo")
+        where = f"{path}.undo.type" if isinstance(node.undo, Undo) else f"{path}.undo"
+        type = self._type(spec.type, where)
         if type is None:
+            return None
+        if type.undo and type.category == done.type.category == _ORDERS:
+            expected = f"{done.type.undo} or close_position: these take back the orders of {node.id!r}, and only those"
+            self._problems.add(where, spec.type, expected)
             return None
         known = len(self._problems.errors)
         names = Names(self._shape, index, self._shape.earlier[index] | (1 << index), self._problems, (index,))
         made = Planned(index, node, type, retry=UNDO_RETRY)
         made.fed = UndoPorts(done, spec, names, self._problems, f"{path}.undo").feed(type)
         made.constants, made.settings = self._params(spec.params, type, names, f"{path}.undo")
-        self._configured(type, made, f"{path}.undo", sound=len(self._problems.errors) == known)
+        self._configured(
+            type, made, f"{path}.undo", sound=len(self._problems.errors) == known, given=spec.params
+        )  # fmt: skip
         made.names, made.before = names.feeds, names.before
         return made
 
