@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
+    from tickwork.core.event import Event
     from tickwork.core.view import View
     from tickwork.core.workflow import Workflow
     from tickwork.faces.doors import Defaults
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from tickwork.service.demo_tape import DemoFiles
     from tickwork.service.notifications import Notifications
     from tickwork.service.paper import PaperOptions, PaperSession
-    from tickwork.service.paper_tape import PaperFiles
+    from tickwork.service.paper_account import PaperDesk
+    from tickwork.service.paper_tape import Beginning, PaperFiles, PaperStarted
     from tickwork.trading.desk import Desk, VenuePort
     from tickwork.trading.matching import TradingRules
 
@@ -184,16 +186,7 @@ def open_paper(
         seed=options.seed,
     )
     with _files_of(files, f"a venue's book in {files.home}"):
-        release = _lock(files)
-        try:
-            beginning = paper_tape.begin(files, started, feeding.events, fresh=options.fresh)
-            for desk in desks:
-                desk.open(files.book(desk.name))
-        except BaseException:
-            for desk in desks:
-                desk.close()
-            release()
-            raise
+        beginning, release = _begin_paper(files, started, feeding.events, desks, fresh=options.fresh)
     return paper.PaperSession(
         options=options,
         recordings=recordings,
@@ -208,6 +201,25 @@ def open_paper(
         release=release,
         warnings=warnings,
     )
+
+
+def _begin_paper(
+    files: PaperFiles, started: PaperStarted, events: Sequence[type[Event]], desks: Sequence[PaperDesk], *, fresh: bool
+) -> tuple[Beginning, Callable[[], None]]:
+    """Own a session's folder, read how far its tape came, and open the books; what lets it go again comes with it."""
+    from tickwork.service import paper_tape
+
+    release = _lock(files)
+    try:
+        beginning = paper_tape.begin(files, started, events, fresh=fresh)
+        for desk in desks:
+            desk.open(files.book(desk.name))
+    except BaseException:
+        for desk in desks:
+            desk.close()
+        release()
+        raise
+    return beginning, release
 
 
 def open_notifications(config: Path | None) -> Notifications:

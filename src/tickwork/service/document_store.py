@@ -36,7 +36,7 @@ from tickwork.graph.versioning.versions import (
 )
 from tickwork.graph.wiring import plan
 from tickwork.service.document_files import STDIN, load
-from tickwork.service.documents.shelf import EngineShelf, Shelf, TapeShelf, line_of
+from tickwork.service.documents.shelf import EngineShelf, Shelf, TapeShelf, line_of, version_of
 from tickwork.values import from_ns
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Store:
         """
         shelf = self._shelf()
         head = _find(shelf, name)
-        return [_version(shelf, head, number) for number in range(head.last, 0, -1)]
+        return [version_of(shelf, head, number) for number in range(head.last, 0, -1)]
 
     def diff(self, name: str, old: int | None = None, new: int | None = None) -> tuple[int, int, list[Change]]:
         """What two versions differ in; by default what the newest changed.
@@ -103,8 +103,8 @@ class Store:
         """
         shelf = self._shelf()
         head = _find(shelf, name)
-        after = _version(shelf, head, head.last if new is None else new)
-        before = _version(shelf, head, (after.parent or after.version) if old is None else old)
+        after = version_of(shelf, head, head.last if new is None else new)
+        before = version_of(shelf, head, (after.parent or after.version) if old is None else old)
         return before.version, after.version, diff(before.read(), after.read())
 
     def document(self, name: str, version: int | None = None) -> Document:
@@ -115,7 +115,7 @@ class Store:
         """
         shelf = self._shelf()
         head = _find(shelf, name)
-        return _version(shelf, head, version or head.published or head.last).read()
+        return version_of(shelf, head, version or head.published or head.last).read()
 
     def has(self, name: str) -> bool:
         """Is there a document of this name or id?"""
@@ -142,7 +142,7 @@ class Store:
             return load(source, format)
         shelf = self._shelf()
         head = _find(shelf, source)
-        found = _version(shelf, head, version or head.published or head.last)
+        found = version_of(shelf, head, version or head.published or head.last)
         return Imported(found.read(), "published", [f"{head.name}: version {found.version}, {found.status}"])
 
     def to_publish(self, source: str) -> Imported:
@@ -206,7 +206,7 @@ class Store:
 
         def change(shelf: Shelf) -> tuple[Document, int]:
             head = _find(shelf, name)
-            return _version(shelf, head, version).read(), version
+            return version_of(shelf, head, version).read(), version
 
         asked = {"workflow_id": name, "version": version, "note": note}
         return await self._put(change, {"note": note}, ("documents.rollback", asked))
@@ -279,10 +279,3 @@ def _find(shelf: Shelf, name: str) -> Head:
         known = [one.name for one in shelf.heads()]
         raise InvalidInput("document", name, f"the name or id of a published document: {nearest(name, known)}")
     return head
-
-
-def _version(shelf: Shelf, head: Head, number: int) -> Version:
-    found = shelf.version(head.id, number)
-    if found is None:
-        raise InvalidInput("version", number, f"a version of {head.name!r}: 1 to {head.last}")
-    return found

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from tickwork.errors import InvalidInput
 from tickwork.graph.document import Document, Edge
-from tickwork.graph.importers.fields import Types
 from tickwork.graph.importers.react import OURS
+from tickwork.graph.library import Types
 
 COLUMN: Final = 260
 ROW: Final = 120

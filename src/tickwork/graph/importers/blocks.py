@@ -14,8 +14,9 @@ from typing import Any, Final
 from tickwork.core.language.lookup import kind_of
 from tickwork.graph.document import Document
 from tickwork.graph.importers.building import Building
-from tickwork.graph.importers.fields import Fields, Types
+from tickwork.graph.importers.fields import Fields
 from tickwork.graph.importers.ports import Block, Blocks, End, settle_config
+from tickwork.graph.library import Types
 
 Found = list[tuple[str, Block]]
 """Blocks with their foreign ids, in their order."""

@@ -9,10 +9,11 @@ from tickwork.core.language.lookup import snake_case
 from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType
 from tickwork.graph.document import Document
-from tickwork.graph.importers.fields import Fields, Types
+from tickwork.graph.importers.fields import Fields
 from tickwork.graph.importers.merging import join_branches
 from tickwork.graph.importers.naming import Names, word
 from tickwork.graph.importers.triggers import read_trigger
+from tickwork.graph.library import Types
 from tickwork.graph.problems import Problems
 from tickwork.graph.reading import read_document
 

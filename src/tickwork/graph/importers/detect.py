@@ -9,12 +9,12 @@ from tickwork.core.language.lookup import kind_of, snake_case
 from tickwork.errors import InvalidDocument, InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.importers.blocks import read_blocks
-from tickwork.graph.importers.fields import Types
 from tickwork.graph.importers.nodes import read_nodes
 from tickwork.graph.importers.react import read_react
 from tickwork.graph.importers.sound import check_sound
 from tickwork.graph.importers.steps import read_steps
 from tickwork.graph.importers.strategy_graph import read_strategy_graph
+from tickwork.graph.library import Types
 from tickwork.graph.problems import nearest
 from tickwork.graph.reading import read_document
 

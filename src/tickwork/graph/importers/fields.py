@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from tickwork.core.language.lookup import kind_of, snake_case
-from tickwork.graph.declare import NodeType
 from tickwork.graph.problems import Problems, nearest
 from tickwork.values import NS_PER_SECOND, duration_text
 
 LONGEST_SECONDS: Final = 10 * 366 * 86_400
-
-
-class Types(Protocol):
-    """What importers ask of the node library."""
-
-    def find(self, name: str) -> NodeType | None:
-        """The type of a name or an alias."""
-        ...
-
-    def nearest(self, name: str) -> str:
-        """Names like it, for complaints."""
-        ...
 
 
 class Fields:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from tickwork.graph.document import Document
 from tickwork.graph.importers.blocks import informs
 from tickwork.graph.importers.building import Building, look, position, setting_name
-from tickwork.graph.importers.fields import Fields, Types
+from tickwork.graph.importers.fields import Fields
 from tickwork.graph.importers.policies import read_retry
+from tickwork.graph.library import Types
 
 DOCUMENT: Final = "id name description version nodes edges triggers metadata priority"
 NODE: Final = (

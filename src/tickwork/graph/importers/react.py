@@ -16,8 +16,9 @@ from tickwork.errors import InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.importers.blocks import informs
 from tickwork.graph.importers.building import Building
-from tickwork.graph.importers.fields import Fields, Types
+from tickwork.graph.importers.fields import Fields
 from tickwork.graph.importers.ports import Block, Blocks, End, settle_config
+from tickwork.graph.library import Types
 from tickwork.graph.reading import read_document
 
 OURS: Final = "__tickwork__"

@@ -23,9 +23,10 @@ from tickwork.graph.declare import NodeType
 from tickwork.graph.document import NAME_MAX, Document
 from tickwork.graph.importers.blocks import informs
 from tickwork.graph.importers.building import Building
-from tickwork.graph.importers.fields import Fields, Types
+from tickwork.graph.importers.fields import Fields
 from tickwork.graph.importers.policies import breaker_policy, read_breaker, read_retry
 from tickwork.graph.importers.step import FALSE, TRUE, Placed, Step, actions_of, groups_of, names_in, nested
+from tickwork.graph.library import Types
 
 DOCUMENT: Final = "id name description version steps triggers priority metadata"
 CONDITIONAL: Final = "conditional"

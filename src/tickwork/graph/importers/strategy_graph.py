@@ -12,8 +12,9 @@ from typing import Any, Final
 from tickwork.graph.document import Document
 from tickwork.graph.importers.blocks import Found, connected, informs
 from tickwork.graph.importers.building import Building
-from tickwork.graph.importers.fields import Fields, Types
+from tickwork.graph.importers.fields import Fields
 from tickwork.graph.importers.ports import Blocks
+from tickwork.graph.library import Types
 
 DOCUMENT: Final = "id name description version nodes connections triggers config metadata priority"
 NODE: Final = (

@@ -96,11 +96,15 @@ class Reading(Drive):
             self._cursor += 1
             self.note(entry.seq, record.at)
             if (record.branch, record.name) == (branch.path, ask.name):
-                del self._passing[branch.path]
-                self._passed.discard(branch.path)
-                branch.no = record.no + 1
-                return ask.answer(entry)
+                return self._outcome_of(branch, ask, entry)
         return PENDING
+
+    def _outcome_of(self, branch: Branch, ask: Passing, entry: Entry) -> Any:
+        """What its node came to: from here on the branch is read as any other."""
+        del self._passing[branch.path]
+        self._passed.discard(branch.path)
+        branch.no = entry.record.no + 1
+        return ask.answer(entry)
 
     def _redone(self, path: str, name: str) -> bool:
         """Did the present attempt come to an outcome of its own?"""
@@ -136,10 +140,7 @@ class Reading(Drive):
         branch, waiting = self._passing.get(arm, (None, None))
         if branch is None or waiting is None or (entry.record.branch, entry.record.name) != (arm, waiting.name):
             return
-        del self._passing[arm]
-        self._passed.discard(arm)
-        branch.no = entry.record.no + 1
-        self._send(branch, waiting.answer(entry))
+        self._send(branch, self._outcome_of(branch, waiting, entry))
 
     def _give(self, entry: Entry) -> None:
         """A record that somebody asked for."""

@@ -103,16 +103,7 @@ class Ports:
         value, path = self._node.inputs[port.name], f"{self._path}.{port.name}"
         if value is None and not port.required:
             return Fed(port, None, "nothing")
-        try:
-            template = compile_template(value, path)
-            if not template.is_constant:
-                scope = self._names.scope(template.paths, path, value)
-                return Fed(port, lambda frame: template(scope(frame)), str(value))
-            fixed = convert(value, port.type, path)
-        except InvalidInput as error:
-            self._problems.caught(error)
-            return Fed(port, None, "")
-        return Fed(port, lambda frame: fixed, repr(value))
+        return said(port, value, path, self._names, self._problems)
 
     def _by_name(self, port: Port) -> Fed | None:
         """Outputs of its name, of the nodes just before or else of the nearest earlier one."""
@@ -203,6 +194,20 @@ class Ports:
             giving = None if type is None else type.outputs.get(output)
             if giving is not None and not compatible(giving.type, _item(port) if port.many else port.type):
                 self._problems.add(path, f"{self._told(giver, output)}: {spelled(giving.type)}", spelled(port.type))
+
+
+def said(port: Port, value: Any, path: str, names: Names, problems: Problems) -> Fed:
+    """What the document itself says of a port: a constant, or a text with references."""
+    try:
+        template = compile_template(value, path)
+        if not template.is_constant:
+            scope = names.scope(template.paths, path, value)
+            return Fed(port, lambda frame: template(scope(frame)), str(value))
+        fixed = convert(value, port.type, path)
+    except InvalidInput as error:
+        problems.caught(error)
+        return Fed(port, None, "")
+    return Fed(port, lambda frame: fixed, repr(value))
 
 
 def single(source: int, output: str) -> Feed:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tickwork.core.expressions import compile_template
-from tickwork.errors import InvalidInput
 from tickwork.graph.declare import NodeType, Port
 from tickwork.graph.document import Undo
 from tickwork.graph.problems import Problems, nearest
 from tickwork.graph.wiring.names import Names
 from tickwork.graph.wiring.planned import ABSENT, Fed, Feed, Frame, Planned
-from tickwork.graph.wiring.ports import convert, single
+from tickwork.graph.wiring.ports import said, single
 
 
 class UndoPorts:
@@ -35,7 +33,7 @@ class UndoPorts:
     def _fed(self, port: Port, type: NodeType) -> Fed:
         done, name = self._done, port.name
         if name in self._spec.inputs:
-            return self._given(port)
+            return said(port, self._spec.inputs[name], f"{self._path}.{name}", self._names, self._problems)
         if name in done.type.outputs or done.type.open:
             return Fed(port, single(done.index, name), f"{done.id}.{name}")
         if name in done.type.inputs:
@@ -45,19 +43,6 @@ class UndoPorts:
             expected = f"a value for the input {name!r} of {type.name}; {done.id} has {has}"
             self._problems.add(f"{self._path}.{name}", "nothing", expected)
         return Fed(port, None, "")
-
-    def _given(self, port: Port) -> Fed:
-        value, path = self._spec.inputs[port.name], f"{self._path}.{port.name}"
-        try:
-            template = compile_template(value, path)
-            if not template.is_constant:
-                scope = self._names.scope(template.paths, path, value)
-                return Fed(port, lambda frame: template(scope(frame)), str(value))
-            fixed = convert(value, port.type, path)
-        except InvalidInput as error:
-            self._problems.caught(error)
-            return Fed(port, None, "")
-        return Fed(port, lambda frame: fixed, repr(value))
 
 
 def _input(index: int, name: str) -> Feed:

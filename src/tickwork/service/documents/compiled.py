@@ -16,7 +16,7 @@ from tickwork.graph.problems import nearest
 from tickwork.graph.sources import Sources
 from tickwork.graph.versioning.versions import Head, document_id, named, workflow_name
 from tickwork.service.documents.calls import EngineCalls
-from tickwork.service.documents.shelf import Shelf
+from tickwork.service.documents.shelf import Shelf, version_of
 
 WORKFLOWS: Final = "workflows"
 
@@ -98,9 +98,7 @@ class Compiled:
         """
         found = self.find(workflow_name(head.owner, head.name, test), number)
         if found is None:
-            version = self.shelf.version(head.id, number)
-            if version is None:
-                raise InvalidInput("version", number, f"a version of {head.name!r}: 1 to {head.last}")
+            version = version_of(self.shelf, head, number)
             found = self.candidate(head.owner, version.read(), number, test)
             self.keep(found)
             if test:

@@ -30,7 +30,7 @@ from tickwork.service.documents.coded import WORKFLOW_NOT_FOUND
 from tickwork.service.documents.compiled import Compiled
 from tickwork.service.documents.keeping import let_go
 from tickwork.service.documents.opening import arm, disarm
-from tickwork.service.documents.shelf import Shelf, line_of
+from tickwork.service.documents.shelf import Shelf, line_of, version_of
 from tickwork.values import from_ns
 
 
@@ -72,11 +72,7 @@ class Publishing:
         Raises:
             InvalidInput: there is none of this number.
         """
-        wanted = head.published or head.last if number is None else number
-        found = self._shelf.version(head.id, wanted) if type(wanted) is int else None
-        if found is None:
-            raise InvalidInput("version", number, f"a version of {head.name!r}: 1 to {head.last}")
-        return found
+        return version_of(self._shelf, head, head.published or head.last if number is None else number)
 
     async def open(self) -> None:
         """Let the workflows rest that were given to the engine without their triggers."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tickwork.core.tape import Entry
 from tickwork.engines.embedded.engine import Engine
+from tickwork.errors import InvalidInput
 from tickwork.graph.versioning.versions import (
     DocumentPublished,
     DocumentState,
@@ -132,3 +133,15 @@ def line_of(shelf: Shelf, id: str) -> Line:
         return Line()
     current = shelf.version(id, head.published) if head.published else None
     return Line(head, shelf.version(id, head.last), current)
+
+
+def version_of(shelf: Shelf, head: Head, number: int) -> Version:
+    """A version of a document by its number.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    found = shelf.version(head.id, number) if type(number) is int else None
+    if found is None:
+        raise InvalidInput("version", number, f"a version of {head.name!r}: 1 to {head.last}")
+    return found
