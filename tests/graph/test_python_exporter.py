@@ -199,6 +199,24 @@ def test_nodes_of_the_installed_library(most: str) -> None:
     assert "'branch': 'default'" in outcomes[0] if most == "100" else "'branch': 'case1'" in outcomes[0]
 
 
+@pytest.mark.parametrize(("failing", "fate"), [({}, "a was skipped"), ({"a": 1}, "a failed")])
+@pytest.mark.parametrize(
+    "reader",
+    [
+        {"type": "test_if", "params": {"test": "a.value > 2"}},
+        {"type": "test_add", "inputs": {"value": "{{a.value}}"}},
+    ],
+)
+def test_a_module_says_what_became_of_a_node_without_a_value(
+    reader: dict[str, Any], failing: dict[str, int], fate: str
+) -> None:
+    first = {"id": "a", "type": "test_act", "inputs": {"value": 1}, "when": {"test": "event.go", "missing": "false"}}
+    nodes = [{**first, "onError": "continue"}, {"id": "b", "onError": "continue", **reader}]
+    found = read_document({"name": "x", "nodes": nodes, "edges": [{"from": "a", "to": "b", "after": True}]})
+    said = same(found, {"go": bool(failing)}, failing)
+    assert f"expected a name that has a value: {fate}; found 'a'" in said
+
+
 # -- a law
 
 

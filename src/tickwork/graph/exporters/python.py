@@ -33,7 +33,7 @@ STEP: Final = "    "
 
 _TAKEN: Final = frozenset(
     {"run", "event", "node", "nodes", "sources", "types", "build", "workflow", "annotations", "error"}
-    | {"fill", "first", "gathered", "holds", "key_of", "merged", "of", "took", "triggers", "value_of"}
+    | {"first", "gathered", "key_of", "merged", "of", "took", "triggers"}
 )
 """Names that a module uses itself; the rest begins with a capital letter."""
 
@@ -258,9 +258,8 @@ class _Module:
         text, missing = (when, "error") if isinstance(when, str) else (getattr(when, "test", ""), "false")
         if not isinstance(when, str) and when is not None:
             missing = when.missing
-        self.used.add("holds")
         scope = self.scope(planned, compile_condition(text).paths)
-        return f"holds({literal(text)}, {scope}{'' if missing == 'error' else f', missing={literal(missing)}'})"
+        return f"node.holds({literal(text)}, {scope}{'' if missing == 'error' else f', missing={literal(missing)}'})"
 
     def call(self, planned: Planned) -> list[str]:
         """The call of a node."""
@@ -325,13 +324,11 @@ class _Module:
             param = planned.type.param(name)
             assert param is not None
             if param.expression == "test":
-                self.used.add("holds")
                 scope = self.scope(planned, compile_condition(value).paths)
-                found.append((param.name, f"holds({literal(value)}, {scope})"))
+                found.append((param.name, f"node.holds({literal(value)}, {scope})"))
             elif param.expression:
-                self.used.add("value_of")
                 scope = self.scope(planned, compile_expression(value).paths)
-                found.append((param.name, f"value_of({literal(value)}, {scope})"))
+                found.append((param.name, f"node.value_of({literal(value)}, {scope})"))
             else:
                 found.append((param.name, self.filled(planned, value)))
         return found
@@ -340,8 +337,7 @@ class _Module:
         template = compile_template(value)
         if template.is_constant:
             return literal(value)
-        self.used.add("fill")
-        return f"fill({literal(value)}, {self.scope(planned, template.paths)})"
+        return f"node.fill({literal(value)}, {self.scope(planned, template.paths)})"
 
     def helper(self, name: str, values: Iterable[str]) -> str:
         self.used.add(name)

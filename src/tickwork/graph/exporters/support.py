@@ -5,8 +5,8 @@ A node's outputs are a mapping by port; a node that did not run is ``None``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tickwork.core.breaker import Breaker
 from tickwork.core.conditions import compile_condition
@@ -31,9 +31,10 @@ from tickwork.graph.wiring.ports import convert
 from tickwork.values import duration
 
 __all__ = [
-    "Nodes", "Policy", "fill", "first", "gathered", "holds", "key_of", "merged", "of", "took", "triggers", "value_of",
+    "Nodes", "Policy", "first", "gathered", "key_of", "merged", "of", "took", "triggers",
 ]  # fmt: skip
 
+T = TypeVar("T")
 Outputs = Mapping[str, Any] | None
 _NONE: Final = Sources()
 
@@ -134,6 +135,46 @@ class Nodes:
         run, kind = self._run, self.trigger["type"]
         return Context(self._document, id, run.id, run.owner, self._event, kind, run.now_ns, watched=self._watched)
 
+    def holds(self, text: str, names: Mapping[str, Any], *, missing: str = "error") -> bool:
+        """Does a condition hold?
+
+        Args:
+            names: what it reads.
+            missing: what a name without a value means: an ``error``, or ``false``.
+
+        Raises:
+            InvalidInput: it cannot be evaluated.
+        """
+        test = compile_condition(text)
+        return self._read(test, names) if missing == "error" else test(_there(names), "false")
+
+    def value_of(self, text: str, names: Mapping[str, Any]) -> Any:
+        """The value of an expression.
+
+        Raises:
+            InvalidInput: it cannot be evaluated.
+        """
+        return self._read(compile_expression(text), names)
+
+    def fill(self, template: Any, names: Mapping[str, Any]) -> Any:
+        """A value with its ``{{references}}`` filled in.
+
+        Raises:
+            InvalidInput: one of them has no value.
+        """
+        return self._read(compile_template(template), names)
+
+    def _read(self, compiled: Callable[[dict[str, Any]], T], names: Mapping[str, Any]) -> T:
+        """What it comes to; a node that gave no value is named with what became of it."""
+        try:
+            return compiled(_there(names))
+        except InvalidInput as error:
+            absent = next((name for name, value in names.items() if value is ABSENT and name == error.found), None)
+            if absent is None:
+                raise
+            fate = "failed" if any(one.node == absent for one in self._errors) else "was skipped"
+            raise InvalidInput(error.path, absent, f"a name that has a value: {absent} {fate}") from error
+
     def failed(self, id: str, error: Exception) -> None:
         """Go on although a node failed."""
         self._errors.append(NodeError(id, f"{type(error).__name__}: {error}"))
@@ -185,38 +226,6 @@ def merged(*nodes: Outputs) -> dict[str, Any]:
     for node in nodes:
         found.update(node or {})
     return found
-
-
-def holds(text: str, names: Mapping[str, Any], *, missing: str = "error") -> bool:
-    """Does a condition hold?
-
-    Args:
-        names: what it reads.
-        missing: what a name without a value means: an ``error``, or ``false``.
-
-    Raises:
-        InvalidInput: it cannot be evaluated.
-    """
-    test = compile_condition(text)
-    return test(_there(names)) if missing == "error" else test(_there(names), "false")
-
-
-def value_of(text: str, names: Mapping[str, Any]) -> Any:
-    """The value of an expression.
-
-    Raises:
-        InvalidInput: it cannot be evaluated.
-    """
-    return compile_expression(text)(_there(names))
-
-
-def fill(template: Any, names: Mapping[str, Any]) -> Any:
-    """A value with its ``{{references}}`` filled in.
-
-    Raises:
-        InvalidInput: one of them has no value.
-    """
-    return compile_template(template)(_there(names))
 
 
 def _there(names: Mapping[str, Any]) -> dict[str, Any]:
