@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from tickwork.service.paper import PaperOptions, PaperSession
     from tickwork.service.paper_account import PaperDesk
     from tickwork.service.paper_tape import Beginning, PaperFiles, PaperStarted
-    from tickwork.trading.desk import Desk, VenuePort
+    from tickwork.trading.desk import Desk
     from tickwork.trading.matching import TradingRules
+    from tickwork.trading.venue import VenuePort
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def open_demo(options: DemoOptions) -> DemoSession:
     def open_venue(path: Path | str) -> PaperVenue:
         return PaperVenue(path, account=demo.ACCOUNT, rules=rules.values(), cash=cash, costs=costs)
 
-    open_venue(":memory:").close()
+    open_venue(":memory:").shut()
     files = demo_tape.DemoFiles(options.home)
     with _files_of(files, f"the venue's book {files.book}"):
         release = _lock(files)

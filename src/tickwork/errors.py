@@ -3,8 +3,10 @@
     TickworkError
     ├── Retryable              try again later
     │   ├── QueueFull          a queue has no room (queue, capacity)
-    │   └── NotSent            certain: nothing left this process
-    │       └── BreakerOpen    the dependency is resting; nothing was asked of it (breaker, retry_at, why)
+    │   └── NotSent            certain: nothing left this process, or what left it certainly did nothing
+    │       ├── BreakerOpen    the dependency is resting; nothing was asked of it (breaker, retry_at, why)
+    │       └── NotYet         the venue will take it later, e.g. once a symbol trades (venue, reason)
+    ├── IllegalMove            an order in this state cannot do that; nothing was changed (state, move)
     ├── StepFailed             a step's exception that cannot be rebuilt (type, message)
     ├── TimedOut               a step, a wait for a result or an attempt took too long
     ├── ServiceError           what a caller asked for cannot be done, by a code (code, message, details)
@@ -49,7 +51,27 @@ class Retryable(TickworkError):
 
 
 class NotSent(Retryable):
-    """Certain: nothing left this process, so the same call may be made again with the same key."""
+    """Certain: nothing left this process, or what left it did nothing: the same call may be made again, same key."""
+
+
+class NotYet(NotSent):
+    """The venue said no for now: a symbol that does not trade yet, a pause. Certain: it did nothing.
+
+    Args:
+        venue: its name.
+        reason: what it said.
+    """
+
+    def __init__(self, venue: str, reason: object = "") -> None:
+        super().__init__(venue, plain(reason))
+
+    @property
+    def reason(self) -> str:
+        """What the venue said."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} does not take it yet: {self.args[1]}"
 
 
 class BreakerOpen(NotSent):
@@ -247,6 +269,16 @@ class Rejected(Fatal):
 
     def __str__(self) -> str:
         return f"{self.args[0]} rejected it: {self.args[1]}"
+
+
+class IllegalMove(TickworkError):
+    """An order cannot do that in its state; see ``trading.order_life``. Nothing was changed."""
+
+    def __init__(self, state: str, move: str) -> None:
+        super().__init__(state, move)
+
+    def __str__(self) -> str:
+        return f"an order that is {self.args[0]} cannot {self.args[1]}".replace("_", " ")
 
 
 class StepFailed(TickworkError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -25,11 +25,13 @@ from tickwork import Engine, Found, NotFound, Rejected, Run, Unknown
 from tickwork.core.tape import Record, decode_chunk
 from tickwork.engines.embedded.schema import connect
 from tickwork.market.bars import Quote
-from tickwork.trading.desk import Balance, Capabilities, Desk, OpenIntent, Placement, VenuePort
+from tickwork.trading.desk import Desk, OpenIntent, Placement
 from tickwork.trading.gate import RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
+from tickwork.trading.matching import TradingRules
 from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent
+from tickwork.trading.venue import Balance, Capabilities, VenuePort, VenueReport
 from tickwork.venues.paper import PaperVenue
 
 CASH = {"USDT": Decimal(1_000_000)}
@@ -93,18 +95,22 @@ class RemoteVenue:
         """See the port."""
         return msgspec.json.decode(await self._ask("submit", order.approval, key), type=Ack)
 
-    async def find(self, key: str) -> Found[Order] | NotFound:
+    async def rules(self, symbols: Collection[str] = ()) -> dict[str, TradingRules]:
+        """See the port."""
+        return {name: rule for name, rule in RULES.items() if not symbols or name in symbols}
+
+    async def find(self, key: str, symbol: str) -> Found[Order] | NotFound:
         """See the port."""
         order = msgspec.json.decode(await self._ask("find", key), type=Order | None)
         return NotFound() if order is None else Found(order)
 
-    async def cancel(self, key: str) -> Order:
+    async def cancel(self, key: str, symbol: str) -> Order:
         """See the port."""
         return msgspec.json.decode(await self._ask("cancel", key), type=Order)
 
-    async def fills(self, since: int) -> list[Fill]:
+    async def fills(self, symbol: str, since: int) -> list[Fill]:
         """See the port."""
-        return msgspec.json.decode(await self._ask("fills", since), type=list[Fill])
+        return msgspec.json.decode(await self._ask("fills", symbol, since), type=list[Fill])
 
     async def open_orders(self) -> list[Order]:
         """See the port."""
@@ -113,6 +119,18 @@ class RemoteVenue:
     async def balances(self) -> dict[str, Balance]:
         """See the port."""
         return msgspec.json.decode(await self._ask("balances"), type=dict[str, Balance])
+
+    async def examine(self) -> VenueReport:
+        """See the port."""
+        return VenueReport()
+
+    async def updates(self) -> AsyncIterator[Order | Fill]:
+        """See the port."""
+        return
+        yield
+
+    async def close(self) -> None:
+        """See the port."""
 
 
 async def serve(folder: Path) -> None:
@@ -172,6 +190,8 @@ class Told:
     open: dict[str, OpenIntent] = field(default_factory=dict)
     """Submissions without an outcome."""
     refused: int = 0
+    orders: list[Order] = field(default_factory=list)
+    """The accepted ones, as they were accepted."""
     fills: list[Fill] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
@@ -182,11 +202,12 @@ class Told:
         elif record.name == "submit" and record.kind == "intent":
             self.open[record.key] = OpenIntent.read(record.key, bytes(record.value))
         elif record.name == "submit" and record.kind == "effect":
-            self.open.pop(record.key, None)
+            sent = self.open.pop(record.key)
             if bytes(record.error):
                 self.refused += 1
             else:
-                self.submitted[record.key] = msgspec.json.decode(record.value, type=Ack)
+                ack = self.submitted[record.key] = msgspec.json.decode(record.value, type=Ack)
+                self.orders.append(Order.acknowledged(sent.approval, ack))
 
 
 def records(path: Path) -> Iterator[Record]:
@@ -218,15 +239,8 @@ async def open_desk(venue: VenuePort, tape: Path) -> Desk:
     """The desk, rebuilt from the tape."""
     desk = Desk("main", venue=venue, gate=GATE, ledger=Ledger(CASH), quotes=quote_now, clock=time.time_ns, halt=Halt())
     known = told(tape)
-    desk.restore([], known.fills, known.open.values())
-    filled = {fill.client_order_id for fill in known.fills}
-    while True:
-        try:
-            await desk.reconcile([key for key in known.submitted if key not in filled])
-        except Unknown:
-            await asyncio.sleep(0.02)  # the venue's process is being started again
-        else:
-            return desk
+    desk.restore(known.orders, known.fills, known.open.values())
+    return desk
 
 
 def order_shape(desk: Desk) -> Any:
@@ -256,9 +270,12 @@ async def follow_fills(engine: Engine, desk: Desk) -> None:
     """Tape first, then the ledger, for ever."""
     while True:
         try:
-            for fill in await desk.new_fills():
+            news = await desk.news()
+            for fill in news.fills:
                 await engine.emit(FillSeen(fill=msgspec.json.encode(fill).decode()))
                 desk.apply(fill)
+            for order in news.ended:
+                desk.follow(order)
         except Unknown:
             pass  # the venue's process is being started again
         await asyncio.sleep(0.005)

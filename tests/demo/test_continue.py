@@ -31,7 +31,7 @@ def books_agree(home: Path) -> None:
     """The venue's book, read by somebody else, is what the fills on the tape add up to; each fill is there once."""
     queries = Queries.open(str(home / "demo.db"))
     fills = [event.fill() for _, _, event in trading_events(queries) if isinstance(event, OrderFilled)]
-    assert [fill.fill_id for fill in fills] == list(range(1, len(fills) + 1))
+    assert [int(fill.fill_id) for fill in fills] == list(range(1, len(fills) + 1))
     ledger = Ledger({"USD": money(100_000)})
     for fill in fills:
         ledger.apply(fill)

@@ -197,7 +197,7 @@ class World:
 
     async def tell(self, branch: Branch) -> None:
         """Put the fills of a venue on the tape and into the books, as the product's watcher does."""
-        for fill in await branch.desk.new_fills():
+        for fill in (await branch.desk.news()).fills:
             whose, now = self.trader.whose[fill.client_order_id], from_ns(self.clock.now())
             await self.engine.emit(OrderFilled.of(fill, whose, branch.provider.name, now))
             branch.desk.apply(fill)

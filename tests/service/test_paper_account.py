@@ -83,7 +83,7 @@ def test_the_account_as_documents_see_it(tmp_path: Path) -> None:
     assert found["positions"] == [["BTC/USDT", found["held"]]]
     assert Decimal(found["held"]) > 0
     assert found["open"] == 1
-    assert found["cancelled"] == ["canceled", "canceled"]
+    assert found["cancelled"] == ["cancelled", "cancelled"]
     assert found["fees"] == ["0.001", "0.001"]
     assert found["rules"] == "0.01"
     assert found["who"] == ["paper", "USDT", "alpha", "beta"]
@@ -103,14 +103,14 @@ def test_what_cannot_be_traded_fails_the_run(venue: str, symbol: str, says: str,
     assert says in found
 
 
-def test_an_order_that_nobody_knows_cannot_be_canceled(tmp_path: Path) -> None:
+def test_an_order_that_nobody_knows_cannot_be_cancelled(tmp_path: Path) -> None:
     async def body(run: Run, sources: Sources) -> str:
         trader: Trader = sources.get("trader")
         try:
             await trader.cancel(run, "0" * 32)
         except Rejected as rejected:
             return str(rejected)
-        return "canceled"
+        return "cancelled"
 
     assert result_of(body, tmp_path) == ("done", f"alpha, beta rejected it: no order has client id {'0' * 32}")
 

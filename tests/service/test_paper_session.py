@@ -72,7 +72,7 @@ def test_all_of_it(played: Played) -> None:
     assert found["bars"] == 4 * 600
     assert set(found["runs"]) == {"done"}
     assert found["orders"]["filled"] == found["fills"] > 100
-    assert found["orders"]["canceled"] > 10
+    assert found["orders"]["cancelled"] > 10
     assert {"arbitrage", "dip", "seller", "clockwork", "reporter", "by hand", "reader"} == set(found["workflows"])
     assert found["workflows"]["reporter"]["runs"]["done"] == found["fills"]
     assert Decimal(found["fees"]) == sum(Decimal(one["fees"]) for one in found["venues"].values()) > 0
@@ -117,12 +117,12 @@ def test_no_order_trades_on_a_price_from_before_it(played: Played) -> None:
     assert between > 0, "some were sent between two bars"
 
 
-def test_limit_orders_rest_are_canceled_and_told_of(played: Played) -> None:
+def test_limit_orders_rest_are_cancelled_and_told_of(played: Played) -> None:
     accepted = {one.client_order_id: at for at, one in played.events(OrderAccepted)}
     ended = played.events(OrderEnded)
     assert ended
     for _, one in ended:
-        assert one.status == "canceled"
+        assert one.status == "cancelled"
         assert timestamp_ns(one.known_at) - accepted[one.client_order_id] == 450 * 10**9, "7m30s later, to the second"
     filled = [one for _, one in played.events(OrderFilled) if one.workflow == "dip" and one.side == "buy"]
     assert len({timestamp_ns(one.time) - accepted[one.client_order_id] for one in filled}) > 1, "some at once, some not"
@@ -271,7 +271,7 @@ def books_agree(home: Path) -> None:
     queries = Queries.open(str(home / "paper.db"))
     fills = [event for _, _, event in trading_events(queries) if isinstance(event, OrderFilled)]
     for venue in ("alpha", "beta"):
-        ids = [fill.fill_id for fill in fills if fill.venue == venue]
+        ids = [int(fill.fill_id) for fill in fills if fill.venue == venue]
         assert ids == list(range(1, book_totals(home / f"paper-{venue}.db").fills + 1))
 
 

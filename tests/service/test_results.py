@@ -29,7 +29,7 @@ _fills = st.lists(
 def _event(number: int, symbol: str, side: Any, price: Decimal, quantity: Decimal, fee: Decimal) -> OrderFilled:
     at = AT + timedelta(minutes=number)
     return OrderFilled(
-        account="paper", workflow="doc", venue="alpha", fill_id=number, client_order_id=f"c{number}",
+        account="paper", workflow="doc", venue="alpha", fill_id=str(number), client_order_id=f"c{number}",
         venue_order_id=str(number), symbol=symbol, side=side, price=price, quantity=quantity, fee=fee,
         fee_currency="USD", time=at, known_at=at + timedelta(minutes=1), recording="r", offset=number,
     )  # fmt: skip

@@ -86,7 +86,7 @@ def bar(
 def fill(number: int, side: Side, quantity: Amount, price: Amount, fee: Amount = 0, **changes: Any) -> Fill:
     fields: dict[str, Any] = {
         "venue": "test",
-        "fill_id": number,
+        "fill_id": str(number),
         "client_order_id": f"{number:032x}",
         "venue_order_id": str(number),
         "account": "main",

@@ -17,9 +17,10 @@ from tickwork.core.functions import function_of
 from tickwork.core.run import Run
 from tickwork.errors import Cancelled, InvalidInput, NotSent, Refused, Rejected, Unknown
 from tickwork.outcome import Found, NotFound
-from tickwork.trading.desk import Capabilities, OpenIntent, Placement, RunVerbs
+from tickwork.trading.desk import OpenIntent, Placement, RunVerbs
 from tickwork.trading.ledger import fold
 from tickwork.trading.orders import OrderIntent
+from tickwork.trading.venue import Capabilities
 
 MAX_POSITION = 3_000
 
@@ -218,7 +219,7 @@ def test_cancelling_frees_the_room_even_when_halted() -> None:
     async def cancel() -> Any:
         return await world.desk.cancel(StandIn("canceller", RunTape(intent())), ack.client_order_id)
 
-    assert now(cancel()).status == "canceled"
+    assert now(cancel()).status == "cancelled"
     assert len(world.desk.reservations) == 0
 
 
@@ -262,8 +263,12 @@ def test_a_person_can_resolve_what_the_engine_gave_up_on() -> None:
     assert world.desk.unknown == sorted([arrived, lost])
     assert isinstance(now(world.desk.resolve(arrived)), Found)
     assert isinstance(now(world.desk.resolve(lost)), NotFound)
+    assert world.desk.unknown == [lost], "not found is no conclusion"
+    world.desk.disown(lost)
     assert world.desk.unknown == []
     assert len(world.desk.reservations) == 1
+    with pytest.raises(InvalidInput, match="in doubt"):
+        world.desk.disown(lost)
 
 
 def test_what_is_not_approved_or_not_ours_is_refused() -> None:

@@ -134,9 +134,10 @@ def test_an_unknown_order_blocks_its_symbol_but_no_reduction() -> None:
     reservations.unresolve("a" * 32, approval)
     assert rule(check(intent(), reservations=reservations)) == "unresolved"
     reservations.take("", "a" * 32, approval)
-    reservations.mark("a" * 32, "open")
+    reservations.move("a" * 32, "acknowledge")
     assert rule(check(intent(), reservations=reservations)) == "approved"
-    reservations.mark("a" * 32, "unknown")
+    reservations.take("", "a" * 32, approval)
+    reservations.move("a" * 32, "lose")
     assert rule(check(intent(), reservations=reservations)) == "unknown"
     stop = intent("sell", "9", reduce_only=True)
     assert rule(check(stop, ledger=long(), reservations=reservations)) == "approved"
@@ -218,7 +219,7 @@ def test_law_exposure_never_exceeds_its_limit(moves: list[tuple[Any, Any, Any]])
                 held.release(key)
                 del sent[key]
             else:
-                held.mark(key, "unknown" if move == "lose" else "open")
+                held.move(key, "lose" if move == "lose" else "acknowledge")
         pending = held.pending(SPOT)
         position = ledger.quantity(SPOT)
         assert (position + pending.buys) * 100 <= 3_000

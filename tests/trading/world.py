@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,11 +21,13 @@ import msgspec
 from tests.trading.support import RULES, SPOT, START, D, bar, gate, quote
 from tickwork.errors import Fatal, NotSent, TickworkError
 from tickwork.outcome import Found, NotFound
-from tickwork.trading.desk import Balance, Capabilities, Desk, OpenIntent, Placement
+from tickwork.trading.desk import Desk, OpenIntent, Placement
 from tickwork.trading.gate import Decision
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
+from tickwork.trading.matching import TradingRules
 from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent
+from tickwork.trading.venue import Balance, Capabilities, VenueReport
 from tickwork.venues.paper import PaperVenue
 
 CASH = {"USDT": D(10_000)}
@@ -146,22 +148,34 @@ class TrickyVenue:
             raise ConnectionError(fault)
         return ack
 
-    async def find(self, key: str) -> Found[Order] | NotFound:
+    async def rules(self, symbols: Collection[str] = ()) -> dict[str, TradingRules]:
+        return await self.paper.rules(symbols)
+
+    async def find(self, key: str, symbol: str) -> Found[Order] | NotFound:
         await Pause()
         return await self.paper.find(key)
 
-    async def cancel(self, key: str) -> Order:
+    async def cancel(self, key: str, symbol: str) -> Order:
         await Pause()
         return await self.paper.cancel(key)
 
-    async def fills(self, since: int) -> list[Fill]:
-        return await self.paper.fills(since)
+    async def fills(self, symbol: str, since: int) -> list[Fill]:
+        return await self.paper.fills(symbol, since)
 
     async def open_orders(self) -> list[Order]:
         return await self.paper.open_orders()
 
     async def balances(self) -> dict[str, Balance]:
         return await self.paper.balances()
+
+    async def examine(self) -> VenueReport:
+        return await self.paper.examine()
+
+    def updates(self) -> AsyncIterator[Order | Fill]:
+        return self.paper.updates()
+
+    async def close(self) -> None:
+        await self.paper.close()
 
 
 def now(answer: Awaitable[Any]) -> Any:
@@ -247,10 +261,13 @@ class Play:
 
     def pull(self) -> None:
         """New fills: on the tape, then in the books; orders the venue has ended are followed."""
-        for one in now(self.desk.new_fills()):
+        news = now(self.desk.news())
+        assert not news.missing
+        for one in news.fills:
             self.fills.append(one)
             self.desk.apply(one)
-        now(self.desk.reconcile())
+        for order in news.ended:
+            self.desk.follow(order)
 
     def accepted(self) -> list[tuple[Approval, Ack]]:
         """What the tape knows of orders that were acknowledged."""
@@ -268,7 +285,7 @@ class Play:
         for body in self.active.values():
             body.close()
         if str(self.path) != ":memory:":
-            self.paper.close()
+            self.paper.shut()
             self.paper = self._open()
         self._boot(self.paper)
         orders = [Order.acknowledged(approval, ack) for approval, ack in self.accepted()]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.trading.support import SPOT, bar
-from tickwork.trading.desk import VenuePort
 from tickwork.trading.matching import TradingRules
 from tickwork.trading.orders import Ack, ApprovedOrder
+from tickwork.trading.venue import VenuePort
 from tickwork.venues.conformance import CASES
 from tickwork.venues.paper import PaperVenue
 
@@ -41,11 +41,11 @@ class PaperStage:
         self._index += 1
 
     async def reopen(self) -> None:
-        self._paper.close()
+        self._paper.shut()
         self.venue = self._paper = self._open()
 
     def close(self) -> None:
-        self._paper.close()
+        self._paper.shut()
 
 
 @pytest.mark.parametrize("number", sorted(CASES))

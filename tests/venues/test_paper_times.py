@@ -67,7 +67,7 @@ async def test_it_is_remembered_by_the_book(tmp_path: Path) -> None:
 
 
 @awaited
-async def test_when_it_was_canceled(tmp_path: Path) -> None:
+async def test_when_it_was_cancelled(tmp_path: Path) -> None:
     clock = Clock()
     with paper(tmp_path / "book.db", clock=clock.now, inline=True) as venue:
         await accept(venue, 1, price="100", limit_price=D(50))
@@ -97,8 +97,11 @@ async def test_a_book_of_before_goes_on(tmp_path: Path) -> None:
         venue.on_bar(bar("100", index=0), 0)
         await accept(venue, 2)
     with apsw.Connection(str(path)) as db:
+        db.execute("DROP INDEX open_orders")
         db.execute("ALTER TABLE orders DROP COLUMN not_before")
         db.execute("ALTER TABLE orders DROP COLUMN ended_at")
+        db.execute("UPDATE orders SET status = 'open' WHERE status = 'acknowledged'")
+        db.execute("CREATE INDEX open_orders ON orders (id) WHERE status = 'open'")
         db.pragma("user_version", 1)
     with paper(path, inline=True) as venue:
         assert (venue.ended_at(key(1)), venue.ended_at(key(2))) == (0, None)

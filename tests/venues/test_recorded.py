@@ -210,7 +210,7 @@ async def test_markets_balances_and_positions_are_the_accounts() -> None:
     assert {asset: (one.total, one.free) for asset, one in balances.items()} == {"USDT": (D(1_000), D(1_000))}
     assert await world["alpha"].positions() == []
     fill = Fill(
-        venue="alpha", fill_id=1, client_order_id="a", venue_order_id="1", account="main", symbol=BTC, side="buy",
+        venue="alpha", fill_id="1", client_order_id="a", venue_order_id="1", account="main", symbol=BTC, side="buy",
         price=D(100), quantity=D(2), fee=D("0.2"), fee_currency="USDT", time=START, offset=0,
     )  # fmt: skip
     world.accounts["alpha"].ledger.apply(fill)

@@ -143,7 +143,7 @@ def show(run: RunId, json: Json = False, tape: Tape = None, home: Home = HOME) -
 @app.command()
 def orders(
     status: Annotated[
-        str | None, typer.Option(help="Only orders that are open, filled, canceled, rejected or refused.")
+        str | None, typer.Option(help="Only orders in this state, e.g. acknowledged, filled, rejected, refused.")
     ] = None,
     limit: Limit = 20,
     json: Json = False,

@@ -41,7 +41,8 @@ from tickwork.service.playback import BREATH, Curve, Pace, Progress
 from tickwork.service.runs import RunLine, run_lines
 from tickwork.service.trading import AccountOpened, OrderAccepted, OrderEnded, OrderFilled, holdings
 from tickwork.trading.desk import Desk
-from tickwork.trading.orders import FINAL, Fill
+from tickwork.trading.order_life import FINAL
+from tickwork.trading.orders import Fill
 from tickwork.trading.performance import DAILY_CRYPTO, DAILY_EQUITIES
 from tickwork.values import EXACT, from_ns, plain
 from tickwork.venues.paper import PaperVenue
@@ -154,7 +155,7 @@ class DemoSession:
 
     async def _check_book(self) -> None:
         """Before anything is traded: the venue's book holds every order and fill that the tape tells of."""
-        lacking = self._past.lacking(await self._venue.fills(0), self._venue.totals().client_order_ids)
+        lacking = self._past.lacking(await self._venue.numbered(0), self._venue.totals().client_order_ids)
         if lacking:
             raise TickworkError(f"the venue's book lacks {lacking}, which is on the tape: {self._remedy}")
 
@@ -165,7 +166,7 @@ class DemoSession:
     async def close(self) -> None:
         """Write what is not on disk and let go of tape and book."""
         await self.engine.close()
-        self._venue.close()
+        await self._venue.close()
         self._release()
 
     def _instants(self) -> Iterator[tuple[int, list[Tick]]]:
@@ -284,9 +285,9 @@ class DemoSession:
         """Open the engine, now that market and venue stand where the tape does; unfinished runs end first."""
         past = self._past
         fresh = past.started is None
-        self._fills = await self._venue.fills(past.last_fill)
+        self._fills = await self._venue.numbered(past.last_fill)
         if not fresh:
-            await self.desk.reconcile(await self._open_at_the_venue())
+            await self._follow(await self._open_at_the_venue())
         await self.engine.open()
         self._opened = True
         self.progress.rebuilding = False
@@ -297,6 +298,12 @@ class DemoSession:
             await self.engine.emit(self._started)
         await self.engine.settled()
         self._look_for_orders()
+
+    async def _follow(self, keys: list[str]) -> None:
+        for key in keys:
+            found = await self._venue.find(key)
+            if isinstance(found, Found):
+                self.desk.follow(found.value)
 
     async def _open_at_the_venue(self) -> list[str]:
         """Client ids of orders that held room when the demo was interrupted: open ones, and those filled since."""

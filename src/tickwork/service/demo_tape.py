@@ -126,8 +126,8 @@ class Past:
                 self.moved.add(identity(event))
                 self._reached(event.known_at)
             case OrderFilled():
-                self.fills.setdefault((event.recording, event.offset), []).append(event.fill())
-                self.last_fill = max(self.last_fill, event.fill_id)
+                self.fills.setdefault((event.recording, event.offset or 0), []).append(event.fill())
+                self.last_fill = max(self.last_fill, int(event.fill_id))
                 self._reached(event.known_at)
             case OrderAccepted():
                 self.orders.add(event.client_order_id)

@@ -50,7 +50,8 @@ from tickwork.service.playback import BREATH, Curve, Pace, Progress
 from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled
 from tickwork.trading.gate import RiskLimits
 from tickwork.trading.matching import Costs
-from tickwork.trading.orders import FINAL, Fill
+from tickwork.trading.order_life import FINAL
+from tickwork.trading.orders import Fill
 from tickwork.values import from_ns
 from tickwork.venues.recorded import Key, Recorded, Terms
 from tickwork.venues.recorded_news import RecordedNews
@@ -375,7 +376,7 @@ class PaperSession:
     async def _check_books(self) -> None:
         """Before anything is traded: the books hold every order and fill that the tape tells of."""
         for name, desk in self.trader.desks.items():
-            lacking = self._past.lacking(name, await desk.venue.fills(0), desk.venue.totals().client_order_ids)
+            lacking = self._past.lacking(name, await desk.venue.numbered(0), desk.venue.totals().client_order_ids)
             if lacking:
                 raise TickworkError(f"the book of {name} lacks {lacking}, which is on the tape: {self._remedy}")
 
@@ -390,7 +391,7 @@ class PaperSession:
         for order in past.working():
             self.trader.desks[order.venue].desk.follow(order)
         for name, desk in self.trader.desks.items():
-            self._hold(name, await desk.venue.fills(past.last_fill.get(name, 0)))
+            self._hold(name, await desk.venue.numbered(past.last_fill.get(name, 0)))
             for order in await desk.venue.open_orders():
                 if order.client_order_id not in past.accepted:
                     desk.desk.follow(order)

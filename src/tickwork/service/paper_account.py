@@ -116,7 +116,7 @@ class PaperDesk:
     def close(self) -> None:
         """Let go of the book."""
         if self._venue is not None:
-            self._venue.close()
+            self._venue.shut()
 
     def equity(self) -> Decimal:
         """Cash, positions and coins, those of other currencies too, at the latest closes."""

@@ -152,8 +152,8 @@ class Past:
                 self.left[event.client_order_id] = event.quantity
             case OrderFilled():
                 fill = event.fill()
-                self.fills.setdefault((event.recording, event.offset), []).append(fill)
-                self.last_fill[event.venue] = max(self.last_fill.get(event.venue, 0), event.fill_id)
+                self.fills.setdefault((event.recording, event.offset or 0), []).append(fill)
+                self.last_fill[event.venue] = max(self.last_fill.get(event.venue, 0), int(event.fill_id))
                 left = EXACT.subtract(self.left.pop(event.client_order_id, fill.quantity), fill.quantity)
                 if left > ZERO:
                     self.left[event.client_order_id] = left

@@ -54,7 +54,7 @@ def lacking(ours: Iterable[Fill], orders: Iterable[str], theirs: Iterable[Fill],
         theirs, known: those that the book holds.
     """
     held = {fill.fill_id: fill for fill in theirs}
-    for fill in sorted(ours, key=lambda fill: fill.fill_id):
+    for fill in sorted(ours, key=lambda fill: fill.rank):
         if held.get(fill.fill_id) != fill:
             return f"fill {fill.fill_id} of order {fill.client_order_id}"
     order = min((key for key in orders if key not in known), default="")

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
+from pydantic import BeforeValidator
 
 from tickwork.core.event import Event
 from tickwork.core.run import Run
@@ -22,11 +23,11 @@ from tickwork.core.view import view
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.trading.desk import Desk, Placement
+from tickwork.trading.order_life import STATES, OrderState
 from tickwork.trading.orders import ZERO, Fill, Order, OrderIntent, Side
 from tickwork.values import EXACT, Money, Price, Quantity, Symbol, from_ns, plain, timestamp_ns
 
-OrderStatus = Literal["open", "filled", "canceled", "rejected", "refused"]
-STATUSES: Final[tuple[OrderStatus, ...]] = ("open", "filled", "canceled", "rejected", "refused")
+EndedAs = Literal["filled", "cancelled", "partially_cancelled", "rejected", "expired"]
 
 
 class AccountOpened(Event, name="trading/account.opened", version=1):
@@ -92,7 +93,8 @@ class OrderFilled(Event, name="trading/order.filled", version=1):
     account: str
     workflow: str
     venue: str
-    fill_id: int
+    fill_id: Annotated[str, BeforeValidator(str)]
+    """A number on old tapes."""
     client_order_id: str
     venue_order_id: str
     symbol: Symbol
@@ -102,17 +104,16 @@ class OrderFilled(Event, name="trading/order.filled", version=1):
     fee: Money
     fee_currency: str
     time: datetime
-    """Start of the bar it traded on."""
+    """By the venue; on a recording, the start of the bar it traded on."""
     known_at: datetime
-    """End of that bar."""
-    recording: str
-    offset: int
+    """When we heard of it; on a recording, the end of that bar."""
+    recording: str = ""
+    offset: int | None = None
+    """Of that bar in its recording."""
 
     @classmethod
     def of(cls, fill: Fill, workflow: str, recording: str, known_at: datetime) -> OrderFilled:
-        """The event of a fill that traded on a recorded bar."""
-        if fill.offset is None:
-            raise InvalidInput("fill.offset", None, "the offset of a recorded bar")
+        """The event of a fill. ``recording``: of the bar it traded on; ``""`` for one that a venue told of."""
         return cls(
             account=fill.account,
             workflow=workflow,
@@ -158,20 +159,20 @@ class OrderEnded(Event, name="trading/order.ended", version=1):
     workflow: str
     client_order_id: str
     symbol: Symbol
-    status: Literal["canceled", "rejected"]
+    status: Annotated[EndedAs, BeforeValidator(lambda found: "cancelled" if found == "canceled" else found)]
+    """Spelt otherwise on old tapes."""
     reason: str
     known_at: datetime
 
     @classmethod
     def of(cls, order: Order, workflow: str, known_at: datetime) -> OrderEnded:
         """The event of an order that has ended."""
-        status: Literal["canceled", "rejected"] = "rejected" if order.status == "rejected" else "canceled"
         return cls(
             account=order.account,
             workflow=workflow,
             client_order_id=order.client_order_id,
             symbol=order.symbol,
-            status=status,
+            status=cast("EndedAs", order.status),
             reason=order.reason,
             known_at=known_at,
         )
@@ -287,7 +288,7 @@ class OrderLine(msgspec.Struct, rename="camel", kw_only=True):
     symbol: str
     side: str
     quantity: str = ""
-    status: OrderStatus
+    status: OrderState
     filled: str = "0"
     price: str = ""
     """Of its last fill."""
@@ -314,8 +315,8 @@ def orders(queries: Queries, status: str | None = None, limit: int = 100) -> lis
     Raises:
         InvalidInput: an unknown status, or a limit below 1.
     """
-    if status is not None and status not in STATUSES:
-        raise InvalidInput("status", status, f"one of {', '.join(STATUSES)}")
+    if status is not None and status not in STATES:
+        raise InvalidInput("status", status, f"one of {', '.join(STATES)}")
     if limit < 1:
         raise InvalidInput("limit", limit, "a whole number from 1")
     lines: list[OrderLine] = []
@@ -342,7 +343,7 @@ def _line(seq: int, at: int, event: OrderAccepted | OrderRefused | OrderRejected
         workflow=event.workflow,
         symbol=event.symbol,
         side=event.side,
-        status="open",
+        status="acknowledged",
     )
     match event:
         case OrderAccepted():
@@ -357,11 +358,10 @@ def _line(seq: int, at: int, event: OrderAccepted | OrderRefused | OrderRejected
 
 def _update(line: OrderLine, event: OrderFilled | OrderEnded) -> None:
     if isinstance(event, OrderEnded):
-        line.status, line.reason = event.status, event.reason
+        line.status, line.reason = event.status, event.reason or line.reason
         return
     filled = EXACT.add(Decimal(line.filled), event.quantity)
     line.filled = plain(filled)
     line.fee = plain(EXACT.add(Decimal(line.fee), event.fee))
     line.price = plain(event.price)
-    if filled == Decimal(line.quantity):
-        line.status = "filled"
+    line.status = "filled" if filled == Decimal(line.quantity) else "partially_filled"

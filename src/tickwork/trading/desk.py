@@ -16,7 +16,12 @@ is ``Refused`` at the wire, which is certain. So the limits hold under any inter
 ``InvalidInput`` and ``Fatal`` are certain and give the room back. Anything else, a time-out and a cancelled task too,
 leaves it unknown: it keeps its worst case, blocks new exposure in its symbol and is resolved by looking. "Not found"
 is only an answer where the venue makes it one: it deduplicates client ids for good, or it declares a bound after which
-an accepted order is visible. Else the look-up raises ``Unknown``, nothing is resent, and a person has to look.
+an accepted order is visible. Else the look-up raises ``Unknown``, nothing is resent, and a person has to look; what the
+person says is given to ``disown``. Whoever listens (``tell``) hears of an order in doubt at once, and again when it
+stays so.
+
+**Following.** ``news`` asks the venue what became of working orders and gives what is not booked: fills, and orders
+that have ended. An order counts as ended once all its fills are there: a venue's lists lag behind each other.
 
 **Reductions** pass the halt, the expiry, unknown orders and the limits; see ``gate``.
 
@@ -31,22 +36,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from tickwork.errors import Fatal, InvalidInput, NotSent, Refused, Rejected, Unknown
+from tickwork.errors import Fatal, InvalidInput, NotSent, NotYet, Refused, Rejected, Unknown
 from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.gate import Decision, Refusal, RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
-from tickwork.trading.orders import FINAL, Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent, require_approved
+from tickwork.trading.order_life import FINAL
+from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent, require_approved
 from tickwork.trading.reservations import Reservation, Reservations
+from tickwork.trading.venue import VenuePort
+from tickwork.values import EXACT
+
+_US: Final = timedelta(microseconds=1)
+_KEPT_NS: Final = 600_000_000_000
+"""So long an ended order is kept where nobody asks for news."""
 
 KEY: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 """A client order id: 32 hex digits, the longest that every venue takes."""
@@ -55,86 +66,49 @@ CERTAIN: Final = (Fatal, NotSent)
 """Errors after which nothing is at the venue. (``Refused``, ``Rejected`` and ``InvalidInput`` are ``Fatal``.)"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
-    """What a venue promises about client ids; the promises that exactly-once rests on."""
+ENOUGH: Final = timedelta(minutes=1)
+"""So long may an order be in doubt before a person is told; longer where the venue's grace is."""
 
-    deduplicates: bool
-    """The same client id gives the same order, however late: a resend is harmless."""
-    request_validity: timedelta = timedelta(0)
-    """After this a request still under way is no longer accepted (a signed request's ``recvWindow``)."""
-    visibility_bound: timedelta | None = timedelta(0)
-    """An accepted order can be found after this; ``None``: the venue declares no bound."""
+LINGER: Final = timedelta(seconds=30)
+"""So long after an order ended unfilled it is looked at once more: a fill may have been on its way."""
 
-    @property
-    def grace(self) -> timedelta:
-        """How long "not found" must hold before it means "never will be"."""
-        return timedelta(0) if self.deduplicates else self.request_validity + (self.visibility_bound or timedelta(0))
-
-    @property
-    def absence_is_proof(self) -> bool:
-        """May "not found" ever be taken as an answer?"""
-        return self.deduplicates or self.visibility_bound is not None
+MARGIN: Final = timedelta(minutes=1)
+"""How much earlier than an order's approval its fills are asked for: the venue's clock is not ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
-    """What an account holds of one asset; ``total`` includes ``held``, which open orders have locked."""
+class InDoubt:
+    """Nobody knows what became of a submission."""
 
-    total: Decimal
-    held: Decimal
+    key: str
+    approval: Approval
+    why: str
+    stuck: bool = False
+    """It has been so for long: a person should look."""
 
 
-class VenuePort(Protocol):
-    """A venue, seen as one authenticated account. ``venues.conformance`` is its numbered contract.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A submission in doubt is not any more."""
 
-    Every method may also raise ``Retryable`` or anything else for a fault of the wire. Nothing here retries by itself:
-    a client that resends a submission behind the desk's back would undo everything the desk does.
-    """
+    key: str
+    order: Order | None
+    """As the venue shows it; ``None``: it certainly does not exist."""
 
-    @property
-    def name(self) -> str:
-        """The venue's name; in orders, fills and errors."""
-        ...
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it promises."""
-        ...
+DeskNews = InDoubt | Cleared
 
-    async def submit(self, order: ApprovedOrder, key: str) -> Ack:
-        """Send ``order`` with client id ``key``.
 
-        Raises:
-            Rejected: the venue said no; there is no such order.
-            NotSent: certain that nothing left this process.
-            Any other error: unknown.
-        """
-        ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueNews:
+    """What a venue has done to our orders and the books do not hold."""
 
-    async def find(self, key: str) -> Found[Order] | NotFound:
-        """The order with client id ``key``: open, ended or filled. Must ask every list the venue has."""
-        ...
-
-    async def cancel(self, key: str) -> Order:
-        """Cancel; an order that has ended is returned as it is, so that cancelling twice is harmless.
-
-        Raises:
-            Rejected: no order has this client id.
-        """
-        ...
-
-    async def fills(self, since: int) -> list[Fill]:
-        """Fills numbered above ``since``, ascending; ``since=0`` for all."""
-        ...
-
-    async def open_orders(self) -> list[Order]:
-        """Orders that can still trade."""
-        ...
-
-    async def balances(self) -> dict[str, Balance]:
-        """What the account holds, by asset; contracts by their symbol."""
-        ...
+    fills: list[Fill]
+    """Ascending by ``Fill.rank``."""
+    ended: list[Order]
+    """Orders that have ended, all of whose fills are booked or in ``fills``."""
+    missing: list[str]
+    """Client ids of orders it had acknowledged and does not show at all."""
 
 
 class RunVerbs(Protocol):
@@ -177,6 +151,8 @@ class Placement:
     refusal: Refusal | None = None
     rejection: str = ""
     """Why the venue said no."""
+    not_yet: bool = False
+    """It was a "not yet": the same may be accepted later."""
 
     def require(self) -> Ack:
         """The acknowledgement.
@@ -219,6 +195,17 @@ class _Sealed:
     approval: Approval
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """An order that has ended."""
+
+    held: Reservation
+    """As it was."""
+    at: int
+    told: bool
+    """The tape knows."""
+
+
 class Desk:
     """One account's door to its venue.
 
@@ -230,6 +217,7 @@ class Desk:
         quotes: the freshest quote of a symbol, or ``None``; read inside the gate's step, so it must be quick.
         clock: ns since 1970 UTC; what quotes and approvals are aged by.
         halt: looked at in the gate and again just before the wire.
+        tell: hears of orders in doubt; called on the loop, so it must be quick.
     """
 
     def __init__(
@@ -242,6 +230,7 @@ class Desk:
         quotes: Callable[[str], Quote | None],
         clock: Callable[[], int],
         halt: Halt,
+        tell: Callable[[DeskNews], None] = lambda news: None,
     ) -> None:
         self.account = account
         self.ledger = ledger
@@ -251,7 +240,13 @@ class Desk:
         self._quotes = quotes
         self._clock = clock
         self._halt = halt
-        self._last_fill = 0
+        self._tell = tell
+        self._doubts: dict[str, int] = {}
+        """Orders in doubt: client id -> since when (ns)."""
+        self._stuck: set[str] = set()
+        self._disowned: set[str] = set()
+        self._after: dict[str, _Ended] = {}
+        """Orders that have ended, oldest first: to be told of, and looked at once more."""
 
     # -- what a workflow calls ------------------------------------------------------------------------------------
 
@@ -281,6 +276,8 @@ class Desk:
             return Placement(outcome="refused", refusal=Refusal(rule=rule, limit=limit, actual=actual))
         except Rejected as rejected:
             return Placement(outcome="rejected", rejection=str(rejected.args[1]))
+        except NotYet as later:
+            return Placement(outcome="rejected", rejection=later.reason, not_yet=True)
         except GeneratorExit:
             raise  # the run is only put aside: it goes on later with the decision it has
         except BaseException:
@@ -290,13 +287,14 @@ class Desk:
             raise
         return Placement(outcome="accepted", ack=ack, approval=decision.approval)
 
-    async def cancel(self, run: RunVerbs, client_order_id: str) -> Order:
-        """Cancel an order: always allowed, harmless when repeated.
+    async def cancel(self, run: RunVerbs, client_order_id: str, symbol: str = "") -> Order:
+        """Cancel an order: always allowed, harmless when repeated. ``symbol``: where it is not known, ``""``.
 
         Raises:
             Rejected: the venue knows no such order.
         """
-        order: Order = await run.effect("cancel", self._cancel, client_order_id)
+        symbol = symbol or self.reservations.symbol_of(client_order_id)
+        order: Order = await run.effect("cancel", self._cancel, client_order_id, symbol, lookup=self._cancelled)
         return order
 
     # -- what the engine calls back -------------------------------------------------------------------------------
@@ -325,11 +323,15 @@ class Desk:
             ack = await self._venue.submit(order, key)
         except CERTAIN:
             self.reservations.release(key)
+            self._clear(key, None)
             raise
-        except BaseException:
-            self.reservations.mark(key, "unknown")
+        except BaseException as error:
+            self.reservations.move(key, "lose")
+            if isinstance(error, Exception):  # a process that goes down has told enough
+                self._doubt(key, order.approval, f"{type(error).__name__}: {error}")
             raise
-        self.reservations.mark(key, "open")
+        self.reservations.move(key, "acknowledge")
+        self._clear(key, Order.acknowledged(order.approval, ack))
         return ack
 
     def _last_look(self, order: ApprovedOrder, run_id: str, key: str) -> None:
@@ -339,13 +341,16 @@ class Desk:
             Refused: the order is not sent and its room is free.
         """
         approval = order.approval
+        if key in self._disowned:
+            self.reservations.release(key)
+            raise Refused("disowned", "an order in doubt", "a person said that it does not exist")
         held = self.reservations.take(ticket(run_id, approval.intent), key, approval)
         refusal = None if order.reduce_only else self._late_refusal(approval, held)
         if refusal is not None:
             self.reservations.release(key)
             raise Refused(refusal.rule, refusal.limit, refusal.actual)
         if not held:
-            self.reservations.hold(key, Reservation.of(approval, "sending"))
+            self.reservations.hold(key, Reservation.of(approval, "submitting"))
 
     def _late_refusal(self, approval: Approval, held: bool) -> Refusal | None:
         if self._halt.stops_new_exposure:
@@ -359,20 +364,56 @@ class Desk:
 
     async def _lookup(self, key: str, order: ApprovedOrder, run_id: str) -> Found[Ack] | NotFound:
         """What became of a submission nobody heard back from."""
-        found = await self._venue.find(key)
+        approval = order.approval
+        if key in self._disowned:
+            return NotFound()
+        try:
+            found = await self._venue.find(key, order.symbol)
+        except Exception as error:
+            self._doubt(key, approval, f"it cannot be looked for: {type(error).__name__}: {error}")
+            raise
         if isinstance(found, Found):
-            self.reservations.follow(found.value)
+            if self.reservations.state_of(key) is None:  # a restart without `restore`
+                self.reservations.hold(key, Reservation.of(approval, "unknown"))
+            self._sighted(found.value)
             return Found(found.value.ack())
+        self._doubt(key, approval, f"{self._venue.name} does not show it")
         if not self._venue.capabilities.absence_is_proof:
             raise self._no_proof(key)
         if self.reservations.state_of(key) is None:  # a restart without `restore`: hold the worst case until resolved
-            self.reservations.unresolve(key, order.approval)
+            self.reservations.unresolve(key, approval)
         return found
 
-    async def _cancel(self, client_order_id: str, *, key: str) -> Order:
-        order = await self._venue.cancel(client_order_id)
-        self.reservations.follow(order)
+    def _doubt(self, key: str, approval: Approval, why: str) -> None:
+        """Tell of an order in doubt: once when it begins, once when it has lasted."""
+        if key not in self._doubts:
+            self._doubts[key] = self._clock()
+            self._tell(InDoubt(key=key, approval=approval, why=why))
+        enough = max(ENOUGH, 2 * self._venue.capabilities.grace)
+        if key not in self._stuck and self._clock() - self._doubts[key] > enough // _US * 1_000:
+            self._stuck.add(key)
+            self._tell(InDoubt(key=key, approval=approval, why=why, stuck=True))
+
+    def _sighted(self, order: Order) -> None:
+        """It is at the venue, or was: whatever became of it, ``news`` tells, so that it comes on the tape."""
+        self._saw(order, told=False)
+        self._clear(order.client_order_id, order)
+
+    def _clear(self, key: str, order: Order | None) -> None:
+        if self._doubts.pop(key, None) is not None:
+            self._stuck.discard(key)
+            self._tell(Cleared(key=key, order=order))
+
+    async def _cancel(self, client_order_id: str, symbol: str, *, key: str) -> Order:
+        self.reservations.asked(client_order_id)
+        order = await self._venue.cancel(client_order_id, symbol)
+        self._saw(order, told=False)
         return order
+
+    async def _cancelled(self, key: str, client_order_id: str, symbol: str) -> Found[Order] | NotFound:
+        """What became of a cancel nobody heard back from: done, or to be asked once more."""
+        found = await self._venue.find(client_order_id, symbol)
+        return found if isinstance(found, Found) and found.value.status in FINAL else NotFound()
 
     # -- what the composition calls -------------------------------------------------------------------------------
 
@@ -381,9 +422,69 @@ class Desk:
         """Client ids of orders whose fate nobody knows; each blocks new exposure in its symbol."""
         return self.reservations.unknown()
 
-    async def new_fills(self) -> list[Fill]:
-        """Fills the desk has not applied, ascending. Put each on the tape, then ``apply`` it: tape first."""
-        return await self._venue.fills(self._last_fill)
+    async def news(self) -> VenueNews:
+        """What became of our working orders at the venue. Put each on the tape, then ``apply`` or ``follow`` it.
+
+        Costs one question, one more for each order that is not working any more, and one for each symbol that traded.
+
+        Raises:
+            Whatever the venue raises: then nothing is known, and nothing changed.
+        """
+        asked = {**self.reservations.working(), **self._ended()}
+        working = {order.client_order_id: order for order in await self._venue.open_orders()} if asked else {}
+        seen: list[Order] = []
+        missing: list[str] = []
+        for key, held in asked.items():
+            order = working.get(key)
+            if order is None:
+                found = await self._venue.find(key, held.symbol)
+                if isinstance(found, NotFound):
+                    missing.append(key)
+                    continue
+                order = found.value
+            seen.append(order)
+        fills = await self._unbooked(seen, asked)
+        late = {fill.client_order_id for fill in fills}
+        ended = [order for order in seen if self._is_news(order, late) and self._complete(order, fills)]
+        for key in [key for key in asked if key in self._after and self._after[key].told]:
+            del self._after[key]  # looked at once more
+        return VenueNews(fills=fills, ended=ended, missing=missing)
+
+    def _ended(self) -> dict[str, Reservation]:
+        """Orders that ended and were not told of, and those that ended a while ago."""
+        now = self._clock()
+        return {
+            key: one.held for key, one in self._after.items() if not one.told or now - one.at > LINGER // _US * 1_000
+        }
+
+    def _is_news(self, order: Order, late: Container[str]) -> bool:
+        known = self._after.get(order.client_order_id)
+        return order.status in FINAL and (known is None or not known.told or order.client_order_id in late)
+
+    async def _unbooked(self, orders: Sequence[Order], asked: Mapping[str, Reservation]) -> list[Fill]:
+        """Fills of ours that the ledger does not hold, in the symbols in which orders have traded."""
+        since: dict[str, int] = {}
+        for order in orders:
+            if order.filled > self.reservations.filled(order.client_order_id):
+                begin = asked[order.client_order_id].since - MARGIN // _US * 1_000
+                since[order.symbol] = min(begin, since.get(order.symbol, begin))
+        found: list[Fill] = []
+        for symbol, begin in since.items():
+            ours = [fill for fill in await self._venue.fills(symbol, max(begin, 0)) if self._is_ours(fill)]
+            found += [fill for fill in ours if not self.ledger.knows(fill)]
+        return sorted(found, key=lambda fill: fill.rank)
+
+    def _is_ours(self, fill: Fill) -> bool:
+        key = fill.client_order_id
+        return self.reservations.state_of(key) is not None or self.reservations.filled(key) > 0 or key in self._after
+
+    def _complete(self, order: Order, fills: Iterable[Fill]) -> bool:
+        """Are all fills of an order booked, or among ``fills``?"""
+        booked = self.reservations.filled(order.client_order_id)
+        for fill in fills:
+            if fill.client_order_id == order.client_order_id:
+                booked = EXACT.add(booked, fill.quantity)
+        return booked >= order.filled
 
     def apply(self, fill: Fill) -> bool:
         """Book a fill and free the room it used. False when it was booked before; then nothing changes.
@@ -397,61 +498,77 @@ class Desk:
             return False
         # ledger first: for no moment is the quantity in neither of the two
         self.reservations.fill(fill.client_order_id, fill.quantity)
-        self._last_fill = max(self._last_fill, fill.fill_id)
         return True
 
     def follow(self, order: Order) -> None:
-        """Note how an order stands, e.g. that the venue ended it; frees room that can no longer be used."""
-        self.reservations.follow(order)
+        """Note how an order stands, e.g. that the venue ended it; frees room that can no longer be used.
 
-    async def reconcile(self, keys: Iterable[str] | None = None) -> list[Order]:
-        """Look up orders at the venue, by default all that hold room; follow what is found, return what has ended.
-
-        Finds what no message told: an order the venue cancelled, or one that ended while this process was down.
+        What it was filled and is not booked keeps its room until it is.
         """
-        ended: list[Order] = []
-        for key in self.reservations.sent() if keys is None else keys:
-            found = await self._venue.find(key)
-            if isinstance(found, Found):
-                self.reservations.follow(found.value)
-                if found.value.status in FINAL:
-                    ended.append(found.value)
-        return ended
+        self._saw(order, told=True)
+        self._clear(order.client_order_id, order)
 
-    async def resolve(self, key: str) -> Found[Order] | NotFound:
-        """Look at one unknown order on a person's word, e.g. after the engine gave up on it.
+    def _saw(self, order: Order, *, told: bool) -> None:
+        key, now = order.client_order_id, self._clock()
+        before = self._after.pop(key, None)
+        held = self.reservations.get(key) or (before.held if before else None)
+        self.reservations.follow(order)
+        if held is not None and order.status in FINAL and (not told or order.filled < order.quantity):
+            self._after[key] = _Ended(held, now, told)
+        while self._after and (oldest := next(iter(self._after.values()))).told and now - oldest.at > _KEPT_NS:
+            del self._after[next(iter(self._after))]
 
-        Found: it is followed like any other. Not found, where the venue makes that an answer: its room is freed; the
-        person says by calling this that the grace has passed.
+    async def resolve(self, key: str, symbol: str = "") -> Found[Order] | NotFound:
+        """Look at one order in doubt, e.g. after the engine gave up on it, and follow what is found.
+
+        Nothing is concluded from "not found": what is certain after the grace is the submission's own to say, and what
+        a person knows is said to ``disown``.
+        """
+        found = await self._venue.find(key, symbol or self.reservations.symbol_of(key))
+        if isinstance(found, Found):
+            self._sighted(found.value)
+        return found
+
+    def disown(self, key: str) -> None:
+        """A person says that an order in doubt does not exist, and takes responsibility: it is not looked for any more.
+
+        Its submission ends as refused, its room is free. Put it on the tape first.
 
         Raises:
-            Unknown: not found, and the venue declares no time after which that is proof.
+            InvalidInput: no order of this client id is in doubt.
         """
-        found = await self._venue.find(key)
-        if isinstance(found, Found):
-            self.reservations.follow(found.value)
-        elif not self._venue.capabilities.absence_is_proof:
-            raise self._no_proof(key)
-        else:
-            self.reservations.release(key)
-        return found
+        if key not in self.reservations.doubtful():
+            known = ", ".join(self.reservations.doubtful()) or "none is"
+            raise InvalidInput("order", key, f"the client id of an order in doubt ({known})")
+        self._disowned.add(key)
+        self.reservations.release(key)
+        self._clear(key, None)
 
     def _no_proof(self, key: str) -> Unknown:
         return Unknown(f"{self._venue.name} shows no order {key}, and declares no time after which that is proof")
 
-    def restore(self, orders: Iterable[Order], fills: Iterable[Fill], open_intents: Iterable[OpenIntent] = ()) -> None:
+    def restore(
+        self,
+        orders: Iterable[Order],
+        fills: Iterable[Fill],
+        open_intents: Iterable[OpenIntent] = (),
+        disowned: Iterable[str] = (),
+    ) -> None:
         """Rebuild from the tape, on a fresh desk: fills first, then how orders last stood, then what was in flight.
 
         Orders of which the tape has no more than approval and acknowledgement are ``Order.acknowledged(...)``. An
         order record may be older than the fills; what is reserved is always its quantity less its booked fills, and
-        ``reconcile`` finds out what has ended since.
+        ``news`` finds out what has ended since.
         """
-        for fill in sorted(fills, key=lambda fill: (fill.time, fill.venue, fill.fill_id)):
+        self._disowned.update(disowned)
+        for fill in sorted(fills, key=lambda fill: fill.rank):
             self.apply(fill)
         for order in orders:
             self.reservations.follow(order)
         for intent in open_intents:
-            self.reservations.unresolve(intent.key, intent.approval)
+            if intent.key not in self._disowned:
+                self.reservations.unresolve(intent.key, intent.approval)
+                self._doubts[intent.key] = self._clock()
 
 
 def ticket(run_id: str, intent: OrderIntent) -> str:

@@ -20,9 +20,10 @@ all of it and opens the other side at the fill's price.
 A fee in another currency than the quote (BTC bought and the fee taken in BTC, or BNB) is posted to that currency's
 cash and fees. A venue's balance of BTC is then the position's quantity plus ``cash:BTC``.
 
-Idempotence. Fills are numbered by (venue, fill id); a number seen before changes nothing. Numbers seen are kept as
-ranges, so a book that counts without gaps costs one pair of integers however long it gets. Average cost depends on
-the order of fills, so ``fold`` sorts them by time, venue and number first: any order in gives one ledger out.
+Idempotence. A fill is known by venue, symbol and the venue's number; one seen before changes nothing. Numbers of digits
+are kept as ranges, so a book that counts without gaps costs one pair of integers however long it gets; others are kept
+as they are. Average cost depends on the order of fills, so ``fold`` sorts them by ``Fill.rank`` first: any order in
+gives one ledger out.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Position:
 
 @dataclass(slots=True, kw_only=True)
 class LedgerState:
-    """A ledger as JSON; decimals are texts. ``seen`` holds, per venue, the ranges ``[first, last]`` of fill ids."""
+    """A ledger as JSON; decimals are texts. The fills seen are by ``venue symbol``."""
 
     capital: dict[str, Decimal] = field(default_factory=dict)
     cash: dict[str, Decimal] = field(default_factory=dict)
@@ -66,6 +67,9 @@ class LedgerState:
     realised: dict[str, Decimal] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
     seen: dict[str, list[list[int]]] = field(default_factory=dict)
+    """Ranges ``[first, last]`` of their numbers."""
+    named: dict[str, set[str]] = field(default_factory=dict)
+    """Those whose numbers are not digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,7 @@ class Ledger:
         money(fill.fee, "fill.fee")
         if quantity(fill.quantity, "fill.quantity") == 0:
             raise InvalidInput("fill.quantity", fill.quantity, "a quantity above zero")
-        if not _number(self._state.seen.setdefault(fill.venue, []), fill.fill_id):
+        if not self._note(fill):
             return False
         currency = quote_of(fill.symbol)
         position = self._state.positions.setdefault(fill.symbol, Position())
@@ -191,6 +195,25 @@ class Ledger:
         self._add(self._state.cash, fill.fee_currency, -fill.fee)
         self._add(self._state.fees, fill.fee_currency, fill.fee)
         return True
+
+    def knows(self, fill: Fill) -> bool:
+        """Has it been posted?"""
+        book = _book_of(fill)
+        if not _is_number(fill.fill_id):
+            return fill.fill_id in self._state.named.get(book, ())
+        ranges, number = self._state.seen.get(book, []), int(fill.fill_id)
+        at = bisect_right(ranges, [number, number])
+        return (at < len(ranges) and ranges[at][0] == number) or (at > 0 and ranges[at - 1][1] >= number)
+
+    def _note(self, fill: Fill) -> bool:
+        """Note its number; False when it was there."""
+        book = _book_of(fill)
+        if _is_number(fill.fill_id):
+            return _number(self._state.seen.setdefault(book, []), int(fill.fill_id))
+        names = self._state.named.setdefault(book, set())
+        known = fill.fill_id in names
+        names.add(fill.fill_id)
+        return not known
 
     @staticmethod
     def _add(account: dict[str, Decimal], currency: str, amount: Decimal) -> None:
@@ -242,7 +265,8 @@ class Ledger:
             fees=dict(held.fees),
             realised=dict(held.realised),
             positions={name: Position(quantity=p.quantity, cost=p.cost) for name, p in held.positions.items()},
-            seen={venue: [list(pair) for pair in ranges] for venue, ranges in held.seen.items()},
+            seen={book: [list(pair) for pair in ranges] for book, ranges in held.seen.items()},
+            named={book: set(names) for book, names in held.named.items()},
         )
 
     @classmethod
@@ -262,9 +286,18 @@ class Ledger:
 def fold(fills: Iterable[Fill], capital: Mapping[str, Decimal] | None = None) -> Ledger:
     """The ledger of a set of fills, whatever order they come in and however often each."""
     ledger = Ledger(capital)
-    for fill in sorted(fills, key=lambda fill: (fill.time, fill.venue, fill.fill_id)):
+    for fill in sorted(fills, key=lambda fill: fill.rank):
         ledger.apply(fill)
     return ledger
+
+
+def _book_of(fill: Fill) -> str:
+    return f"{fill.venue} {fill.symbol}"
+
+
+def _is_number(fill_id: str) -> bool:
+    """Are these digits as Python would write the number? Others (``007``) are names, or two of them would be one."""
+    return fill_id.isascii() and fill_id.isdigit() and (fill_id[0] != "0" or fill_id == "0")
 
 
 def _mark(marks: Mapping[str, Decimal], symbol: str) -> Decimal:

@@ -6,7 +6,7 @@ Theory of operation. Four things that trading code likes to confuse have four ty
 * ``ApprovedOrder``: what the risk gate let through. Only the gate can make one (``__post_init__`` asks for its seal),
   it cannot be read back from JSON and ``dataclasses.replace`` refuses it. What the tape keeps is the ``Approval`` it
   stands for; after a restart the gate seals that again. There is no other way to a venue.
-* ``Order``: the venue's account of it. Its life is the table ``MOVES``; a move that is not in it raises.
+* ``Order``: the venue's account of it. Its life is a table, ``order_life``; a move that is not in it raises.
 * ``Fill``: one execution, numbered by the venue. Money moves by fills alone.
 
 All are frozen. Money, prices and quantities are ``Decimal`` and texts in JSON; times are integer ns since 1970 UTC.
@@ -19,12 +19,13 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, Literal
 
 from tickwork.errors import InvalidInput, TickworkError
+from tickwork.trading.order_life import FINAL, OrderState, moved
 from tickwork.values import EXACT, money, price, quantity, symbol
 
 Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit"]
-Status = Literal["open", "filled", "canceled", "rejected"]
-Move = Literal["fill", "complete", "cancel", "reject"]
+TimeInForce = Literal["gtc", "ioc", "fok"]
+"""Good till cancelled; immediate or cancel (what is not filled at once is cancelled); fill or kill (all or nothing)."""
 
 ZERO = Decimal(0)
 
@@ -52,7 +53,15 @@ class OrderIntent:
     quantity: Decimal | None = None
     notional: Decimal | None = None
     limit_price: Decimal | None = None
+    time_in_force: TimeInForce = "gtc"
+    """Of a limit order; a market order is immediate by nature."""
     reduce_only: bool = False
+    leverage: Decimal = Decimal(1)
+    """Of an order in a contract: notional over margin. 1 on a spot pair."""
+    agent: str = ""
+    """Who decided it, where that is not the workflow: an analyst, a person."""
+    retry_until: int | None = None
+    """Until when (ns) to try again where the venue says "not yet": the end of a launch window."""
     reason: str = ""
     reference_price: Decimal | None = None
     reference_time: int = 0
@@ -73,6 +82,10 @@ class OrderIntent:
             raise InvalidInput(
                 "intent.limitPrice", self.limit_price, "a price on a limit order, none on a market order"
             )
+        _one_of(self.time_in_force, ("gtc", "ioc", "fok"), "intent.timeInForce")
+        if self.type == "market" and self.time_in_force != "gtc":
+            raise InvalidInput("intent.timeInForce", self.time_in_force, "none on a market order: it is immediate")
+        object.__setattr__(self, "leverage", _leverage(self.leverage, self.symbol))
         # frozen: the checked, canonical decimals can only be put in place this way
         if self.quantity is not None:
             object.__setattr__(self, "quantity", _above_zero(quantity(self.quantity, "intent.quantity"), "quantity"))
@@ -86,6 +99,13 @@ class OrderIntent:
 def _reference(value: object) -> Decimal | None:
     """A reference price as it came: a NaN is kept, because refusing it is the gate's to do and to record."""
     return value if value is None or isinstance(value, Decimal) else money(value, "intent.referencePrice")
+
+
+def _leverage(value: object, symbol: str) -> Decimal:
+    leverage = money(value, "intent.leverage")
+    if leverage < 1 or (leverage != 1 and ":" not in symbol):
+        raise InvalidInput("intent.leverage", leverage, "1 on a spot pair, 1 or more on a contract")
+    return leverage
 
 
 def _one_of(value: str, allowed: tuple[str, ...], path: str) -> None:
@@ -170,6 +190,11 @@ class ApprovedOrder:
         """The venue must never let it open or turn a position."""
         return self.approval.intent.reduce_only
 
+    @property
+    def time_in_force(self) -> TimeInForce:
+        """How long it stands; of no meaning on a market order."""
+        return self.approval.intent.time_in_force
+
 
 def require_approved(order: object) -> ApprovedOrder:
     """``order``, if it is what only the gate makes. Types say so too, but types do not run.
@@ -189,15 +214,15 @@ class Ack:
     venue: str
     client_order_id: str
     venue_order_id: str
-    status: Status
+    status: OrderState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """One execution. ``fill_id`` is the venue's own number, increasing within the venue's book, and never reused."""
+    """One execution. ``fill_id`` is the venue's own number for it, unique within venue and symbol, never reused."""
 
     venue: str
-    fill_id: int
+    fill_id: str
     client_order_id: str
     venue_order_id: str
     account: str
@@ -214,6 +239,11 @@ class Fill:
     """Offset of that bar in its recording."""
 
     @property
+    def rank(self) -> tuple[object, ...]:
+        """By this fills are put in order: time, venue, symbol, number; numbers that are digits go by their value."""
+        return (self.time, self.venue, self.symbol, len(self.fill_id) if self.fill_id.isdigit() else 0, self.fill_id)
+
+    @property
     def notional(self) -> Decimal:
         """Price times quantity, exact, in quote currency."""
         return EXACT.multiply(self.price, self.quantity)
@@ -222,31 +252,6 @@ class Fill:
     def signed_quantity(self) -> Decimal:
         """Base units: above zero for a buy, below for a sell."""
         return self.quantity if self.side == "buy" else -self.quantity
-
-
-MOVES: Final[dict[tuple[Status, Move], Status]] = {
-    ("open", "fill"): "open",
-    ("open", "complete"): "filled",
-    ("open", "cancel"): "canceled",
-    ("open", "reject"): "rejected",  # real venues accept first and reject later
-    ("canceled", "fill"): "canceled",  # real world: the fill was on its way when the cancel arrived
-    ("canceled", "complete"): "filled",  # the same, and it was the last one
-}
-"""An order's life. A pair that is not here is an illegal move."""
-
-FINAL: Final = frozenset({"filled", "canceled", "rejected"})
-
-
-def moved(status: Status, move: Move) -> Status:
-    """The status after ``move``.
-
-    Raises:
-        TickworkError: the table has no such move; nothing was changed.
-    """
-    try:
-        return MOVES[(status, move)]
-    except KeyError:
-        raise TickworkError(f"an order that is {status} cannot {move}") from None
 
 
 _DISPLAY = Context(prec=28, rounding=ROUND_HALF_EVEN)
@@ -266,7 +271,8 @@ class Order:
     quantity: Decimal
     limit_price: Decimal | None = None
     reduce_only: bool = False
-    status: Status = "open"
+    time_in_force: TimeInForce = "gtc"
+    status: OrderState = "acknowledged"
     filled: Decimal = ZERO
     """Base units executed so far."""
     filled_notional: Decimal = ZERO
@@ -276,6 +282,8 @@ class Order:
     fee_currency: str = ""
     reason: str = ""
     """Why the venue ended it, when it did."""
+    time: int = 0
+    """When the venue accepted it, by the venue's clock, in ns; 0 where it does not say."""
 
     @classmethod
     def acknowledged(cls, approval: Approval, ack: Ack) -> Order:
@@ -292,6 +300,8 @@ class Order:
             quantity=approval.quantity,
             limit_price=approval.limit_price,
             reduce_only=intent.reduce_only,
+            time_in_force=intent.time_in_force,
+            time=approval.approved_at,
         )
 
     @property
@@ -308,7 +318,8 @@ class Order:
         """The order after ``fill``.
 
         Raises:
-            TickworkError: it has ended, or the fill is larger than what was left.
+            IllegalMove: it has ended.
+            TickworkError: the fill is larger than what was left.
         """
         filled = EXACT.add(self.filled, fill.quantity)
         if filled > self.quantity:
@@ -322,13 +333,14 @@ class Order:
             fee_currency=fill.fee_currency,
         )
 
-    def ended(self, move: Literal["cancel", "reject"], reason: str) -> Order:
-        """The order after the venue ended it.
+    def ended(self, move: Literal["cancel", "reject", "expire"], reason: str) -> Order:
+        """The order after the venue ended it, whatever was filled of it.
 
         Raises:
-            TickworkError: it has ended already.
+            IllegalMove: it has ended already.
         """
-        return replace(self, status=moved(self.status, move), reason=reason)
+        rest = move == "cancel" and self.filled > 0
+        return replace(self, status=moved(self.status, "cancel_rest" if rest else move), reason=reason)
 
     def ack(self) -> Ack:
         """What a submission of this order answers."""

@@ -3,9 +3,11 @@
 Theory of operation. The gate counts what the ledger holds *plus* the worst case of everything on its way. A piece of
 room lives like this:
 
-    decided ──take──> sending ──> open ──fills──> gone          (the venue acknowledged)
-       │                 │  └───> unknown ──> open | gone       (nobody knows; found, or certain not to exist)
-       └─abandon         └──────> gone                          (certain: refused, rejected, not sent)
+    approved ──take──> submitting ──> working ──fills──> gone      (the venue acknowledged)
+        │                  │  └─────> unknown ──> working | gone   (nobody knows; found, or certain not to exist)
+        └─abandon          └────────> gone                         (certain: refused, rejected, not sent)
+
+The states are those of ``order_life``.
 
 Until it is sent, room is known by a *ticket*, a digest of run and intent: the client id does not exist yet when the
 gate decides. Two equal intents of one run share a ticket, so a ticket holds a queue, and taking one of equals takes any
@@ -21,12 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal
 
-from tickwork.trading.orders import FINAL, ZERO, Approval, Order, Side
+from tickwork.trading.order_life import DOUBTFUL, FINAL, LIFE, Move, OrderState, moved
+from tickwork.trading.orders import ZERO, Approval, Order, Side
 from tickwork.values import EXACT
-
-State = Literal["decided", "sending", "open", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +38,16 @@ class Reservation:
     total: Decimal
     """Base units the order can come to at most."""
     reduce_only: bool
-    state: State
+    state: OrderState
+    workflow: str = ""
+    """Whose order it is; ``""`` for one that only the venue told of."""
+    since: int = 0
+    """When it was approved, ns; fills are asked for from then on."""
+    price: Decimal = ZERO
+    """What the limits count a base unit with, in quote currency; zero where only the venue told of it."""
 
     @staticmethod
-    def of(approval: Approval, state: State) -> Reservation:
+    def of(approval: Approval, state: OrderState) -> Reservation:
         """The room an approval needs."""
         intent = approval.intent
         return Reservation(
@@ -50,6 +56,9 @@ class Reservation:
             total=approval.quantity,
             reduce_only=intent.reduce_only,
             state=state,
+            workflow=intent.workflow,
+            since=approval.approved_at,
+            price=approval.valuation_price,
         )
 
 
@@ -71,6 +80,10 @@ class Reservations:
     def __init__(self) -> None:
         self._decided: dict[str, list[Reservation]] = {}
         self._sent: dict[str, Reservation] = {}
+        self._keys: dict[str, dict[str, None]] = {}
+        """Client ids of ``_sent`` by symbol, in order: a decision looks at one symbol's orders."""
+        self._tickets: dict[str, dict[str, None]] = {}
+        """Tickets of ``_decided`` by symbol."""
         self._filled: dict[
             str, Decimal
         ] = {}  # base units by client id, of every order ever seen: a look-up may come late
@@ -82,9 +95,7 @@ class Reservations:
         """What is on its way in ``symbol``."""
         sums = {"buy": ZERO, "sell": ZERO}
         unknown = 0
-        for held, left in self._all():
-            if held.symbol != symbol:
-                continue
+        for held, left in self.of(symbol):
             unknown += held.state == "unknown"
             if not held.reduce_only:
                 sums[held.side] = EXACT.add(sums[held.side], left)
@@ -95,42 +106,67 @@ class Reservations:
         """Orders a restart found in the middle of being sent and nobody has looked up yet."""
         return len(self._unresolved)
 
-    def state_of(self, key: str) -> State | None:
+    def state_of(self, key: str) -> OrderState | None:
         """How the order with client id ``key`` stands; ``None`` when it holds no room."""
         held = self._sent.get(key)
         return held.state if held else None
 
-    def sent(self) -> list[str]:
-        """Client ids of orders that hold room and may be at the venue."""
-        return sorted(self._sent)
+    def working(self) -> dict[str, Reservation]:
+        """By client id: orders that the venue has acknowledged and that hold room."""
+        return {key: held for key, held in self._sent.items() if held.state not in DOUBTFUL}
 
     def unknown(self) -> list[str]:
         """Client ids of orders whose fate nobody knows."""
         return sorted(key for key, held in self._sent.items() if held.state == "unknown")
 
+    def doubtful(self) -> list[str]:
+        """Client ids of orders that may or may not be at the venue: being sent, and unknown."""
+        return sorted(key for key, held in self._sent.items() if held.state in DOUBTFUL)
+
     def __len__(self) -> int:
         return len(self._sent) + sum(map(len, self._decided.values()))
 
-    def _all(self) -> Iterator[tuple[Reservation, Decimal]]:
-        for queue in self._decided.values():
-            for held in queue:
+    def symbols(self) -> list[str]:
+        """Symbols in which something is on its way, sorted."""
+        return sorted({*self._keys, *self._tickets})
+
+    def of(self, symbol: str) -> Iterator[tuple[Reservation, Decimal]]:
+        """What is on its way in ``symbol``: each piece of room with what may still execute of it, in base units."""
+        for ticket in self._tickets.get(symbol, ()):
+            for held in self._decided[ticket]:
                 yield held, held.total
-        for key, held in self._sent.items():
+        for key in self._keys.get(symbol, ()):
+            held = self._sent[key]
             yield held, EXACT.subtract(held.total, self._filled.get(key, ZERO))
+
+    def get(self, key: str) -> Reservation | None:
+        """What the order with client id ``key`` holds."""
+        return self._sent.get(key)
+
+    def symbol_of(self, key: str) -> str:
+        """The symbol of an order that holds room; ``""`` for one that does not."""
+        held = self._sent.get(key)
+        return held.symbol if held else ""
+
+    def filled(self, key: str) -> Decimal:
+        """Base units of an order that the ledger has."""
+        return self._filled.get(key, ZERO)
 
     # -- before it is sent ----------------------------------------------------------------------------------------
 
     def decide(self, ticket: str, approval: Approval) -> None:
         """Hold room for a decision just made."""
-        self._decided.setdefault(ticket, []).append(Reservation.of(approval, "decided"))
+        self._decided.setdefault(ticket, []).append(Reservation.of(approval, "approved"))
+        self._tickets.setdefault(approval.intent.symbol, {})[ticket] = None
 
     def abandon(self, ticket: str) -> None:
         """Give up one decision that will not be sent; one that holds no room is no error."""
         queue = self._decided.get(ticket)
         if queue:
-            queue.pop()
+            held = queue.pop()
             if not queue:
                 del self._decided[ticket]
+                _drop(self._tickets, held.symbol, ticket)
 
     def take(self, ticket: str, key: str, approval: Approval) -> bool:
         """Before the wire: the decision's room goes over to client id ``key``. False when it holds none.
@@ -138,12 +174,12 @@ class Reservations:
         A resend finds its room under ``key`` already.
         """
         if key in self._sent:
-            self._sent[key] = replace(self._sent[key], state="sending")
+            self._sent[key] = replace(self._sent[key], state="submitting")
             return True
         if ticket not in self._decided:
             return False
         self.abandon(ticket)
-        self.hold(key, Reservation.of(approval, "sending"))
+        self.hold(key, Reservation.of(approval, "submitting"))
         return True
 
     # -- from the wire on -----------------------------------------------------------------------------------------
@@ -152,19 +188,36 @@ class Reservations:
         """Hold room under client id ``key``, whatever it held before; room that fills have used up is not held."""
         if held.total > self._filled.get(key, ZERO):
             self._sent[key] = held
+            self._keys.setdefault(held.symbol, {})[key] = None
         else:
-            self._sent.pop(key, None)
+            self._gone(key)
 
-    def mark(self, key: str, state: State) -> None:
-        """Note how a sent order stands; one that holds no room any more (it filled first) stays gone."""
-        if key in self._sent:
-            self._sent[key] = replace(self._sent[key], state=state)
-        if state == "open":
+    def _gone(self, key: str) -> None:
+        held = self._sent.pop(key, None)
+        if held is not None:
+            _drop(self._keys, held.symbol, key)
+
+    def move(self, key: str, move: Move) -> None:
+        """Note what became of a submission.
+
+        One that holds no room any more (it was filled first) stays gone, and what the venue itself said of it meanwhile
+        stands.
+        """
+        held = self._sent.get(key)
+        if held is not None and held.state in DOUBTFUL:
+            self._sent[key] = replace(held, state=moved(held.state, move))
+        if move != "lose":
             self._unresolved.discard(key)
+
+    def asked(self, key: str) -> None:
+        """We are about to ask for an order to be cancelled."""
+        held = self._sent.get(key)
+        if held is not None and (held.state, "ask_cancel") in LIFE:
+            self._sent[key] = replace(held, state=moved(held.state, "ask_cancel"))
 
     def release(self, key: str) -> None:
         """Certain: no such order exists at the venue."""
-        self._sent.pop(key, None)
+        self._gone(key)
         self._unresolved.discard(key)
 
     def unresolve(self, key: str, approval: Approval) -> None:
@@ -177,13 +230,27 @@ class Reservations:
         self._filled[key] = EXACT.add(self._filled.get(key, ZERO), quantity)
         held = self._sent.get(key)
         if held and self._filled[key] >= held.total:
-            del self._sent[key]
+            self._gone(key)
 
     def follow(self, order: Order) -> None:
         """The venue says how an order stands. Once it has ended it can come to no more than what was filled."""
-        total = order.filled if order.status in FINAL else order.quantity
-        self._unresolved.discard(order.client_order_id)
-        self.hold(
-            order.client_order_id,
-            Reservation(symbol=order.symbol, side=order.side, total=total, reduce_only=order.reduce_only, state="open"),
+        key, known = order.client_order_id, self._sent.get(order.client_order_id)
+        held = Reservation(
+            symbol=order.symbol,
+            side=order.side,
+            total=order.filled if order.status in FINAL else order.quantity,
+            reduce_only=order.reduce_only if known is None else known.reduce_only,
+            state=order.status,
+            workflow=known.workflow if known else "",
+            since=known.since if known else order.time,
+            price=known.price if known else order.limit_price or ZERO,
         )
+        self._unresolved.discard(key)
+        self.hold(key, held)
+
+
+def _drop(index: dict[str, dict[str, None]], symbol: str, name: str) -> None:
+    names = index[symbol]
+    del names[name]
+    if not names:
+        del index[symbol]

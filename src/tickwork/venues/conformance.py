@@ -18,13 +18,13 @@ from typing import Final, Protocol
 from tickwork.errors import InvalidInput, Rejected
 from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
-from tickwork.trading.desk import VenuePort
 from tickwork.trading.gate import RiskGate, RiskLimits
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger, fold
 from tickwork.trading.matching import TradingRules
-from tickwork.trading.orders import ApprovedOrder, Order, OrderIntent, Side
+from tickwork.trading.orders import ApprovedOrder, Fill, Order, OrderIntent, Side
 from tickwork.trading.reservations import Reservations
+from tickwork.trading.venue import VenuePort
 from tickwork.values import EXACT, quote_of, ratio, rounded_down, rounded_up
 
 
@@ -124,10 +124,14 @@ def away(stage: Stage, side: Side) -> Decimal:
 
 
 async def _order(stage: Stage, key: str) -> Order:
-    found = await stage.venue.find(key)
+    found = await stage.venue.find(key, stage.rules.symbol)
     _expect(isinstance(found, Found), f"find({key}) is {found}, expected the order")
     assert isinstance(found, Found)
     return found.value
+
+
+async def _fills(stage: Stage) -> list[Fill]:
+    return await stage.venue.fills(stage.rules.symbol, 0)
 
 
 async def _rejected(stage: Stage, order: ApprovedOrder, key: str) -> None:
@@ -182,7 +186,7 @@ async def resubmitting_a_filled_order_does_nothing(stage: Stage) -> None:
     ack = await stage.venue.submit(order, client_id(1))
     await stage.trade_at(stage.price)
     _expect(ack.status == "filled", f"expected the filled order back, is {ack}")
-    _expect(len(await stage.venue.fills(0)) == 1, "expected one fill")
+    _expect(len(await _fills(stage)) == 1, "expected one fill")
 
 
 @_case("V04")
@@ -199,7 +203,7 @@ async def other_terms_under_a_used_client_id_make_no_order(stage: Stage) -> None
 @_case("V05")
 async def absent_order_is_not_found(stage: Stage) -> None:
     """Looking for a client id nobody used is ``NotFound``, not an error."""
-    found = await stage.venue.find(client_id(99))
+    found = await stage.venue.find(client_id(99), stage.rules.symbol)
     _expect(isinstance(found, NotFound), f"expected NotFound, is {found}")
 
 
@@ -210,11 +214,11 @@ async def found_in_every_state(stage: Stage) -> None:
     limit = away(stage, "buy")
     for number in (2, 3):
         await stage.venue.submit(approve(stage, "buy", small(stage), limit=limit), client_id(number))
-    await stage.venue.cancel(client_id(3))
+    await stage.venue.cancel(client_id(3), stage.rules.symbol)
     before = [await _order(stage, client_id(number)) for number in (1, 2, 3)]
     await stage.reopen()
     after = [await _order(stage, client_id(number)) for number in (1, 2, 3)]
-    _expect([order.status for order in after] == ["filled", "open", "canceled"], f"the states are {after}")
+    _expect([order.status for order in after] == ["filled", "acknowledged", "cancelled"], f"the states are {after}")
     _expect(before == after, f"a reconnect changed {before} to {after}")
 
 
@@ -228,7 +232,7 @@ async def limit_rests_until_traded_through(stage: Stage) -> None:
         [order.client_order_id for order in await stage.venue.open_orders()] == [client_id(1)], "expected it to rest"
     )
     await stage.trade_at(rounded_down(limit * Decimal("0.99"), stage.rules.price_tick))
-    fills = await stage.venue.fills(0)
+    fills = await _fills(stage)
     _expect(len(fills) == 1 and fills[0].price <= limit, f"expected one fill at {limit} or below, are {fills}")
     _expect(await stage.venue.open_orders() == [], "expected no open order")
 
@@ -238,18 +242,18 @@ async def cancel_is_harmless_to_repeat(stage: Stage) -> None:
     """Cancelling ends an order; again changes nothing; a cancelled order never fills."""
     limit = away(stage, "buy")
     await stage.venue.submit(approve(stage, "buy", small(stage), limit=limit), client_id(1))
-    first = await stage.venue.cancel(client_id(1))
-    second = await stage.venue.cancel(client_id(1))
-    _expect(first.status == second.status == "canceled", f"expected canceled twice, are {first}, {second}")
+    first = await stage.venue.cancel(client_id(1), stage.rules.symbol)
+    second = await stage.venue.cancel(client_id(1), stage.rules.symbol)
+    _expect(first.status == second.status == "cancelled", f"expected cancelled twice, are {first}, {second}")
     await stage.trade_at(rounded_down(limit * Decimal("0.9"), stage.rules.price_tick))
-    _expect(await stage.venue.fills(0) == [], "a cancelled order was filled")
+    _expect(await _fills(stage) == [], "a cancelled order was filled")
 
 
 @_case("V09")
 async def cancel_of_a_filled_order_says_so(stage: Stage) -> None:
     """Cancelling too late gives the filled order back."""
     await _bought(stage)
-    order = await stage.venue.cancel(client_id(1))
+    order = await stage.venue.cancel(client_id(1), stage.rules.symbol)
     _expect(order.status == "filled", f"expected the filled order, is {order}")
 
 
@@ -257,7 +261,7 @@ async def cancel_of_a_filled_order_says_so(stage: Stage) -> None:
 async def cancel_of_nothing_is_rejected(stage: Stage) -> None:
     """Cancelling a client id nobody used is ``Rejected``."""
     try:
-        order = await stage.venue.cancel(client_id(99))
+        order = await stage.venue.cancel(client_id(99), stage.rules.symbol)
     except Rejected:
         return
     raise AssertionError(f"expected Rejected, is {order}")
@@ -265,23 +269,26 @@ async def cancel_of_nothing_is_rejected(stage: Stage) -> None:
 
 @_case("V11")
 async def fills_are_numbered(stage: Stage) -> None:
-    """Fill ids ascend, ``since`` leaves out what was seen, and a reconnect changes neither."""
+    """Each fill has a number of its own, ``since`` leaves out what is older, and a reconnect changes neither."""
     for number in (1, 2, 3):
         await _bought(stage, client_id(number))
-    fills = await stage.venue.fills(0)
+    fills = await _fills(stage)
     ids = [fill.fill_id for fill in fills]
-    _expect(len(ids) == 3 and ids == sorted(set(ids)) and ids[0] > 0, f"the fill ids are {ids}")
-    _expect(await stage.venue.fills(ids[1]) == fills[2:], "since= does not cut where it should")
-    _expect(await stage.venue.fills(ids[2]) == [], "since= the last still gives fills")
+    _expect(len(set(ids)) == 3 and all(ids), f"the fill ids are {ids}")
+    _expect(fills == sorted(fills, key=lambda fill: fill.rank), f"the fills are not in order: {fills}")
+    for fill in fills:
+        later = [one for one in fills if one.time >= fill.time]
+        told = await stage.venue.fills(fill.symbol, fill.time)
+        _expect(told[-len(later) :] == later, "since= does not give what it should")
     await stage.reopen()
-    _expect(await stage.venue.fills(0) == fills, "a reconnect changed the fills")
+    _expect(await _fills(stage) == fills, "a reconnect changed the fills")
 
 
 @_case("V12")
 async def order_and_fills_agree(stage: Stage) -> None:
     """An order's filled quantity, notional and fee are the sums of its fills."""
     order = await _bought(stage)
-    fills = [fill for fill in await stage.venue.fills(0) if fill.client_order_id == order.client_order_id]
+    fills = [fill for fill in await _fills(stage) if fill.client_order_id == order.client_order_id]
     sums = (sum(fill.quantity for fill in fills), sum(fill.notional for fill in fills), sum(fill.fee for fill in fills))
     _expect((order.filled, order.filled_notional, order.fee) == sums, f"the order says {order}, its fills {sums}")
 
@@ -293,7 +300,7 @@ async def balances_follow_fills(stage: Stage) -> None:
     await _bought(stage)
     await stage.venue.submit(approve(stage, "sell", small(stage)), client_id(2))
     await stage.trade_at(stage.price)
-    after, ledger = await stage.venue.balances(), fold(await stage.venue.fills(0))
+    after, ledger = await stage.venue.balances(), fold(await _fills(stage))
     for asset, balance in after.items():
         was = before[asset].total if asset in before else Decimal(0)
         _expect(
@@ -312,7 +319,7 @@ async def open_orders_lock_money(stage: Stage) -> None:
     _expect(
         held >= EXACT.multiply(quantity, limit), f"{held} {currency} are locked for an order of {quantity} at {limit}"
     )
-    await stage.venue.cancel(client_id(1))
+    await stage.venue.cancel(client_id(1), stage.rules.symbol)
     held = (await stage.venue.balances())[currency].held
     _expect(held == 0, f"{held} {currency} stay locked after the cancel")
 
@@ -321,7 +328,7 @@ async def open_orders_lock_money(stage: Stage) -> None:
 async def insufficient_funds_are_rejected(stage: Stage) -> None:
     """An order that cannot be paid is rejected, and there is no such order."""
     await _rejected(stage, approve(stage, "buy", small(stage) * 1_000_000), client_id(1))
-    _expect(isinstance(await stage.venue.find(client_id(1)), NotFound), "a rejected order is found")
+    _expect(isinstance(await stage.venue.find(client_id(1), stage.rules.symbol), NotFound), "a rejected order is found")
 
 
 @_case("V16")
@@ -348,7 +355,7 @@ async def below_the_least_notional_is_rejected(stage: Stage) -> None:
 async def reductions_never_turn_a_position(stage: Stage) -> None:
     """Two reductions of the whole position, at the same time, sell it once."""
     bought = await _bought(stage)
-    ledger = fold(await stage.venue.fills(0))
+    ledger = fold(await _fills(stage))
     for number in (2, 3):
         order = approve(stage, "sell", bought.filled, reduce_only=True, ledger=ledger)
         try:
@@ -356,7 +363,7 @@ async def reductions_never_turn_a_position(stage: Stage) -> None:
         except Rejected:  # a venue may see at once that nothing is left to reduce
             _expect(number == 3, "the first reduction was rejected")
     await stage.trade_at(stage.price)
-    left = fold(await stage.venue.fills(0)).quantity(stage.rules.symbol)
+    left = fold(await _fills(stage)).quantity(stage.rules.symbol)
     _expect(left == 0, f"the position is {left} after both reductions")
     _expect(await stage.venue.open_orders() == [], "a reduction of nothing is still open")
 
@@ -368,6 +375,9 @@ async def only_approved_orders_are_taken(stage: Stage) -> None:
     try:
         await stage.venue.submit(order.approval, client_id(1))  # type: ignore[arg-type]
     except InvalidInput:
-        _expect(isinstance(await stage.venue.find(client_id(1)), NotFound), "what was not taken is found")
+        _expect(
+            isinstance(await stage.venue.find(client_id(1), stage.rules.symbol), NotFound),
+            "what was not taken is found",
+        )
     else:
         raise AssertionError("an approval that was not sealed was taken as an order")

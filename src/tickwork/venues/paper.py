@@ -26,7 +26,7 @@ in memory is used directly, which keeps a simulation deterministic, and so is on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -39,9 +39,10 @@ from typing import Any, Final, Self, TypeVar
 from tickwork.errors import InvalidInput, Rejected, TapeError
 from tickwork.market.bars import Bar
 from tickwork.outcome import Found, NotFound
-from tickwork.trading.desk import Balance, Capabilities
 from tickwork.trading.matching import ONE, Costs, TradingRules, affordable, execution, match_price
+from tickwork.trading.order_life import WORKING
 from tickwork.trading.orders import ZERO, Ack, ApprovedOrder, Fill, Order, require_approved
+from tickwork.trading.venue import Balance, Capabilities, VenueReport
 from tickwork.values import EXACT, base_of, money, plain, quote_of
 from tickwork.venues.paper_book import MEMORY, BookState, BookTotals, Change, Held, PaperBook
 
@@ -120,8 +121,12 @@ class PaperVenue:
         """
         self._book.on_fault = call
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the book. Nothing is lost by not calling it."""
+        self.shut()
+
+    def shut(self) -> None:
+        """``close``, for where nothing awaits."""
         if self._worker is not None:
             self._worker.shutdown()
         with self._serial:
@@ -131,7 +136,7 @@ class PaperVenue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.shut()
 
     # -- the port -------------------------------------------------------------------------------------------------
 
@@ -154,11 +159,15 @@ class PaperVenue:
         """
         return await self._do(self._accept, require_approved(order), key)
 
-    async def find(self, key: str) -> Found[Order] | NotFound:
+    async def rules(self, symbols: Collection[str] = ()) -> dict[str, TradingRules]:
+        """What it asks of orders in the symbols it lists."""
+        return {name: rule for name, rule in self._rules.items() if not symbols or name in symbols}
+
+    async def find(self, key: str, symbol: str = "") -> Found[Order] | NotFound:
         """The order of a client id, in whatever state."""
         return await self._do(self._find, key)
 
-    async def cancel(self, key: str) -> Order:
+    async def cancel(self, key: str, symbol: str = "") -> Order:
         """Cancel; an order that has ended is returned as it is.
 
         Raises:
@@ -166,9 +175,23 @@ class PaperVenue:
         """
         return await self._do(self._cancel, key)
 
-    async def fills(self, since: int) -> list[Fill]:
-        """Fills numbered above ``since``, ascending."""
-        return await self._do(self._book.fills, since)
+    async def fills(self, symbol: str, since: int) -> list[Fill]:
+        """Fills in ``symbol`` at ``since`` (ns) or later, in order; without a clock all of them."""
+        begin = 0 if self._clock is _no_clock else since  # the time of a fill is its bar's, and a bar may be a day
+        return [fill for fill in await self.numbered(0) if fill.symbol == symbol and fill.time >= begin]
+
+    async def numbered(self, above: int) -> list[Fill]:
+        """Fills of all symbols numbered above ``above``, ascending: the book counts them from 1 without gaps."""
+        return await self._do(self._book.fills, above)
+
+    async def examine(self) -> VenueReport:
+        """Nothing can be wrong with its keys: it has none."""
+        return VenueReport(clock_skew=timedelta(0), may_read=True, may_trade=True, may_withdraw=False)
+
+    async def updates(self) -> AsyncIterator[Order | Fill]:
+        """It streams nothing: what becomes of an order is known once a bar has been given to it."""
+        return
+        yield  # pragma: no cover - what makes this a generator
 
     async def open_orders(self) -> list[Order]:
         """Orders that can still trade, in order of acceptance."""
@@ -218,7 +241,7 @@ class PaperVenue:
         return self._state.cursors.get(symbol, -1)
 
     def ended_at(self, key: str) -> int | None:
-        """When an order ended, ns: the end of the bar that did it, or the clock's time of its being canceled.
+        """When an order ended, ns: the end of the bar that did it, or the clock's time of its being cancelled.
 
         ``None`` while it can still trade, and for an order that nobody knows.
         """
@@ -289,13 +312,13 @@ class PaperVenue:
         order = self._book.order(key)
         if order is None:
             raise Rejected(self._name, f"no order has client id {key}")
-        if order.status != "open":
+        if order.status not in WORKING:
             return order
-        canceled = order.ended("cancel", "canceled by the account")
-        self._book.commit(Change(orders=[(canceled, self._state.held[key])], at=self._clock()))
+        cancelled = order.ended("cancel", "cancelled by the account")
+        self._book.commit(Change(orders=[(cancelled, self._state.held[key])], at=self._clock()))
         del self._state.open[order.symbol][key]
         del self._state.held[key]
-        return canceled
+        return cancelled
 
     # -- what the account can carry -------------------------------------------------------------------------------
 
@@ -392,7 +415,7 @@ class _Draft:
             self.change.fills.append(fill)
             self._book(fill)
             after = order.with_fill(fill)
-        if after.status == "open":
+        if after.status in WORKING:
             reason = "nothing left to reduce" if order.reduce_only else "insufficient funds"
             after = after.ended("cancel", reason)
         self.change.orders.append((after, self.state.held.pop(order.client_order_id)))
@@ -411,7 +434,7 @@ class _Draft:
         self.state.next_fill += 1
         return Fill(
             venue=order.venue,
-            fill_id=number,
+            fill_id=str(number),
             client_order_id=order.client_order_id,
             venue_order_id=order.venue_order_id,
             account=order.account,

@@ -24,11 +24,12 @@ import apsw
 
 from tickwork.errors import Fatal, InvalidInput, TapeError
 from tickwork.trading.ledger import Ledger
+from tickwork.trading.order_life import WORKING
 from tickwork.trading.orders import ZERO, Fill, Order
 from tickwork.values import EXACT, base_of, plain, quote_of
 
 MEMORY: Final = ":memory:"
-VERSION: Final = 2
+VERSION: Final = 3
 
 SCHEMA: Final = """
 -- whose book this is; one row
@@ -47,7 +48,7 @@ CREATE TABLE orders (
     quantity TEXT NOT NULL,                  -- base units
     limit_price TEXT,                        -- quote per base; NULL on market orders
     reduce_only INTEGER NOT NULL,
-    status TEXT NOT NULL,                    -- open, filled, canceled
+    status TEXT NOT NULL,                    -- of order_life: acknowledged, partially_filled, filled, cancelled ...
     filled TEXT NOT NULL,                    -- base units executed
     filled_notional TEXT NOT NULL,           -- sum of price x quantity of its fills, quote currency
     fee TEXT NOT NULL,                       -- sum of the fees of its fills
@@ -56,9 +57,9 @@ CREATE TABLE orders (
     held_asset TEXT NOT NULL,                -- what it locks while it is open ...
     held_amount TEXT NOT NULL,               -- ... and how much of it
     not_before INTEGER NOT NULL DEFAULT 0,   -- it trades on bars that start then or later, ns since 1970 UTC
-    ended_at INTEGER                         -- when it was filled whole, canceled or rejected; NULL: it has not ended
+    ended_at INTEGER                         -- when it was filled whole, cancelled or rejected; NULL: it has not ended
 ) STRICT;
-CREATE INDEX open_orders ON orders (id) WHERE status = 'open';
+CREATE INDEX open_orders ON orders (id) WHERE ended_at IS NULL;
 
 -- every execution; id from 1 without gaps, in order of execution; rows are only ever added
 CREATE TABLE fills (
@@ -80,12 +81,21 @@ CREATE TABLE cursors (symbol TEXT PRIMARY KEY, bar_offset INTEGER NOT NULL, last
     STRICT, WITHOUT ROWID;
 """
 
-_UPGRADE: Final = """
+_UPGRADES: Final = {
+    1: """
 ALTER TABLE orders ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE orders ADD COLUMN ended_at INTEGER;
 UPDATE orders SET ended_at = 0 WHERE status <> 'open';
-"""
-"""A book of version 1 did not say when."""
+""",  # a book of version 1 did not say when
+    2: """
+DROP INDEX open_orders;
+CREATE INDEX open_orders ON orders (id) WHERE ended_at IS NULL;
+UPDATE orders SET status = 'acknowledged' WHERE status = 'open' AND filled = '0';
+UPDATE orders SET status = 'partially_filled' WHERE status = 'open';
+UPDATE orders SET status = 'cancelled' WHERE status = 'canceled' AND filled = '0';
+UPDATE orders SET status = 'partially_cancelled' WHERE status = 'canceled';
+""",  # version 2 had four words for an order's state
+}
 
 _FILL_COLUMNS: Final = (
     "SELECT f.id, o.client_order_id, f.order_id, o.symbol, o.side, f.price, f.quantity, f.fee, f.fee_currency, f.time,"
@@ -174,8 +184,9 @@ class PaperBook:
                 self._db.executemany("INSERT INTO deposits VALUES (?, ?)", rows)
                 self._db.executemany("INSERT INTO balances VALUES (?, ?)", rows)
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version == 1:
-                self._db.execute(_UPGRADE).fetchall()
+            elif version in _UPGRADES:
+                for older in range(version, VERSION):
+                    self._db.execute(_UPGRADES[older]).fetchall()
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
                 raise InvalidInput("paper book", f"{path} of version {version}", f"a book of version {VERSION}")
@@ -199,7 +210,7 @@ class PaperBook:
         state.balances = {asset: Decimal(total) for asset, total in self._rows("SELECT asset, total FROM balances")}
         for symbol, offset, price in self._rows("SELECT symbol, bar_offset, last_price FROM cursors"):
             state.cursors[symbol], state.last_prices[symbol] = offset, Decimal(price)
-        for row in self._rows(f"{_ORDER_COLUMNS} WHERE status = 'open' ORDER BY id"):
+        for row in self._rows(f"{_ORDER_COLUMNS} WHERE ended_at IS NULL ORDER BY id"):
             order = self._order(row)
             state.open.setdefault(order.symbol, {})[order.client_order_id] = order
             state.held[order.client_order_id] = Held(row[14], Decimal(row[15]), row[16])
@@ -264,7 +275,7 @@ class PaperBook:
         return Fill(
             venue=self.venue,
             account=self.account,
-            fill_id=row[0],
+            fill_id=str(row[0]),
             client_order_id=row[1],
             venue_order_id=str(row[2]),
             symbol=row[3],
@@ -325,13 +336,13 @@ def _order_row(order: Order, held: Held, at: int) -> tuple[Any, ...]:
         held.asset,
         plain(held.amount),
         held.not_before,
-        None if order.status == "open" else at,
+        None if order.status in WORKING else at,
     )
 
 
 def _fill_row(fill: Fill) -> tuple[Any, ...]:
     return (
-        fill.fill_id,
+        int(fill.fill_id),
         int(fill.venue_order_id),
         plain(fill.price),
         plain(fill.quantity),
@@ -427,7 +438,7 @@ def _totals(db: apsw.Connection) -> BookTotals:
             "SELECT o.symbol, o.side, f.price, f.quantity, f.fee, f.fee_currency FROM fills f"
             " JOIN orders o ON o.id = f.order_id ORDER BY f.id"
         ).fetchall()
-        ids: list[tuple[Any, ...]] = db.execute("SELECT client_order_id, status = 'open' FROM orders").fetchall()
+        ids: list[tuple[Any, ...]] = db.execute("SELECT client_order_id, ended_at IS NULL FROM orders").fetchall()
     derived, quantities, fees = dict(deposits), dict[str, Decimal](), dict[str, Decimal]()
     for symbol, side, price, quantity, fee, fee_currency in rows:
         signed = Decimal(quantity) if side == "buy" else -Decimal(quantity)

@@ -50,7 +50,7 @@ async def test_an_order_is_decided_by_the_recorded_price() -> None:
             assert (intent.reference_price, intent.reference_time) == (book.asks[0].price, book.time)
             assert (intent.reference_source, intent.reference_offset) == (book.recording, at)
             assert (intent.workflow, intent.owner, intent.account) == ("doc", "me", "main")
-            assert found.status == "open"
+            assert found.status == "acknowledged"
             assert found.order_id
             assert 0 <= 1000 - found.quantity * book.asks[0].price < book.asks[0].price * D("0.0001") + D(1)
             amounts.append(found.quantity)
@@ -140,7 +140,7 @@ async def test_a_stale_price_stops_a_buy_and_not_a_reduction() -> None:
         with pytest.raises(Stale):
             await world.do(ordering(world, buy, symbol=BTC, quantity=D("0.5")))
         found = await world.do(ordering(world, close_position, symbol=BTC))
-        assert (found.status, found.quantity) == ("open", D("0.5"))
+        assert (found.status, found.quantity) == ("acknowledged", D("0.5"))
         assert world.trader.sent[-1].reference_price is None
 
 
@@ -168,7 +168,7 @@ async def test_a_limit_order_waits_for_its_price() -> None:
         close = world.sides[0].latest(BTC).close
         low = (close / 2).quantize(D("0.01"))
         found = await world.do(ordering(world, buy, True, D(1), low, symbol=BTC, type="limit"))
-        assert found.status == "open"
+        assert found.status == "acknowledged"
         await world.trade()
         assert world.branches[0].ledger.quantity(BTC) == 0
         done = await world.do(ordering(world, cancel_order))
@@ -291,7 +291,7 @@ async def test_an_undo_waits_for_a_fill_that_the_venue_knows_first() -> None:
             await run.step("told", tell)
 
         async def tell() -> None:
-            for fill in await branch.desk.new_fills():
+            for fill in (await branch.desk.news()).fills:
                 branch.desk.apply(fill)
 
         found = await world.do(undo)
@@ -434,7 +434,7 @@ async def test_several_symbols_are_traded_each_by_its_signal() -> None:
     async with World().open() as world:
         signals = {BTC: SymbolSignal("BUY", 0.9), ETH: SymbolSignal("HOLD", 0.5)}
         found = await world.do(ordering(world, trade_execution, "HOLD", 0.5, ETH, signals, risk_limit=D("0.01")))
-        assert [(one.symbol, one.status) for one in found.orders] == [(BTC, "open"), (ETH, "none")]
+        assert [(one.symbol, one.status) for one in found.orders] == [(BTC, "acknowledged"), (ETH, "none")]
         assert found.symbol == BTC
 
 

@@ -76,7 +76,7 @@ async def test_what_is_urgent_is_hedged_and_told_and_what_is_normal_is_queued() 
 async def test_a_trade_goes_on_while_the_circuit_is_closed() -> None:
     async with World().open() as world:
         found = await ran(world, DOCUMENTS["protected trader"], {"symbol": BTC, "signal": "BUY"})
-        assert found.outputs["trade"]["status"] == "open"
+        assert found.outputs["trade"]["status"] == "acknowledged"
 
 
 @live
@@ -131,7 +131,7 @@ async def test_a_stop_sells_what_the_document_holds() -> None:
         assert (await run("look")).outputs["out"]["status"] == "none"
         await world.trade()
         sold = (await run("look")).outputs["out"]
-        assert (sold["status"], sold["side"]) == ("open", "sell")
+        assert (sold["status"], sold["side"]) == ("acknowledged", "sell")
         await world.trade()
         assert not world.trader.positions()
 

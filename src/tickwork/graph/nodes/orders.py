@@ -47,7 +47,7 @@ NOTHING: Final = "none"
 class Ordered(msgspec.Struct, frozen=True):
     """What became of the order, or of the orders."""
 
-    status: Annotated[str, port("open, filled, canceled; refused by the risk gate; rejected by the venue; none")]
+    status: Annotated[str, port("acknowledged, filled ...; refused by the risk gate; rejected by the venue; none")]
     order_id: Annotated[str, port("the venue's id of the first order that was placed; empty where none was")] = ""
     client_order_id: Annotated[str, port("our id of it")] = ""
     symbol: Annotated[str, port("what it trades")] = ""
