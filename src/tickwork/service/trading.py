@@ -10,7 +10,7 @@ share an account and a symbol sell only their own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Final, Literal, cast
 
@@ -21,7 +21,7 @@ from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.core.view import view
 from tickwork.engines.embedded.queries import Queries
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NotSent
 from tickwork.trading.desk import Desk, Placement
 from tickwork.trading.order_life import STATES, OrderState
 from tickwork.trading.orders import ZERO, Fill, Order, OrderIntent, Side
@@ -55,6 +55,8 @@ class OrderAccepted(Event, name="trading/order.accepted", version=1):
     """What the gate let through."""
     limit_price: Price | None = None
     reduce_only: bool
+    agent: str = ""
+    """Who decided it, where that is not the workflow."""
     reason: str
     quote_price: Price | None = None
     """The price it was judged by, and whence that came."""
@@ -182,8 +184,13 @@ class OrderEnded(Event, name="trading/order.ended", version=1):
 
 
 async def place(run: Run, desk: Desk, intent: OrderIntent) -> Placement:
-    """Take an intent through gate and desk, exactly once, and publish how that ended."""
-    placement = await desk.place(run, intent)
+    """Take an intent through gate and desk, exactly once, and publish how that ended.
+
+    Raises:
+        NotSent: it could not be sent, often enough tried; there is no order.
+        TimedOut: nobody knows, and the engine gave up looking; the desk and its account go on.
+    """
+    placement = await _placed(run, desk, intent)
     ack, approval = placement.ack, placement.approval
     if ack is not None and approval is not None:
         accepted = OrderAccepted(
@@ -199,6 +206,7 @@ async def place(run: Run, desk: Desk, intent: OrderIntent) -> Placement:
             quantity=approval.quantity,
             limit_price=approval.limit_price,
             reduce_only=intent.reduce_only,
+            agent=intent.agent,
             reason=intent.reason,
             quote_price=approval.quote_price,
             quote_time=from_ns(approval.quote_time),
@@ -230,6 +238,33 @@ async def place(run: Run, desk: Desk, intent: OrderIntent) -> Placement:
         )
         await run.emit(rejected)
     return placement
+
+
+_FIRST_PAUSE: Final = timedelta(seconds=1)
+_LONGEST_PAUSE: Final = timedelta(seconds=5)
+_TRIES: Final = 4
+"""How often an order is sent that certainly did not reach the venue."""
+
+
+async def _placed(run: Run, desk: Desk, intent: OrderIntent) -> Placement:
+    """Place it; again while the venue says "not yet" and the intent has time, or while it cannot be sent.
+
+    Each try is an order of its own, judged by the gate anew: of the one before it is certain that it does not exist.
+    """
+    pause, unsent = _FIRST_PAUSE, 0
+    while True:
+        try:
+            placement = await desk.place(run, intent)
+        except NotSent:
+            unsent += 1
+            if unsent == _TRIES:
+                raise
+        else:
+            end = intent.retry_until
+            if not placement.not_yet or end is None or timestamp_ns(run.now() + pause) > end:
+                return placement
+        await run.sleep(pause)
+        pause = min(pause * 3 / 2, _LONGEST_PAUSE)
 
 
 # ------------------------------------------------------------------------------------------------------ holdings

@@ -66,6 +66,9 @@ CERTAIN: Final = (Fatal, NotSent)
 """Errors after which nothing is at the venue. (``Refused``, ``Rejected`` and ``InvalidInput`` are ``Fatal``.)"""
 
 
+SUBMIT: Final = "submit"
+"""The name of the effect that sends an order."""
+
 ENOUGH: Final = timedelta(minutes=1)
 """So long may an order be in doubt before a person is told; longer where the venue's grace is."""
 
@@ -269,7 +272,7 @@ class Desk:
                 return Placement(outcome="refused", refusal=decision.refusal)
             order = self._gate.seal(decision.approval)
             ack: Ack = await run.effect(
-                "submit", self._submit, order, run.id, lookup=self._lookup, grace=self._venue.capabilities.grace
+                SUBMIT, self._submit, order, run.id, lookup=self._lookup, grace=self._venue.capabilities.grace
             )
         except Refused as refused:
             rule, limit, actual = map(str, refused.args)
@@ -421,6 +424,13 @@ class Desk:
     def unknown(self) -> list[str]:
         """Client ids of orders whose fate nobody knows; each blocks new exposure in its symbol."""
         return self.reservations.unknown()
+
+    def holder_of(self, key: str) -> str:
+        """The workflow whose order this is, where the desk still remembers it; else ``""``."""
+        held = self.reservations.get(key)
+        if held is None and key in self._after:
+            held = self._after[key].held
+        return "" if held is None else held.workflow
 
     async def news(self) -> VenueNews:
         """What became of our working orders at the venue. Put each on the tape, then ``apply`` or ``follow`` it.

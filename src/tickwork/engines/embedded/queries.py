@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -289,6 +289,12 @@ class Queries:
         )
         entries = (self.reader.record(seq) for (seq,) in seqs)
         return [entry for entry in entries if entry is not None]
+
+    def effects(self, name: str) -> Iterator[Entry]:
+        """Intents and outcomes of all effects of a name, in tape order; reads no more of the tape than it must."""
+        for entry in self.reader.mentioning(name):
+            if entry.record.name == name and entry.record.kind in ("intent", "effect"):
+                yield entry
 
 
 def _status(name: str) -> Status:

@@ -134,6 +134,17 @@ class Reader:
                     if entry.seq > last:
                         yield run, entry
 
+    def mentioning(self, text: str) -> Iterator[Entry]:
+        """The records of all chunks in which a text stands, in tape order; SQLite does the looking."""
+        last = -1
+        while True:
+            rows = self.rows(f"{_CHUNK} WHERE seq>? AND instr(data, ?)>0 ORDER BY seq LIMIT 200", (last, text.encode()))
+            for row in rows:
+                yield from self._entries(row)
+            if not rows:
+                return
+            last = rows[-1][0]
+
     def record(self, seq: int) -> Entry | None:
         """The record at a position."""
         found = self.chunk(seq)

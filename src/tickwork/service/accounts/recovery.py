@@ -1,0 +1,114 @@
+"""An account as its tape remembers it: what a desk is rebuilt from after a restart.
+
+Orders are read off the submissions themselves (the intents and outcomes of the effect ``submit``), not off the events
+that tell of them: an event comes a turn later, and a run that died in between has never emitted it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from tickwork.core.codec import decode_error
+from tickwork.core.event import Event
+from tickwork.core.functions import function_of
+from tickwork.core.tape import Record
+from tickwork.engines.embedded.queries import Queries
+from tickwork.service.accounts.events import EquityMarked, OrderDisowned
+from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled
+from tickwork.trading.desk import CERTAIN, SUBMIT, Desk, OpenIntent
+from tickwork.trading.orders import Ack, Fill, Order
+from tickwork.values import EXACT
+
+_EVENTS = {cls.event_name: cls for cls in (AccountOpened, OrderFilled, OrderEnded, OrderDisowned, EquityMarked)}
+
+_SUBMISSION: Final = function_of(Desk._submit).name
+"""Other effects may have the same name."""
+
+
+@dataclass(slots=True)
+class Past:
+    """What a tape knows of one account."""
+
+    opened: AccountOpened | None = None
+    paid_in: dict[str, Decimal] = field(default_factory=dict)
+    """By currency."""
+    fills: list[Fill] = field(default_factory=list)
+    """In tape order."""
+    holders: dict[str, str] = field(default_factory=dict)
+    """Client id -> the workflow whose order it is."""
+    working: list[Order] = field(default_factory=list)
+    """Orders the venue had acknowledged and of which the tape knows no end, as they were acknowledged."""
+    doubtful: list[OpenIntent] = field(default_factory=list)
+    """Submissions without an outcome."""
+    disowned: set[str] = field(default_factory=set)
+    marks: list[EquityMarked] = field(default_factory=list)
+
+
+def recall(queries: Queries, account: str) -> Past:
+    """Read the tape of an account."""
+    past, ended = Past(), set[str]()
+    for event in _events(queries, account):
+        match event:
+            case AccountOpened():
+                past.opened = past.opened or event
+                before = past.paid_in.get(event.currency, Decimal(0))
+                past.paid_in[event.currency] = EXACT.add(before, event.amount)
+            case OrderFilled():
+                past.fills.append(event.fill())
+            case OrderEnded():
+                ended.add(event.client_order_id)
+            case OrderDisowned():
+                past.disowned.add(event.client_order_id)
+            case EquityMarked():
+                past.marks.append(event)
+            case _:
+                pass
+    filled: dict[str, Decimal] = {}
+    for fill in past.fills:
+        filled[fill.client_order_id] = EXACT.add(filled.get(fill.client_order_id, Decimal(0)), fill.quantity)
+    _submissions(queries, account, past, ended, filled)
+    return past
+
+
+def _events(queries: Queries, account: str) -> Iterator[Event]:
+    for entry in queries.events(*_EVENTS):
+        event = _EVENTS[entry.record.name].read(entry.record.version, bytes(entry.record.value))
+        if event.account == account:
+            yield event
+
+
+def _submissions(queries: Queries, account: str, past: Past, ended: set[str], filled: dict[str, Decimal]) -> None:
+    """Sort the submissions of an account by what became of them."""
+    for key, (arguments, outcome) in _by_key(queries).items():
+        intent = OpenIntent.read(key, arguments)
+        if intent.approval.intent.account != account:
+            continue
+        past.holders[key] = intent.approval.intent.workflow
+        if outcome is None:
+            past.doubtful.append(intent)
+        elif not bytes(outcome.error):
+            ack = msgspec.json.decode(outcome.value, type=Ack)
+            if key not in ended and filled.get(key, Decimal(0)) < intent.approval.quantity:
+                past.working.append(Order.acknowledged(intent.approval, ack))
+
+
+def _by_key(queries: Queries) -> dict[str, tuple[bytes, Record | None]]:
+    """Every submission on a tape: its client id, its arguments, and its certain outcome where it has one."""
+    found: dict[str, tuple[bytes, Record | None]] = {}
+    for entry in queries.effects(SUBMIT):
+        record = entry.record
+        if record.kind == "intent" and record.fn == _SUBMISSION:
+            found[record.key] = (bytes(record.value), None)
+        elif record.key in found and _is_certain(record):
+            found[record.key] = (found[record.key][0], record)
+    return found
+
+
+def _is_certain(outcome: Record) -> bool:
+    """Does it say what became of the order? The engine giving up on it (``TimedOut``) does not."""
+    return not bytes(outcome.error) or isinstance(decode_error(outcome.error), CERTAIN)
