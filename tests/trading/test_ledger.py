@@ -171,7 +171,7 @@ def test_seen_numbers_are_kept_as_ranges() -> None:
     ledger = Ledger(CAPITAL)
     for number in numbers:
         assert ledger.apply(fill(number, "buy", 1, 1))
-    assert ledger.state().seen == {"test": [[1, 199]]}
+    assert ledger.state().seen == {"test BTC/USDT": [[1, 199]]}
 
 
 @given(st.lists(st.integers(0, 40)))
@@ -180,5 +180,28 @@ def test_law_a_number_is_new_once(numbers: list[int]) -> None:
     for number in numbers:
         assert ledger.apply(fill(number, "buy", 1, 1)) == (number not in seen)
         seen.add(number)
-    ranges = ledger.state().seen.get("test", [])
+    ranges = ledger.state().seen.get("test BTC/USDT", [])
     assert {number for first, last in ranges for number in range(first, last + 1)} == seen
+
+
+def test_numbers_that_are_names_are_known_too() -> None:
+    ledger = Ledger()
+    names = ["20220202135509981::2d7be4ff", "007", "7", "0", "00"]
+    for name in names:
+        assert ledger.apply(fill(1, "buy", 1, 1, fill_id=name))
+        assert ledger.knows(fill(1, "buy", 1, 1, fill_id=name))
+        assert not ledger.knows(fill(1, "buy", 1, 1, fill_id=name, symbol=SWAP))
+    again = Ledger.of(ledger.state())
+    assert again.state() == ledger.state()
+    assert not any(again.apply(fill(1, "buy", 1, 1, fill_id=name)) for name in names)
+
+
+def test_no_digit_is_lost_however_many_there_are() -> None:
+    """Unary minus and ``abs`` of a ``Decimal`` round to the context's 28 digits; the books must not."""
+    quantity, price = D("123456789012.123456789012345678"), D("0.000000001234567891")
+    ledger = Ledger()
+    for number, side in enumerate(("buy", "sell"), 1):
+        ledger.apply(fill(number, side, quantity, price))  # type: ignore[arg-type]
+    assert ledger.quantity(SPOT) == 0
+    assert ledger.cash("USDT") == 0
+    ledger.check()

@@ -49,12 +49,12 @@ def results(state: Results | None, event: Event) -> Results:
 
 def _booked(lot: Lot, fill: OrderFilled) -> tuple[Lot, Decimal | None]:
     """The lot after a fill, and what it realised; ``None`` where it closed nothing."""
-    signed = fill.quantity if fill.side == "buy" else -fill.quantity
+    signed = fill.quantity if fill.side == "buy" else EXACT.minus(fill.quantity)
     if not lot.quantity or (lot.quantity > 0) == (signed > 0):
         return Lot(EXACT.add(lot.quantity, signed), EXACT.add(lot.cost, EXACT.multiply(signed, fill.price))), None
-    closed = min(abs(signed), abs(lot.quantity))
-    back = closed if lot.quantity > 0 else -closed
-    cost = lot.cost if closed == abs(lot.quantity) else _share(lot, back)
+    closed = min(signed.copy_abs(), lot.quantity.copy_abs())
+    back = closed if lot.quantity > 0 else EXACT.minus(closed)
+    cost = lot.cost if closed == lot.quantity.copy_abs() else _share(lot, back)
     profit = EXACT.subtract(EXACT.multiply(back, fill.price), cost)
     rest = EXACT.add(signed, back)
     if rest:

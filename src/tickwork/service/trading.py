@@ -298,7 +298,7 @@ def holdings(state: Holding | None, event: Event) -> Holding:
         case OrderAccepted():
             still[event.client_order_id] = event.quantity
         case OrderFilled():
-            signed = event.quantity if event.side == "buy" else -event.quantity
+            signed = event.quantity if event.side == "buy" else EXACT.minus(event.quantity)
             quantity = EXACT.add(quantity, signed)
             left = EXACT.subtract(still.pop(event.client_order_id, event.quantity), event.quantity)
             if left > 0:

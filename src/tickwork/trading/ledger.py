@@ -68,8 +68,8 @@ class LedgerState:
     positions: dict[str, Position] = field(default_factory=dict)
     seen: dict[str, list[list[int]]] = field(default_factory=dict)
     """Ranges ``[first, last]`` of their numbers."""
-    named: dict[str, set[str]] = field(default_factory=dict)
-    """Those whose numbers are not digits."""
+    named: dict[str, list[str]] = field(default_factory=dict)
+    """Those whose numbers are not digits, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,9 @@ class Ledger:
 
     def __init__(self, capital: Mapping[str, Decimal] | None = None) -> None:
         self._state = LedgerState()
+        self._named: dict[str, set[str]] = {}
+        self._open: dict[str, Decimal] = {}
+        """Positions that are not flat: what the gate sums over, however many there once were."""
         for currency, amount in (capital or {}).items():
             self.deposit(currency, amount)
 
@@ -111,6 +114,11 @@ class Ledger:
         """The position in base units: above zero long, below short."""
         position = self._state.positions.get(symbol)
         return position.quantity if position else ZERO
+
+    @property
+    def quantities(self) -> Mapping[str, Decimal]:
+        """Positions that are not flat, in base units, by symbol; what is there, not a copy."""
+        return self._open
 
     def cost(self, symbol: str) -> Decimal:
         """Cost basis of the position in quote currency, without fees; below zero for a short."""
@@ -189,10 +197,14 @@ class Ledger:
         cost, profit = _next_cost(position, fill)
         position.quantity = EXACT.add(position.quantity, fill.signed_quantity)
         position.cost = cost
-        paid = fill.notional if fill.side == "buy" else -fill.notional
-        self._add(self._state.cash, currency, -paid)
+        if position.quantity:
+            self._open[fill.symbol] = position.quantity
+        else:
+            self._open.pop(fill.symbol, None)
+        paid = fill.notional if fill.side == "buy" else EXACT.minus(fill.notional)
+        self._add(self._state.cash, currency, EXACT.minus(paid))
         self._add(self._state.realised, currency, profit)
-        self._add(self._state.cash, fill.fee_currency, -fill.fee)
+        self._add(self._state.cash, fill.fee_currency, EXACT.minus(fill.fee))
         self._add(self._state.fees, fill.fee_currency, fill.fee)
         return True
 
@@ -200,7 +212,7 @@ class Ledger:
         """Has it been posted?"""
         book = _book_of(fill)
         if not _is_number(fill.fill_id):
-            return fill.fill_id in self._state.named.get(book, ())
+            return fill.fill_id in self._named.get(book, ())
         ranges, number = self._state.seen.get(book, []), int(fill.fill_id)
         at = bisect_right(ranges, [number, number])
         return (at < len(ranges) and ranges[at][0] == number) or (at > 0 and ranges[at - 1][1] >= number)
@@ -210,7 +222,7 @@ class Ledger:
         book = _book_of(fill)
         if _is_number(fill.fill_id):
             return _number(self._state.seen.setdefault(book, []), int(fill.fill_id))
-        names = self._state.named.setdefault(book, set())
+        names = self._named.setdefault(book, set())
         known = fill.fill_id in names
         names.add(fill.fill_id)
         return not known
@@ -227,8 +239,8 @@ class Ledger:
         lines = [Posting("cash", currency, amount) for currency, amount in state.cash.items()]
         lines += [Posting(f"position:{name}", quote_of(name), held.cost) for name, held in state.positions.items()]
         lines += [Posting("fees", currency, amount) for currency, amount in state.fees.items()]
-        lines += [Posting("realised", currency, -amount) for currency, amount in state.realised.items()]
-        lines += [Posting("capital", currency, -amount) for currency, amount in state.capital.items()]
+        lines += [Posting("realised", currency, EXACT.minus(amount)) for currency, amount in state.realised.items()]
+        lines += [Posting("capital", currency, EXACT.minus(amount)) for currency, amount in state.capital.items()]
         return lines
 
     def check(self) -> None:
@@ -266,7 +278,7 @@ class Ledger:
             realised=dict(held.realised),
             positions={name: Position(quantity=p.quantity, cost=p.cost) for name, p in held.positions.items()},
             seen={book: [list(pair) for pair in ranges] for book, ranges in held.seen.items()},
-            named={book: set(names) for book, names in held.named.items()},
+            named={book: sorted(names) for book, names in sorted(self._named.items())},
         )
 
     @classmethod
@@ -278,7 +290,9 @@ class Ledger:
         """
         ledger = cls()
         ledger._state = state
+        ledger._named = {book: set(names) for book, names in state.named.items()}
         ledger._state = ledger.state()  # a copy, so that the caller's object does not change under its hands
+        ledger._open = {name: held.quantity for name, held in state.positions.items() if held.quantity}
         ledger.check()
         return ledger
 
@@ -313,17 +327,17 @@ def _next_cost(position: Position, fill: Fill) -> tuple[Decimal, Decimal]:
     Opening or adding: cost grows by what was paid, profit is zero. Closing ``q`` of ``Q``: the share ``cost * q / Q``
     leaves the basis; profit is what came in less that share (for a short both are negative, and the same line holds).
     """
-    signed_paid = fill.notional if fill.side == "buy" else -fill.notional
+    signed_paid = fill.notional if fill.side == "buy" else EXACT.minus(fill.notional)
     held, traded = position.quantity, fill.signed_quantity
     if held == 0 or (held > 0) == (traded > 0):
         return EXACT.add(position.cost, signed_paid), ZERO
-    if abs(traded) < abs(held):
-        share = rounded_down(ratio(EXACT.multiply(position.cost, abs(traded)), abs(held)), BASIS_STEP)
-        return EXACT.subtract(position.cost, share), EXACT.subtract(-signed_paid, share)
+    if traded.copy_abs() < held.copy_abs():
+        share = rounded_down(ratio(EXACT.multiply(position.cost, traded.copy_abs()), held.copy_abs()), BASIS_STEP)
+        return EXACT.subtract(position.cost, share), EXACT.subtract(EXACT.minus(signed_paid), share)
     opens = EXACT.add(held, traded)
     opened_cost = EXACT.multiply(opens, fill.price)
     closing_paid = EXACT.subtract(signed_paid, opened_cost)
-    return opened_cost, EXACT.subtract(-closing_paid, position.cost)
+    return opened_cost, EXACT.subtract(EXACT.minus(closing_paid), position.cost)
 
 
 def _number(ranges: list[list[int]], number: int) -> bool:

@@ -19,6 +19,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, Literal
 
 from tickwork.errors import InvalidInput, TickworkError
+from tickwork.trading.limits import Reading
 from tickwork.trading.order_life import FINAL, OrderState, moved
 from tickwork.values import EXACT, money, price, quantity, symbol
 
@@ -138,6 +139,8 @@ class Approval:
     """In ns."""
     expires_at: int
     """In ns: past it the order is not sent any more, because the prices it was judged by are history."""
+    warnings: tuple[Reading, ...] = ()
+    """Limits that this order brings near their end."""
 
 
 _SEAL: Final = object()
@@ -251,7 +254,7 @@ class Fill:
     @property
     def signed_quantity(self) -> Decimal:
         """Base units: above zero for a buy, below for a sell."""
-        return self.quantity if self.side == "buy" else -self.quantity
+        return self.quantity if self.side == "buy" else EXACT.minus(self.quantity)
 
 
 _DISPLAY = Context(prec=28, rounding=ROUND_HALF_EVEN)

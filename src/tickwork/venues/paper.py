@@ -369,7 +369,7 @@ def _terms(order: Order) -> tuple[object, ...]:
 def closable(state: BookState, order: Order) -> Decimal:
     """How much of the position ``order`` can close, in base units."""
     position = state.balances.get(_asset(order.symbol), ZERO)
-    return max(position if order.side == "sell" else -position, ZERO)
+    return max(position if order.side == "sell" else EXACT.minus(position), ZERO)
 
 
 def free_of(state: BookState, asset: str, without: str = "") -> Decimal:
@@ -380,7 +380,7 @@ def free_of(state: BookState, asset: str, without: str = "") -> Decimal:
             free = EXACT.subtract(free, held.amount)
     for symbol, quantity in state.balances.items():
         if quantity < 0 and _is_contract(symbol) and quote_of(symbol) == asset:
-            notional = EXACT.multiply(-quantity, state.last_prices[symbol])
+            notional = EXACT.multiply(EXACT.minus(quantity), state.last_prices[symbol])
             free = EXACT.subtract(free, EXACT.multiply(_TWO, notional))
     return free
 
@@ -449,10 +449,10 @@ class _Draft:
         )
 
     def _book(self, fill: Fill) -> None:
-        paid = fill.notional if fill.side == "buy" else -fill.notional
+        paid = fill.notional if fill.side == "buy" else EXACT.minus(fill.notional)
         self._move(_asset(fill.symbol), fill.signed_quantity)
-        self._move(quote_of(fill.symbol), -paid)
-        self._move(fill.fee_currency, -fill.fee)
+        self._move(quote_of(fill.symbol), EXACT.minus(paid))
+        self._move(fill.fee_currency, EXACT.minus(fill.fee))
 
     def _move(self, asset: str, amount: Decimal) -> None:
         total = EXACT.add(self.state.balances.get(asset, ZERO), amount)

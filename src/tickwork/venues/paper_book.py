@@ -441,12 +441,12 @@ def _totals(db: apsw.Connection) -> BookTotals:
         ids: list[tuple[Any, ...]] = db.execute("SELECT client_order_id, ended_at IS NULL FROM orders").fetchall()
     derived, quantities, fees = dict(deposits), dict[str, Decimal](), dict[str, Decimal]()
     for symbol, side, price, quantity, fee, fee_currency in rows:
-        signed = Decimal(quantity) if side == "buy" else -Decimal(quantity)
+        signed = Decimal(quantity) if side == "buy" else EXACT.minus(Decimal(quantity))
         _add(quantities, symbol, signed)
         _add(fees, fee_currency, Decimal(fee))
         _add(derived, symbol if ":" in symbol else base_of(symbol), signed)
-        _add(derived, quote_of(symbol), -EXACT.multiply(signed, Decimal(price)))
-        _add(derived, fee_currency, -Decimal(fee))
+        _add(derived, quote_of(symbol), EXACT.minus(EXACT.multiply(signed, Decimal(price))))
+        _add(derived, fee_currency, EXACT.minus(Decimal(fee)))
     return BookTotals(
         deposits=deposits,
         balances=balances,
