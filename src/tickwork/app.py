@@ -14,15 +14,23 @@ if TYPE_CHECKING:
     from tickwork.core.event import Event
     from tickwork.core.view import View
     from tickwork.core.workflow import Workflow
+    from tickwork.engines.embedded import Engine
     from tickwork.faces.doors import Defaults
     from tickwork.graph.sources import Sources
     from tickwork.market.bars import Quote
+    from tickwork.market.live import LiveFeed
+    from tickwork.notify.notifier import Notifier
+    from tickwork.service.accounts.config import AccountConfig
+    from tickwork.service.accounts.session import LiveFiles, LiveSession
+    from tickwork.service.accounts.trading import Trading
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.demo_tape import DemoFiles
+    from tickwork.service.documents.opening import Recovered
     from tickwork.service.notifications import Notifications
     from tickwork.service.paper import PaperOptions, PaperSession
     from tickwork.service.paper_account import PaperDesk
     from tickwork.service.paper_tape import Beginning, PaperFiles, PaperStarted
+    from tickwork.settings import Settings
     from tickwork.trading.desk import Desk
     from tickwork.trading.matching import TradingRules
     from tickwork.trading.venue import VenuePort
@@ -35,7 +43,11 @@ def main() -> None:
         from tickwork.faces.doors import Doors
 
         doors = Doors(
-            open_demo=open_demo, open_paper=open_paper, open_notifications=open_notifications, defaults=defaults
+            open_demo=open_demo,
+            open_paper=open_paper,
+            open_live=open_live,
+            open_notifications=open_notifications,
+            defaults=defaults,
         )
         code = run(doors)
     except KeyboardInterrupt:  # while the command line itself is being loaded
@@ -223,6 +235,152 @@ def _begin_paper(
     return beginning, release
 
 
+def open_live(config: Path | None, live: bool) -> LiveSession:
+    """Trading in real time, as configured; nothing is asked of anybody yet. Use it as ``async with``.
+
+    Raises:
+        InvalidInput: the configuration is wrong, a key is missing, or ``live`` is asked for and not configured.
+    """
+    import asyncio
+    import os
+    import random
+
+    from tickwork.engines.embedded import Engine
+    from tickwork.engines.system_clock import SystemClock
+    from tickwork.errors import InvalidInput
+    from tickwork.service.accounts import session
+    from tickwork.settings import load
+    from tickwork.trading.matching import Costs
+    from tickwork.venues.feeds.ccxt import CcxtFeed
+    from tickwork.venues.feeds.reconnecting import Setting
+    from tickwork.venues.named import venue_named
+    from tickwork.venues.paper import PaperVenue
+
+    settings = load(config)
+    if live and settings.mode != "live":
+        raise InvalidInput("mode", settings.mode, '"live" in the configuration besides --live, to trade real money')
+    clock = SystemClock()
+    setting = Setting(now=clock.now, sleep=asyncio.sleep, random=random.random, environ=os.environ)
+    files = session.LiveFiles(settings.home, live)
+    code = _Code(settings, files)
+
+    def make_venue(name: str, account: AccountConfig) -> VenuePort:
+        key, secret = account.keys(name, os.environ) if live else ("", "")
+        exchange = session.source_of(account) if account.venue == "paper" else account.venue
+        return venue_named(
+            exchange,
+            name,
+            account.symbols,
+            key=key,
+            secret=secret,
+            real=live,
+            clock=clock.now,
+            sleep=asyncio.sleep,
+            url=account.url,
+            settings=account.settings,
+        )
+
+    def make_paper(name: str, account: AccountConfig, rules: Mapping[str, TradingRules], book: Path) -> PaperVenue:
+        costs = Costs(fee_rate=account.fee_rate)
+        cash = {account.currency: account.capital}
+        return PaperVenue(
+            book,
+            account=name,
+            rules=rules.values(),
+            cash=cash,
+            costs=costs,
+            name=account.venue,
+            clock=clock.now,
+        )
+
+    def make_feeds(accounts: Mapping[str, AccountConfig]) -> list[LiveFeed]:
+        feeds: dict[str, LiveFeed] = {}
+        for account in accounts.values():
+            source = session.source_of(account)
+            for interval in (None, *([account.bars] if account.bars else [])):
+                feed = CcxtFeed(
+                    source, account.symbols, setting, interval=interval, every=account.quotes_every, url=account.url
+                )
+                if feed.name in feeds:
+                    expected = "one account's symbols for each feed; list them all in one account"
+                    raise InvalidInput("accounts", f"two accounts that look at {feed.name}", expected)
+                feeds[feed.name] = feed
+        return list(feeds.values())
+
+    return session.LiveSession(
+        files,
+        settings.accounts,
+        setting=setting,
+        make_venue=make_venue,
+        make_paper=make_paper,
+        make_feeds=make_feeds,
+        make_engine=lambda tape, workflows, views: Engine(
+            f"sqlite:///{tape}", workflows=workflows, views=views, clock=clock
+        ),
+        make_workflows=code.workflows,
+        begun=code.begun,
+        lock=lambda: _lock_of(files.home, files.home / f"up-{settings.mode}"),
+        views=code.views,
+    )
+
+
+class _Code:
+    """What runs in real time: files of Python and documents."""
+
+    def __init__(self, settings: Settings, files: LiveFiles) -> None:
+        from tickwork.graph.nodes.views import VIEWS as NODE_VIEWS
+        from tickwork.service.document_store import TAPE, Store
+        from tickwork.service.documents.surface import VIEWS
+        from tickwork.service.paper_setup import PaperBreakers
+
+        self.views: tuple[View, ...] = (*NODE_VIEWS, *VIEWS)
+        store = Store(settings.home / TAPE)
+        self._notifier = _notifier(settings)
+        if self._notifier is not None:
+            self.views += self._notifier.views
+        self._documents = [store.load(source).document for source in settings.documents]
+        self._files = settings.workflows
+        self._tape = files.tape
+        self._breakers = PaperBreakers()
+        self._found: Recovered | None = None
+
+    def workflows(self, trading: Trading) -> list[Workflow]:
+        """The workflows of the files, and of the documents that are on the tape."""
+        from tickwork.graph.library import library
+        from tickwork.graph.sources import Sources
+        from tickwork.service.accounts.files_of_workflows import load
+        from tickwork.service.documents.opening import recovered
+
+        found = [workflow for path in self._files for workflow in load(path, trading)]
+        if self._notifier is not None:
+            found += self._notifier.workflows
+        sources = Sources({"providers": trading.providers, "trader": trading.trader, "breakers": self._breakers})
+        url = f"sqlite:///{self._tape}"
+        self._found = recovered(url, library=library(), sources=sources, others=found)
+        return [*found, *self._found.workflows]
+
+    async def begun(self, engine: Engine) -> None:
+        """Publish the configured documents, where they are not what is published."""
+        from tickwork.service.documents.documents import Documents
+
+        assert self._found is not None
+        self._breakers.engine = engine
+        documents = Documents(engine, self._found)
+        await documents.open()
+        for document in self._documents:
+            await documents.install(document)
+
+
+def _notifier(settings: Settings) -> Notifier | None:
+    """What tells people, where somebody is to be told."""
+    from tickwork.notify.notifier import notifier
+    from tickwork.venues.notifications import Sender
+
+    if not settings.notify.channels:
+        return None
+    return notifier(settings.notify.rules(), Sender(settings.notify.urls()).send)
+
+
 def open_notifications(config: Path | None) -> Notifications:
     """What a configuration says of notifications; secrets are looked up when something is to be sent.
 
@@ -243,15 +401,19 @@ def open_notifications(config: Path | None) -> Notifications:
 
 def _lock(files: DemoFiles | PaperFiles) -> Callable[[], None]:
     """Own the folder of a demo or a session; returns what lets it go."""
+    return _lock_of(files.home, files.lock)
+
+
+def _lock_of(home: Path, lock: Path) -> Callable[[], None]:
     from tickwork.engines.embedded.lock import OwnerLock
     from tickwork.errors import TapeError, TapeLocked
 
-    if files.home.exists() and not files.home.is_dir():
-        raise TapeError(f"the home {files.home} is a file, not a folder: give another --home")
+    if home.exists() and not home.is_dir():
+        raise TapeError(f"the home {home} is a file, not a folder: give another --home")
     try:
-        return OwnerLock(str(files.lock)).release
+        return OwnerLock(str(lock)).release
     except TapeLocked as error:
-        raise TapeLocked(str(error).replace(str(files.lock), f"the {files.lock.name} in {files.home}")) from None
+        raise TapeLocked(str(error).replace(str(lock), f"the {lock.name} in {home}")) from None
 
 
 @contextmanager

@@ -47,6 +47,7 @@ from pydantic_settings import (
 
 from tickwork.errors import InvalidInput
 from tickwork.notify.rules import Channel, Limit, QuietHours, Route, Rules
+from tickwork.service.accounts.config import AccountConfig
 from tickwork.values import Duration
 from tickwork.venues.notifications import conceal, exposes
 
@@ -179,7 +180,13 @@ class Settings(BaseSettings):
     home: Path = Path(".tickwork")
     """Where the command line looks for the tape and what belongs to it; a program asks for it itself."""
     mode: Literal["paper", "live"] = "paper"
-    """For a program to ask: the command line trades nothing but the demo's paper."""
+    """Live needs this *and* ``--live`` on the command line; with one of the two alone nothing real is traded."""
+    accounts: dict[str, AccountConfig] = {}
+    """What trades, by name; see ``service.accounts.config``."""
+    workflows: tuple[Path, ...] = ()
+    """Files of Python with a function ``workflows(trading)`` that gives a list of workflows."""
+    documents: tuple[str, ...] = ()
+    """Documents that run: files, or names of published ones."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """What the command line logs on stderr: this, and worse."""
     notify: NotifySettings = NotifySettings()
@@ -231,6 +238,8 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None, *, judg
         if judge_urls and isinstance(url, str):
             _check_url(f"notify.channels.{name}.url", url)
     settings.notify.rules()
+    for name, account in settings.accounts.items():
+        account.rules(name)
     return settings
 
 
@@ -344,7 +353,7 @@ def _complaint(errors: list[ErrorDetails]) -> InvalidInput:
     if error["type"] == _RULE:
         said = error["ctx"]
         return InvalidInput(f"{path}.{said['field']}".rstrip("."), said["found"], said["expected"])
-    text = _KINDS.get(error["type"]) or error["msg"].removeprefix("Input should be ")
+    text = _KINDS.get(error["type"]) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     found = str(error["input"])[:200]
     if "://" in found or (place[:2] == ["notify", "channels"] and "limit" not in place):
         found = _HIDDEN

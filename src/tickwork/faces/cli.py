@@ -27,6 +27,7 @@ from tickwork.faces.notify import notify
 from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, ask_owner_of, queries_of, tape_of
 from tickwork.faces.queues import queues
 from tickwork.faces.schedules import schedules
+from tickwork.faces.up import up
 
 DONE, FAILED, WRONG_USE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -200,7 +201,7 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
     return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
 
 
-for verb in (emit, letters, redrive, discard, doctor):
+for verb in (up, emit, letters, redrive, discard, doctor):
     app.command()(verb)
 app.add_typer(notify, name="notify")
 app.add_typer(breakers, name="breakers")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tickwork.service.accounts.session import LiveSession
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.notifications import Notifications
     from tickwork.service.paper import PaperSession
@@ -30,6 +31,8 @@ class Doors:
     open_demo: Callable[[DemoOptions], DemoSession]
     open_paper: Callable[..., PaperSession]
     """``open_paper(options, make_workflows, views=...)``."""
+    open_live: Callable[[Path | None, bool], LiveSession]
+    """``open_live(config, live)``."""
     defaults: Callable[[], Defaults]
     open_notifications: Callable[[Path | None], Notifications]
     """By the configuration at a path, or the one in the working directory."""

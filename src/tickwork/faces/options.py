@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tickwork.engines.embedded.queries import Queries
 
 HOME = Path(".tickwork")
+TRADING = ("live.db", "paper.db")
+"""Tapes of trading in real time, that of real money first."""
 
 
 def _folder(given: str | Path) -> Path:
@@ -29,7 +31,11 @@ Home = Annotated[
 ]
 Tape = Annotated[
     Path | None,
-    typer.Option(help="A tape; by default the demo's in the home folder.", envvar="TICKWORK_TAPE", show_envvar=False),
+    typer.Option(
+        help="A tape; by default that of `tickwork up` in the home folder, else the demo's.",
+        envvar="TICKWORK_TAPE",
+        show_envvar=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
 LIMIT_MAX = 1_000_000
@@ -58,10 +64,12 @@ def check_ids(ids: list[str], path: str) -> list[str]:
 
 
 def tape_of(tape: Path | None, home: Path) -> Path:
-    """The tape that is meant."""
+    """The tape that is meant: in a home folder that of live trading, else that of paper trading, else the demo's."""
     from tickwork.service.demo_tape import DemoFiles
 
-    return tape or DemoFiles(home).tape
+    if tape is not None:
+        return tape
+    return next((path for name in TRADING if (path := home / name).is_file()), DemoFiles(home).tape)
 
 
 def queries_of(tape: Path | None, home: Path) -> Queries:

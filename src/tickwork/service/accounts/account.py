@@ -17,16 +17,17 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
-from tickwork.engines.embedded.engine import Engine
+from tickwork.core.event import Alert, Event
 from tickwork.errors import InvalidInput, TapeError
 from tickwork.market.bars import Quote
 from tickwork.service.accounts.events import EquityMarked, OrderCleared, OrderInDoubt, OrderMissing
+from tickwork.service.accounts.recovery import Past
 from tickwork.service.positions import equity_of
 from tickwork.service.trading import OrderEnded, OrderFilled
 from tickwork.trading.desk import Cleared, Desk, DeskNews, InDoubt
 from tickwork.trading.orders import Fill, Order
 from tickwork.trading.venue import VenuePort
-from tickwork.values import NS_PER_SECOND, DurationLike, duration, from_ns
+from tickwork.values import NS_PER_SECOND, DurationLike, duration, from_ns, timestamp_ns
 
 _log = logging.getLogger("tickwork.accounts")
 
@@ -40,6 +41,7 @@ class OpenAccount:
 
     Args:
         owner: whose account it is.
+        post: publishes an event, without waiting for the disk.
         currency: what it is kept in.
         quotes: the freshest quote of a symbol, or ``None``.
         clock: ns since 1970 UTC.
@@ -52,7 +54,7 @@ class OpenAccount:
         self,
         *,
         owner: str,
-        engine: Engine,
+        post: Callable[[Event], object],
         desk: Desk,
         venue: VenuePort,
         currency: str,
@@ -69,7 +71,7 @@ class OpenAccount:
         self.currency = currency
         self.unheard_since: int | None = None
         """Since when (ns) the venue has not answered a look; ``None``: it did."""
-        self._engine = engine
+        self._post = post
         self._quotes = quotes
         self._clock = clock
         self._every_s = duration(every, f"accounts.{self.name}.every") / NS_PER_SECOND
@@ -80,6 +82,14 @@ class OpenAccount:
         self._missing: dict[str, int] = {}
         self._told_missing: set[str] = set()
         self._marked_at = 0
+
+    def restore(self, past: Past) -> None:
+        """Rebuild the desk from the tape; once, before anything is placed."""
+        for mark in past.marks:
+            self.desk.activity.marked(mark.equity, timestamp_ns(mark.at), mark.profits)
+        self.desk.restore(
+            past.working, past.fills, past.doubtful, past.disowned, approvals=past.approvals, holders=past.holders
+        )
 
     # -- what the desk tells --------------------------------------------------------------------------------------
 
@@ -100,12 +110,14 @@ class OpenAccount:
                     why=news.why[:500],
                     stuck=news.stuck,
                 )
-                self._engine.post(doubt)
+                self._post(doubt)
+                if news.stuck:
+                    self._alert(f"order {news.key} of {self.name} is in doubt", news.why)
             case Cleared():
                 state = "" if news.order is None else news.order.status
                 found = news.order is not None
                 cleared = OrderCleared(account=self.name, client_order_id=news.key, found=found, state=state)
-                self._engine.post(cleared)
+                self._post(cleared)
 
     # -- the venue ------------------------------------------------------------------------------------------------
 
@@ -125,13 +137,14 @@ class OpenAccount:
             return len(news.fills) + len(news.ended)
 
     def _book(self, fill: Fill) -> None:
-        self._engine.post(OrderFilled.of(fill, self._holder(fill.client_order_id), "", from_ns(self._clock())))
-        self.desk.apply(fill)
+        holder = self._holder(fill.client_order_id)
+        self._post(OrderFilled.of(fill, holder, "", from_ns(self._clock())))
+        self.desk.apply(fill, holder)
 
     def _end(self, order: Order) -> None:
         workflow = self._holder(order.client_order_id)
         if order.filled < order.quantity:
-            self._engine.post(OrderEnded.of(order, workflow, from_ns(self._clock())))
+            self._post(OrderEnded.of(order, workflow, from_ns(self._clock())))
         self.desk.follow(order)
 
     def _holder(self, key: str) -> str:
@@ -146,18 +159,24 @@ class OpenAccount:
             if now - since > _MISSING_NS and key not in self._told_missing:
                 self._told_missing.add(key)
                 symbol = self.desk.reservations.symbol_of(key)
-                self._engine.post(OrderMissing(account=self.name, client_order_id=key, symbol=symbol))
+                self._post(OrderMissing(account=self.name, client_order_id=key, symbol=symbol))
+                self._alert(f"order {key} of {self.name} is missing", f"{self.venue.name} had acknowledged it")
                 _log.error("%s does not show order %s, which it had acknowledged", self.venue.name, key)
+
+    def _alert(self, what: str, detail: str) -> None:
+        self._post(Alert(run="", what=what, detail=detail[:500]))
 
     # -- what it is worth -----------------------------------------------------------------------------------------
 
     def equity(self) -> Decimal | None:
         """Cash and positions at the latest prices; ``None`` where a price is missing."""
-        marks = {symbol: _middle(quote) for symbol in self._needed() if (quote := self._quotes(symbol)) is not None}
         try:
-            return equity_of(self.desk.ledger, marks, self.currency)
+            return equity_of(self.desk.ledger, self._marks(), self.currency)
         except InvalidInput:
             return None
+
+    def _marks(self) -> dict[str, Decimal]:
+        return {symbol: _middle(quote) for symbol in self._needed() if (quote := self._quotes(symbol)) is not None}
 
     def _needed(self) -> list[str]:
         ledger = self.desk.ledger
@@ -169,16 +188,22 @@ class OpenAccount:
         now = self._clock()
         if now - self._marked_at < self._mark_every:
             return
-        equity = self.equity()
-        if equity is None:
+        marks = self._marks()
+        try:
+            equity = equity_of(self.desk.ledger, marks, self.currency)
+            profits = self.desk.activity.profits(marks)
+        except InvalidInput:  # a price is missing: limits that need a figure refuse, until there is one
             return
         self._marked_at = now
-        at = from_ns(now)
-        self._engine.post(EquityMarked(account=self.name, currency=self.currency, equity=equity, at=at))
+        self.desk.activity.marked(equity, now, profits)
+        marked = EquityMarked(
+            account=self.name, currency=self.currency, equity=equity, profits=profits, at=from_ns(now)
+        )
+        self._post(marked)
 
     # -- for ever -------------------------------------------------------------------------------------------------
 
-    async def run(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+    async def run(self, sleep: Callable[[float], Awaitable[object]]) -> None:
         """Look again and again, until cancelled; what streams makes it look at once.
 
         Raises:
@@ -209,7 +234,7 @@ class OpenAccount:
         self.unheard_since = None
         return 0
 
-    async def _pause(self, sleep: Callable[[float], Awaitable[None]], seconds: float) -> None:
+    async def _pause(self, sleep: Callable[[float], Awaitable[object]], seconds: float) -> None:
         waking = asyncio.create_task(self._awake.wait())
         sleeping = asyncio.ensure_future(sleep(min(seconds, _LONGEST_PAUSE_S)))
         try:
@@ -222,7 +247,7 @@ class OpenAccount:
         """Look soon: something has happened, or is about to."""
         self._awake.set()
 
-    async def _listen(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+    async def _listen(self, sleep: Callable[[float], Awaitable[object]]) -> None:
         while self.venue.capabilities.streams:
             try:
                 async for _ in self.venue.updates():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import Field
+
 from tickwork.core.event import Event
 from tickwork.values import Money, Quantity, Symbol
 
@@ -57,4 +59,6 @@ class EquityMarked(Event, name="trading/equity.marked", version=1):
     account: str
     currency: str
     equity: Money
+    profits: dict[str, Money] = Field(default_factory=dict)
+    """What each workflow has made, its positions at those prices."""
     at: datetime

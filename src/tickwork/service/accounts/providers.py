@@ -17,13 +17,23 @@ from tickwork.values import EXACT
 
 
 class LiveProvider:
-    """A ``graph.sources.Provider``: the prices of a venue as its feeds give them, and the account there."""
+    """A ``graph.sources.Provider``: the prices of a venue as its feeds give them, and the account there.
+
+    ``source``: whose prices they are; mostly the venue's own.
+    """
 
     def __init__(
-        self, account: OpenAccount, prices: LivePrices, rules: Mapping[str, TradingRules], fee_rate: Decimal
+        self,
+        account: OpenAccount,
+        prices: LivePrices,
+        source: str,
+        *,
+        rules: Mapping[str, TradingRules],
+        fee_rate: Decimal,
     ) -> None:
         self._account = account
         self._prices = prices
+        self._source = source
         self._rules = rules
         self._fee_rate = fee_rate
 
@@ -41,7 +51,7 @@ class LiveProvider:
         """
         if depth < 1:
             raise InvalidInput("depth", depth, "a whole number from 1")
-        quote, placed = self._prices.fresh(self.name, symbol)
+        quote, placed = self._prices.fresh(self._source, symbol)
         step = self._listed(symbol).quantity_step
         return OrderBook(
             venue=self.name,
@@ -59,7 +69,7 @@ class LiveProvider:
         Raises:
             InvalidInput: a count below 1, or a symbol of which no feed gives bars.
         """
-        return self._prices.bars(self.name, symbol, count)
+        return self._prices.bars(self._source, symbol, count)
 
     async def markets(self) -> list[Market]:
         """What the account trades there."""
@@ -81,7 +91,7 @@ class LiveProvider:
         """
         found: list[Position] = []
         for symbol, held in self._account.desk.ledger.positions().items():
-            quote = self._prices.quote(self.name, symbol)
+            quote = self._prices.quote(self._source, symbol)
             if quote is None:
                 raise InvalidInput("positions", symbol, f"a price of it at {self.name}")
             price = quote.bid if held.quantity > 0 else quote.ask

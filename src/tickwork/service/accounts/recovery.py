@@ -21,10 +21,12 @@ from tickwork.engines.embedded.queries import Queries
 from tickwork.service.accounts.events import EquityMarked, OrderDisowned
 from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled
 from tickwork.trading.desk import CERTAIN, SUBMIT, Desk, OpenIntent
-from tickwork.trading.orders import Ack, Fill, Order
-from tickwork.values import EXACT
+from tickwork.trading.orders import Ack, Approval, Fill, Order
+from tickwork.values import EXACT, NS_PER_SECOND
 
 _EVENTS = {cls.event_name: cls for cls in (AccountOpened, OrderFilled, OrderEnded, OrderDisowned, EquityMarked)}
+
+DAY_NS: Final = 86_400 * NS_PER_SECOND
 
 _SUBMISSION: Final = function_of(Desk._submit).name
 """Other effects may have the same name."""
@@ -40,9 +42,11 @@ class Past:
     fills: list[Fill] = field(default_factory=list)
     """In tape order."""
     holders: dict[str, str] = field(default_factory=dict)
-    """Client id -> the workflow whose order it is."""
+    """Client id -> the workflow whose order it is, of every order that was filled."""
     working: list[Order] = field(default_factory=list)
     """Orders the venue had acknowledged and of which the tape knows no end, as they were acknowledged."""
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    """What the gate said, by client id: of orders that have not ended, and of those of the last day."""
     doubtful: list[OpenIntent] = field(default_factory=list)
     """Submissions without an outcome."""
     disowned: set[str] = field(default_factory=set)
@@ -60,6 +64,7 @@ def recall(queries: Queries, account: str) -> Past:
                 past.paid_in[event.currency] = EXACT.add(before, event.amount)
             case OrderFilled():
                 past.fills.append(event.fill())
+                past.holders[event.client_order_id] = event.workflow
             case OrderEnded():
                 ended.add(event.client_order_id)
             case OrderDisowned():
@@ -84,17 +89,21 @@ def _events(queries: Queries, account: str) -> Iterator[Event]:
 
 def _submissions(queries: Queries, account: str, past: Past, ended: set[str], filled: dict[str, Decimal]) -> None:
     """Sort the submissions of an account by what became of them."""
+    _, now = queries.reader.end()
     for key, (arguments, outcome) in _by_key(queries).items():
         intent = OpenIntent.read(key, arguments)
         if intent.approval.intent.account != account:
             continue
-        past.holders[key] = intent.approval.intent.workflow
+        if intent.approval.approved_at > now - DAY_NS:
+            past.approvals[key] = intent.approval
         if outcome is None:
             past.doubtful.append(intent)
+            past.approvals[key] = intent.approval
         elif not bytes(outcome.error):
             ack = msgspec.json.decode(outcome.value, type=Ack)
             if key not in ended and filled.get(key, Decimal(0)) < intent.approval.quantity:
                 past.working.append(Order.acknowledged(intent.approval, ack))
+                past.approvals[key] = intent.approval
 
 
 def _by_key(queries: Queries) -> dict[str, tuple[bytes, Record | None]]:

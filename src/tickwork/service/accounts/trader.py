@@ -22,10 +22,12 @@ from tickwork.values import EXACT
 
 
 class LiveTrader:
-    """``graph.sources.Trader`` over open accounts, one at each venue. Each order goes through gate and desk.
+    """``graph.sources.Trader`` over open accounts. Each order goes through gate and desk.
+
+    An intent that names one of the accounts is placed there; any other on the first account of its venue.
 
     Args:
-        accounts: by the name of their venue; the first is what ``""`` means.
+        accounts: by their names; the first is what ``""`` means.
         rules: what each venue asks of orders, by symbol.
         fees: what a fill costs at each venue, a fraction of it.
         quotes: the freshest quote of a symbol at a venue.
@@ -48,6 +50,9 @@ class LiveTrader:
         if not accounts:
             raise InvalidInput("accounts", "none", "at least one: [accounts.<name>] in tickwork.toml")
         self._accounts = dict(accounts)
+        self._first_at: dict[str, OpenAccount] = {}
+        for account in accounts.values():
+            self._first_at.setdefault(account.venue.name, account)
         self._rules = rules
         self._fees = fees
         self._quotes = quotes
@@ -66,7 +71,7 @@ class LiveTrader:
     @property
     def venues(self) -> Sequence[str]:
         """Where they can trade."""
-        return list(self._accounts)
+        return list(self._first_at)
 
     # -- verbs ----------------------------------------------------------------------------------------------------
 
@@ -77,7 +82,8 @@ class LiveTrader:
             InvalidInput: no such venue, another owner's intent, or a symbol that no venue lists.
             NotSent: it could not be sent.
         """
-        account = self._at(venue, intent.symbol)
+        named = self._accounts.get(intent.account)
+        account = self._at(venue, intent.symbol) if named is None or venue not in ("", named.venue.name) else named
         placement = await place(run, account.desk, replace(intent, account=account.name))
         account.wake()
         return placement
@@ -88,8 +94,8 @@ class LiveTrader:
         Raises:
             Rejected: no venue knows the order.
         """
-        venue: str = await run.step("venue of the order", self._venue_of, client_order_id)
-        account = self._accounts[venue]
+        name: str = await run.step("account of the order", self._account_of, client_order_id)
+        account = self._accounts[name]
         order = await account.desk.cancel(run, client_order_id)
         account.wake()
         return order
@@ -104,7 +110,7 @@ class LiveTrader:
         found: Results | None = await results.get(document)
         return found or Results()
 
-    async def _venue_of(self, client_order_id: str) -> str:
+    async def _account_of(self, client_order_id: str) -> str:
         for name, account in self._accounts.items():
             if account.desk.reservations.state_of(client_order_id) is not None:
                 return name
@@ -143,7 +149,8 @@ class LiveTrader:
             InvalidInput: one has no price.
         """
         found: list[Position] = []
-        for venue, account in self._accounts.items():
+        for account in self._accounts.values():
+            venue = account.venue.name
             for symbol, held in account.desk.ledger.positions().items():
                 quote = self._quotes(venue, symbol)
                 if quote is None:
@@ -170,21 +177,23 @@ class LiveTrader:
         Raises:
             InvalidInput: no such venue.
         """
-        return self._fees[self._named(venue or next(iter(self._accounts))).venue.name]
+        return self._fees[(self._named(venue) if venue else self._first).venue.name]
 
     def _at(self, venue: str, symbol: str) -> OpenAccount:
         if venue:
             return self._named(venue)
-        for name, account in self._accounts.items():
+        if symbol in self._rules[self._first.venue.name]:
+            return self._first
+        for name, account in self._first_at.items():
             if symbol in self._rules[name]:
                 return account
         listed = sorted({name for rules in self._rules.values() for name in rules})
         raise InvalidInput("intent.symbol", symbol, f"one that an account trades: {', '.join(listed)}")
 
     def _named(self, venue: str) -> OpenAccount:
-        found = self._accounts.get(venue)
+        found = self._first_at.get(venue)
         if found is None:
-            raise InvalidInput("venue", venue, f"one of {', '.join(self._accounts)}")
+            raise InvalidInput("venue", venue, f"one of {', '.join(self._first_at)}")
         return found
 
 

@@ -67,6 +67,14 @@ class Changing(Surface):
             )  # fmt: skip
         return created(outcome.head, outcome.version, outcome.changed, notes, outcome.warnings)
 
+    async def install(self, document: Document, owner: str = "") -> bool:
+        """Publish a document that an installation comes with, unless it is what is published; was it not?
+
+        Raises:
+            InvalidInput: every problem of it.
+        """
+        return (await self._publishing.put(owner, document, author="configuration")).changed
+
     def _is(self, head: Head, document: Document, draft: bool) -> bool:
         base = line_of(self._shelf, head.id).base(draft)
         return base is not None and base.checksum == checksum(document)

@@ -1,0 +1,40 @@
+"""Workflows from files of Python: a file says ``def workflows(trading): return [...]``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from tickwork.core.workflow import Workflow
+from tickwork.errors import InvalidInput
+from tickwork.service.accounts.trading import Trading
+
+MAKER = "workflows"
+
+
+def load(path: Path, trading: Trading) -> list[Workflow]:
+    """What a file's ``workflows(trading)`` gives. The file is run as a module of its own.
+
+    Raises:
+        InvalidInput: no such file, no such function in it, or not workflows. What the file itself raises is raised.
+    """
+    if not path.is_file():
+        raise InvalidInput("workflows", str(path), "a file of Python")
+    # functions of steps are found again by module and name: the name must be the same in every process
+    name = f"tickwork_workflows_{path.stem}_{blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InvalidInput("workflows", str(path), "a file of Python, whose name ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    make = getattr(module, MAKER, None)
+    if not callable(make):
+        raise InvalidInput(f"{path}", "no function `workflows`", "def workflows(trading): return [...]")
+    found = make(trading)
+    if not isinstance(found, Sequence) or not all(isinstance(one, Workflow) for one in found):
+        raise InvalidInput(f"{path}:workflows", type(found).__name__, "a list of functions decorated with @workflow")
+    return list(found)

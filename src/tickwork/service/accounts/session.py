@@ -1,0 +1,328 @@
+"""Trading in real time: accounts, feeds, workflows and the engine, from opening to closing.
+
+Theory of operation. Opening goes in an order in which nothing can slip in between:
+
+    the folder's lock -> each venue is looked at -> the tape is read -> desks are rebuilt: open intents hold their worst
+    case and forbid new exposure -> the engine opens, and its runs look for what they had sent -> accounts are followed
+    -> feeds begin
+
+so the first event that could start a run meets desks that know everything the tape knows. On paper the same happens
+with a venue of our own, with a book of its own, at the prices and by the rules of the real one.
+
+Paper and live have each a tape of their own: what was held on paper was never held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from tickwork.core.event import Event
+from tickwork.core.view import View
+from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.engine import Engine
+from tickwork.engines.embedded.queries import Queries
+from tickwork.errors import InvalidInput, TapeError
+from tickwork.market.bars import Quote
+from tickwork.market.live import LiveFeed, Placed
+from tickwork.service.accounts.account import OpenAccount
+from tickwork.service.accounts.config import AccountConfig
+from tickwork.service.accounts.opening import MakeVenue, Opened, judge, listed, notes_on_capital, open_account
+from tickwork.service.accounts.prices import LivePrices
+from tickwork.service.accounts.providers import LiveProvider, LiveProviders
+from tickwork.service.accounts.trader import LiveTrader
+from tickwork.service.accounts.trading import Trading
+from tickwork.service.results import results
+from tickwork.service.session_tape import reading
+from tickwork.service.trading import holdings
+from tickwork.service.watch import WATCH_VIEWS, Watch
+from tickwork.trading.halt import Halt
+from tickwork.trading.matching import TradingRules
+from tickwork.trading.venue import VenuePort
+from tickwork.venues.feeds.reconnecting import Setting
+from tickwork.venues.paper import PaperVenue
+
+_log = logging.getLogger("tickwork.accounts")
+
+PATIENCE_S: Final = 15.0
+"""Seconds that are waited for first prices."""
+_LOOK_S: Final = 0.05
+
+VIEWS: Final[tuple[View, ...]] = (holdings, results, *WATCH_VIEWS)
+"""The views that a live engine always has."""
+
+
+class MakePaper(Protocol):
+    """Makes the venue that an account trades at on paper."""
+
+    def __call__(
+        self, name: str, config: AccountConfig, rules: Mapping[str, TradingRules], book: Path, /
+    ) -> PaperVenue:
+        """
+        Raises:
+            Fatal, InvalidInput: see ``PaperVenue``.
+        """
+        ...
+
+
+class MakeEngine(Protocol):
+    """Makes the engine of a tape."""
+
+    def __call__(self, tape: Path, workflows: Sequence[Workflow], views: Sequence[View], /) -> Engine:
+        """See ``Engine``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFiles:
+    """Where a session keeps its things."""
+
+    home: Path
+    live: bool
+
+    @property
+    def tape(self) -> Path:
+        """The tape: one for paper, another for live."""
+        return self.home / ("live.db" if self.live else "paper.db")
+
+    def book(self, account: str) -> Path:
+        """The paper venue's book of an account."""
+        return self.home / f"paper-{account}.db"
+
+    @property
+    def recordings(self) -> Path:
+        """Where feeds are recorded."""
+        return self.home / "recordings"
+
+
+class LiveSession:
+    """Accounts that trade in real time. Use it as ``async with``.
+
+    Args:
+        files: where things are kept.
+        accounts: as configured; at least one.
+        setting: clock, sleep, chance, environment.
+        make_venue: a real venue; on paper it is only asked for its rules, and needs no keys.
+        make_paper: the venue on paper.
+        make_feeds: the feeds that bring the prices of all accounts, and whatever else is configured.
+        make_engine: the engine.
+        make_workflows: what runs.
+        begun: called once the engine is open, before prices come in.
+        lock: owns the folder; returns what lets it go.
+        views: what the workflows read besides ``VIEWS``.
+    """
+
+    def __init__(
+        self,
+        files: LiveFiles,
+        accounts: Mapping[str, AccountConfig],
+        *,
+        setting: Setting,
+        make_venue: MakeVenue,
+        make_paper: MakePaper,
+        make_feeds: Callable[[Mapping[str, AccountConfig]], Sequence[LiveFeed]],
+        make_engine: MakeEngine,
+        make_workflows: Callable[[Trading], Sequence[Workflow]],
+        begun: Callable[[Engine], Awaitable[None]],
+        lock: Callable[[], Callable[[], None]],
+        views: Iterable[View] = (),
+    ) -> None:
+        if not accounts:
+            raise InvalidInput("accounts", "none", "at least one account: [accounts.<name>] in tickwork.toml")
+        self.files = files
+        self.notes: list[str] = []
+        """Sentences for a person, once it is open."""
+        self._configs = dict(accounts)
+        self._setting = setting
+        self._make_venue = make_venue
+        self._make_paper = make_paper
+        self._make_feeds = make_feeds
+        self._make_engine = make_engine
+        self._make_workflows = make_workflows
+        self._begun = begun
+        self._lock = lock
+        self._views = tuple(views)
+        self._stack = AsyncExitStack()
+        self._papers: dict[tuple[str, str], list[PaperVenue]] = {}
+        """On paper: the venues that trade on a price, by whose it is."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- opening and closing --------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop following and listening, write what is not on disk, let everything go."""
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        self.files.home.mkdir(parents=True, exist_ok=True)
+        self._stack.callback(self._lock())
+        self.prices = LivePrices(self._setting.now)
+        venues = {name: await self._venue(name, config) for name, config in self._configs.items()}
+        with reading(self.files.tape) as queries:
+            self.opened = {name: self._account(name, *venues[name], queries) for name in self._configs}
+        self.trading = self._trading()
+        workflows = list(self._make_workflows(self.trading))
+        self.engine = self._make_engine(self.files.tape, workflows, (*VIEWS, *self._views))
+        await self.engine.open()
+        self._stack.push_async_callback(self.engine.close)
+        for opened in self.opened.values():
+            if opened.news is not None:
+                self.engine.post(opened.news)
+        await self.engine.durable()
+        await self._begun(self.engine)
+        for name, opened in self.opened.items():
+            await self._first_look(name, opened.account)
+        self.watch = self._watch()
+        self._stack.push_async_callback(self._stop)
+        await self._stack.enter_async_context(self.watch)
+        await self._priced()
+        self._tasks += [asyncio.create_task(opened.account.run(self._setting.sleep)) for opened in self.opened.values()]
+
+    async def _priced(self) -> None:
+        """Wait for the first prices, for a while: what starts before them would find none."""
+        wanted = {(source_of(config), symbol) for config in self._configs.values() for symbol in config.symbols}
+        for _ in range(int(PATIENCE_S / _LOOK_S)):
+            wanted = {market for market in wanted if self.prices.quote(*market) is None}
+            if not wanted:
+                return
+            await self._setting.sleep(_LOOK_S)
+        lacking = ", ".join(f"{symbol} at {source}" for source, symbol in sorted(wanted))
+        self.notes.append(f"no price yet of {lacking}; orders are refused until there is one")
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    async def _venue(self, name: str, config: AccountConfig) -> tuple[VenuePort, dict[str, TradingRules]]:
+        real = self._make_venue(name, config)
+        self._stack.push_async_callback(real.close)
+        rules = await listed(name, config, real)
+        if self.files.live:
+            self.notes += judge(name, config, await real.examine())
+            return real, rules
+        paper = self._make_paper(name, config, rules, self.files.book(name))
+        self._stack.push_async_callback(paper.close)
+        for symbol in config.symbols:
+            self._papers.setdefault((source_of(config), symbol), []).append(paper)
+        return paper, rules
+
+    def _account(self, name: str, venue: VenuePort, rules: dict[str, TradingRules], queries: Queries | None) -> Opened:
+        config = self._configs[name]
+        source = source_of(config)
+        opened = open_account(
+            name,
+            config,
+            venue=venue,
+            rules=rules,
+            queries=queries,
+            quotes=lambda symbol: self.prices.quote(source, symbol),
+            clock=self._setting.now,
+            halt=Halt(),
+            post=self.post,
+        )
+        self.notes += notes_on_capital(name, config, opened.past)
+        if opened.past.doubtful:
+            self.notes.append(f"account {name}: {len(opened.past.doubtful)} orders are in doubt, and are looked for")
+        return opened
+
+    async def _first_look(self, name: str, account: OpenAccount) -> None:
+        try:
+            await account.look()
+        except TapeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a venue that is down must not keep the others from trading
+            self.notes.append(f"account {name}: {account.venue.name} does not answer ({error}); it is asked again")
+
+    def _trading(self) -> Trading:
+        accounts = {name: opened.account for name, opened in self.opened.items()}
+        by_venue: dict[str, OpenAccount] = {}
+        for account in accounts.values():
+            by_venue.setdefault(account.venue.name, account)
+        rules = {opened.account.venue.name: opened.rules for opened in self.opened.values()}
+        sources = {opened.account.venue.name: source_of(opened.config) for opened in self.opened.values()}
+
+        def quote(venue: str, symbol: str) -> Quote | None:
+            return self.prices.quote(sources[venue], symbol)
+
+        fees = {opened.account.venue.name: opened.config.fee_rate for opened in self.opened.values()}
+        providers = [
+            LiveProvider(account, self.prices, sources[venue], rules=rules[venue], fee_rate=fees[venue])
+            for venue, account in by_venue.items()
+        ]
+        trader = LiveTrader(accounts, rules=rules, fees=fees, quotes=quote)
+        return Trading(accounts=accounts, trader=trader, providers=LiveProviders(providers, rules), prices=self.prices)
+
+    # -- prices ---------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> Watch:
+        return Watch(
+            self.engine,
+            self._make_feeds(self._configs),
+            home=self.files.recordings,
+            setting=self._setting,
+            listeners=[self.take],
+        )
+
+    def take(self, placed: Placed) -> None:
+        """An item of a feed: a price for whoever looks, and on paper a market to trade on."""
+        self.prices.take(placed)
+        what = placed.item.what
+        if isinstance(what, Quote):
+            for venue in self._papers.get((what.venue, what.symbol), ()):
+                if venue.on_quote(what):
+                    self._wake(venue)
+
+    def _wake(self, venue: PaperVenue) -> None:
+        for opened in self.opened.values():
+            if opened.account.venue is venue:
+                opened.account.wake()
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    def post(self, event: Event) -> int:
+        """Publish an event; for accounts, which are made before the engine."""
+        return self.engine.post(event)
+
+    async def serve(self) -> None:
+        """Run until the process is told to stop.
+
+        Raises:
+            TickworkError: what stopped it.
+        """
+        serving = asyncio.create_task(self.watch.serve())
+        try:
+            done, _ = await asyncio.wait([serving, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            serving.cancel()
+            with suppress(asyncio.CancelledError):
+                await serving
+        for task in done:
+            if not task.cancelled():
+                task.result()
+
+
+def source_of(config: AccountConfig) -> str:
+    """Whose prices an account looks at."""
+    return config.feed or config.venue
