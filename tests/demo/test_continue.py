@@ -13,7 +13,8 @@ import pytest
 
 from tests.demo.support import AAPL, BTC, COMMAND, answer, demo, moments, stopped, tickwork, wait_for
 from tickwork.engines.embedded.queries import Queries
-from tickwork.service.trading import OrderFilled, trading_events
+from tickwork.service.orders import trading_events
+from tickwork.service.trading import OrderFilled
 from tickwork.trading.ledger import Ledger
 from tickwork.values import money
 from tickwork.venues.paper_book import book_totals

@@ -23,10 +23,11 @@ from tickwork.graph.sources import Sources
 from tickwork.market.news import NewsItem
 from tickwork.market.recording import Recording
 from tickwork.notify.events import Notify
+from tickwork.service.orders import OrderLine, orders
 from tickwork.service.paper import PaperOptions
 from tickwork.service.paper_summary import PaperSummary
 from tickwork.service.runs import RunLine, run_lines
-from tickwork.service.trading import OrderAccepted, OrderFilled, OrderLine, orders
+from tickwork.service.trading import OrderAccepted, OrderFilled
 from tickwork.sim.market import simulated
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

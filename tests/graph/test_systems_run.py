@@ -18,9 +18,9 @@ from tickwork.market.news import NewsItem
 from tickwork.market.recording import Recording
 from tickwork.service.document_run import RunRequest, prepare
 from tickwork.service.document_store import TAPE, Store
+from tickwork.service.orders import OrderLine, orders
 from tickwork.service.paper import BY_HAND
 from tickwork.service.runs import RunLine, run_lines
-from tickwork.service.trading import OrderLine, orders
 
 AAPL = ("aapl-1h",)
 

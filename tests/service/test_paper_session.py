@@ -41,9 +41,10 @@ from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput, TapeError, TapeLocked, TickworkError
 from tickwork.graph.sources import Sources, Trader
 from tickwork.market.news import NewsItem
+from tickwork.service.orders import trading_events
 from tickwork.service.paper import ByHand, PaperOptions
 from tickwork.service.paper_tape import PaperFiles
-from tickwork.service.trading import OrderAccepted, OrderEnded, OrderFilled, trading_events
+from tickwork.service.trading import OrderAccepted, OrderEnded, OrderFilled
 from tickwork.trading.ledger import Ledger
 from tickwork.values import from_ns, timestamp_ns
 from tickwork.venues.paper_book import book_totals

@@ -153,9 +153,9 @@ def orders(
 ) -> int:
     """Orders on a tape, newest first, with those our own risk gate refused."""
     from tickwork.faces import tables
-    from tickwork.service import trading
+    from tickwork.service.orders import orders as orders_of
 
-    return tables.show_orders(trading.orders(queries_of(tape, home), status, limit), as_json=json)
+    return tables.show_orders(orders_of(queries_of(tape, home), status, limit), as_json=json)
 
 
 @app.command()

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from tickwork.engines.embedded.queries import RunDetail
 from tickwork.faces.grid import Give, Grid, printable
+from tickwork.service.orders import OrderLine
 from tickwork.service.positions import Positions
 from tickwork.service.runs import RunLine, outcome
-from tickwork.service.trading import OrderLine
 
 _WIDE: Final = 200
 """Columns of what is not a terminal: a pipe should get whole lines."""

@@ -9,9 +9,10 @@ import msgspec
 
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.status import Status
+from tickwork.service.orders import orders
 from tickwork.service.paper_account import PaperTrader
 from tickwork.service.playback import Curve, Progress
-from tickwork.service.trading import OrderFilled, orders
+from tickwork.service.trading import OrderFilled
 from tickwork.trading.orders import ZERO
 from tickwork.values import EXACT, plain
 

@@ -15,8 +15,9 @@ from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.market.triggers import PriceChanged, PriceCrossed, VolumeSpiked
 from tickwork.service.demo_tape import DemoFinished
+from tickwork.service.orders import trading_events
 from tickwork.service.paper_tape import PaperFinished
-from tickwork.service.trading import AccountOpened, OrderFilled, trading_events
+from tickwork.service.trading import AccountOpened, OrderFilled
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import ZERO
 from tickwork.values import EXACT, plain

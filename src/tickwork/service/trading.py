@@ -9,7 +9,6 @@ share an account and a symbol sell only their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Final, Literal, cast
@@ -20,12 +19,10 @@ from pydantic import BeforeValidator
 from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.core.view import view
-from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput, NotSent
 from tickwork.trading.desk import Desk, Placement
-from tickwork.trading.order_life import STATES, OrderState
 from tickwork.trading.orders import ZERO, Fill, Order, OrderIntent, Side
-from tickwork.values import EXACT, Money, Price, Quantity, Symbol, from_ns, plain, timestamp_ns
+from tickwork.values import EXACT, Money, Price, Quantity, Symbol, from_ns, timestamp_ns
 
 EndedAs = Literal["filled", "cancelled", "partially_cancelled", "rejected", "expired"]
 
@@ -308,95 +305,3 @@ def holdings(state: Holding | None, event: Event) -> Holding:
         case _:
             raise InvalidInput("event", event.event_name, "an event of an order")
     return Holding(quantity, still)
-
-
-# ------------------------------------------------------------------------------------------------------- reading
-
-
-class OrderLine(msgspec.Struct, rename="camel", kw_only=True):
-    """One order, or one refused intent, as a line for people and programs. Money is text."""
-
-    seq: int
-    time: datetime
-    run: str
-    workflow: str
-    symbol: str
-    side: str
-    quantity: str = ""
-    status: OrderState
-    filled: str = "0"
-    price: str = ""
-    """Of its last fill."""
-    fee: str = "0"
-    reason: str = ""
-    client_order_id: str = ""
-
-
-_ORDER_EVENTS: Final[dict[str, type[Event]]] = {
-    cls.event_name: cls for cls in (AccountOpened, OrderAccepted, OrderRefused, OrderRejected, OrderFilled, OrderEnded)
-}
-
-
-def trading_events(queries: Queries) -> Iterator[tuple[int, int, Event]]:
-    """The trading events of a tape in order: position, time (ns), event."""
-    for entry in queries.events(*_ORDER_EVENTS):
-        cls = _ORDER_EVENTS[entry.record.name]
-        yield entry.seq, entry.record.at, cls.from_wire(bytes(entry.record.value))
-
-
-def orders(queries: Queries, status: str | None = None, limit: int = 100) -> list[OrderLine]:
-    """Orders and refused intents on a tape, newest first.
-
-    Raises:
-        InvalidInput: an unknown status, or a limit below 1.
-    """
-    if status is not None and status not in STATES:
-        raise InvalidInput("status", status, f"one of {', '.join(STATES)}")
-    if limit < 1:
-        raise InvalidInput("limit", limit, "a whole number from 1")
-    lines: list[OrderLine] = []
-    by_id: dict[str, OrderLine] = {}
-    for seq, at, event in trading_events(queries):
-        match event:
-            case OrderAccepted() | OrderRefused() | OrderRejected():
-                line = _line(seq, at, event)
-                lines.append(line)
-                by_id[line.client_order_id] = line
-            case OrderFilled() | OrderEnded():
-                _update(by_id[event.client_order_id], event)
-            case _:
-                pass
-    chosen = [line for line in reversed(lines) if status in (None, line.status)]
-    return chosen[:limit]
-
-
-def _line(seq: int, at: int, event: OrderAccepted | OrderRefused | OrderRejected) -> OrderLine:
-    line = OrderLine(
-        seq=seq,
-        time=from_ns(at),
-        run=event.run,
-        workflow=event.workflow,
-        symbol=event.symbol,
-        side=event.side,
-        status="acknowledged",
-    )
-    match event:
-        case OrderAccepted():
-            line.quantity, line.client_order_id = plain(event.quantity), event.client_order_id
-            line.reason = event.reason
-        case OrderRefused():
-            line.status, line.reason = "refused", f"{event.rule}: limit {event.limit}, actual {event.actual}"
-        case OrderRejected():
-            line.status, line.reason = "rejected", event.reason
-    return line
-
-
-def _update(line: OrderLine, event: OrderFilled | OrderEnded) -> None:
-    if isinstance(event, OrderEnded):
-        line.status, line.reason = event.status, event.reason or line.reason
-        return
-    filled = EXACT.add(Decimal(line.filled), event.quantity)
-    line.filled = plain(filled)
-    line.fee = plain(EXACT.add(Decimal(line.fee), event.fee))
-    line.price = plain(event.price)
-    line.status = "filled" if filled == Decimal(line.quantity) else "partially_filled"

@@ -17,7 +17,7 @@ from tickwork.app import open_live
 from tickwork.engines.system_clock import SystemClock
 from tickwork.errors import InvalidInput, Refused
 from tickwork.service.accounts.session import LiveSession
-from tickwork.service.trading import orders
+from tickwork.service.orders import orders
 from tickwork.sim.exchange import Exchange, Fault, Faults, Market, MexcApi, serving, truth
 
 D = Decimal
