@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.demo_tape import DemoFiles
     from tickwork.service.documents.opening import Recovered
+    from tickwork.service.finding import Finding
     from tickwork.service.notifications import Notifications
     from tickwork.service.paper import PaperOptions, PaperSession
     from tickwork.service.paper_account import PaperDesk
@@ -47,6 +48,7 @@ def main() -> None:
             open_paper=open_paper,
             open_live=open_live,
             open_notifications=open_notifications,
+            examine_accounts=examine_accounts,
             defaults=defaults,
         )
         code = run(doors)
@@ -253,7 +255,6 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
     from tickwork.trading.matching import Costs
     from tickwork.venues.feeds.ccxt import CcxtFeed
     from tickwork.venues.feeds.reconnecting import Setting
-    from tickwork.venues.named import venue_named
     from tickwork.venues.paper import PaperVenue
 
     settings = load(config)
@@ -263,22 +264,6 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
     setting = Setting(now=clock.now, sleep=asyncio.sleep, random=random.random, environ=os.environ)
     files = session.LiveFiles(settings.home, live)
     code = _Code(settings, files)
-
-    def make_venue(name: str, account: AccountConfig) -> VenuePort:
-        key, secret = account.keys(name, os.environ) if live else ("", "")
-        exchange = session.source_of(account) if account.venue == "paper" else account.venue
-        return venue_named(
-            exchange,
-            name,
-            account.symbols,
-            key=key,
-            secret=secret,
-            real=live,
-            clock=clock.now,
-            sleep=asyncio.sleep,
-            url=account.url,
-            settings=account.settings,
-        )
 
     def make_paper(name: str, account: AccountConfig, rules: Mapping[str, TradingRules], book: Path) -> PaperVenue:
         costs = Costs(fee_rate=account.fee_rate)
@@ -311,7 +296,7 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
         files,
         settings.accounts,
         setting=setting,
-        make_venue=make_venue,
+        make_venue=_venues(clock.now, keys=live, real=live),
         make_paper=make_paper,
         make_feeds=make_feeds,
         make_engine=lambda tape, workflows, views: Engine(
@@ -322,6 +307,60 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
         lock=lambda: _lock_of(files.home, files.home / f"up-{settings.mode}"),
         views=code.views,
     )
+
+
+def _venues(now: Callable[[], int], *, keys: bool, real: bool) -> Callable[[str, AccountConfig], VenuePort]:
+    """Makes the venues of accounts. ``keys``: those that must be there; without, they are given where they are."""
+
+    def make(name: str, account: AccountConfig) -> VenuePort:
+        import asyncio
+        import os
+
+        from tickwork.service.accounts.session import source_of
+        from tickwork.venues.named import venue_named
+
+        given = tuple(os.environ.get(variable, "").strip() for variable in account.names_of_keys())
+        key, secret = account.keys(name, os.environ) if keys else given if all(given) else ("", "")
+        return venue_named(
+            source_of(account) if account.venue == "paper" else account.venue,
+            name,
+            account.symbols,
+            key=key,
+            secret=secret,
+            real=real,
+            clock=now,
+            sleep=asyncio.sleep,
+            url=account.url,
+            settings=account.settings,
+        )
+
+    return make
+
+
+def examine_accounts(config: Path | None) -> list[Finding]:
+    """Look at the configured accounts without trading; nothing where none is configured.
+
+    Raises:
+        InvalidInput: the configuration is wrong.
+    """
+    import asyncio
+    import os
+
+    from tickwork.engines.system_clock import SystemClock
+    from tickwork.service.accounts.examining import examine
+    from tickwork.settings import load
+
+    settings = load(config, judge_urls=False)
+    live = settings.mode == "live"
+    make_venue = _venues(SystemClock().now, keys=False, real=live)
+
+    async def look() -> list[Finding]:
+        found: list[Finding] = []
+        for name, account in settings.accounts.items():
+            found += await examine(name, account, make_venue=make_venue, env=os.environ, live=live)
+        return found
+
+    return asyncio.run(look()) if settings.accounts else []
 
 
 class _Code:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from tickwork.faces.options import HOME, Home, Json, Tape, queries_of, tape_of
 
@@ -11,24 +14,38 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from tickwork.faces.doors import Doors
     from tickwork.service.finding import Finding
 
 _COLOURS: Final = {"ok": "green", "notice": "cyan", "warning": "yellow", "error": "red"}
 
 
-def doctor(json: Json = False, tape: Tape = None, home: Home = HOME) -> int:
-    """What is not well with a tape and the process that owns it, and what to do about it.
+def doctor(
+    context: typer.Context,
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+    config: Annotated[
+        Path | None, typer.Option(help="The configuration; by default tickwork.toml.", envvar="TICKWORK_CONFIG")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no venue about the configured accounts.")] = False,
+) -> int:
+    """What is not well with a tape, the process that owns it and the configured accounts, and what to do about it.
 
-    Ends with 1 when something is worse than a notice.
+    Accounts are looked at without trading: keys, clock, permissions, symbols. Ends with 1 when something is worse than
+    a notice.
     """
     from tickwork.engines.system_clock import SystemClock
     from tickwork.faces import tables
-    from tickwork.service.doctor import examine, is_well
+    from tickwork.service.doctor import examine, is_well, worst_first
     from tickwork.service.ownership import owner_of
 
-    queries = queries_of(tape, home)
-    owner = owner_of(str(tape_of(tape, home)))
-    findings = examine(queries, owner, SystemClock().now())
+    doors: Doors = context.obj
+    findings = [] if offline else doors.examine_accounts(config)
+    path = tape_of(tape, home)
+    if path.is_file() or not findings:  # where accounts are configured, nothing need have been traded yet
+        queries = queries_of(tape, home)
+        findings = worst_first([*findings, *examine(queries, owner_of(str(path)), SystemClock().now())])
     if json:
         tables.dump(findings)
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tickwork.service.accounts.session import LiveSession
     from tickwork.service.demo import DemoOptions, DemoSession
+    from tickwork.service.finding import Finding
     from tickwork.service.notifications import Notifications
     from tickwork.service.paper import PaperSession
 
@@ -33,6 +34,8 @@ class Doors:
     """``open_paper(options, make_workflows, views=...)``."""
     open_live: Callable[[Path | None, bool], LiveSession]
     """``open_live(config, live)``."""
+    examine_accounts: Callable[[Path | None], list[Finding]]
+    """Of the configuration at a path, or the one in the working directory."""
     defaults: Callable[[], Defaults]
     open_notifications: Callable[[Path | None], Notifications]
     """By the configuration at a path, or the one in the working directory."""

@@ -52,6 +52,11 @@ def examine(queries: Queries, owner: Owner | None, now: int) -> list[Finding]:
     """
     case = Case(queries, owner, now)
     found = [finding for check in _CHECKS for finding in _findings(check, case)]
+    return worst_first(found)
+
+
+def worst_first(found: list[Finding]) -> list[Finding]:
+    """In order of severity; those of one severity as they were."""
     return sorted(found, key=lambda finding: _WORST_FIRST.index(finding.severity))
 
 
