@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tickwork.faces.accounts import disown
 from tickwork.faces.breakers import breakers
 from tickwork.faces.doctor import doctor
 from tickwork.faces.doors import Doors
@@ -201,7 +202,7 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
     return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
 
 
-for verb in (up, emit, letters, redrive, discard, doctor):
+for verb in (up, disown, emit, letters, redrive, discard, doctor):
     app.command()(verb)
 app.add_typer(notify, name="notify")
 app.add_typer(breakers, name="breakers")

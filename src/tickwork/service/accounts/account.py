@@ -20,7 +20,7 @@ from typing import Final
 from tickwork.core.event import Alert, Event
 from tickwork.errors import InvalidInput, TapeError
 from tickwork.market.bars import Quote
-from tickwork.service.accounts.events import EquityMarked, OrderCleared, OrderInDoubt, OrderMissing
+from tickwork.service.accounts.events import EquityMarked, OrderCleared, OrderDisowned, OrderInDoubt, OrderMissing
 from tickwork.service.accounts.recovery import Past
 from tickwork.service.positions import equity_of
 from tickwork.service.trading import OrderEnded, OrderFilled
@@ -162,6 +162,20 @@ class OpenAccount:
                 self._post(OrderMissing(account=self.name, client_order_id=key, symbol=symbol))
                 self._alert(f"order {key} of {self.name} is missing", f"{self.venue.name} had acknowledged it")
                 _log.error("%s does not show order %s, which it had acknowledged", self.venue.name, key)
+
+    async def disown(self, key: str, *, by: str, reason: str, durable: Callable[[], Awaitable[None]]) -> None:
+        """A person says that an order in doubt does not exist: on the tape first, then its room is free.
+
+        Raises:
+            InvalidInput: no order of this client id is in doubt, or nobody says why.
+        """
+        if not reason.strip():
+            raise InvalidInput("reason", reason, "why the order does not exist: who looked, and where")
+        if key not in self.desk.reservations.doubtful():
+            self.desk.disown(key)  # says which are
+        self._post(OrderDisowned(account=self.name, client_order_id=key, by=by, reason=reason))
+        await durable()
+        self.desk.disown(key)
 
     def _alert(self, what: str, detail: str) -> None:
         self._post(Alert(run="", what=what, detail=detail[:500]))

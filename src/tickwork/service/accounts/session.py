@@ -181,6 +181,7 @@ class LiveSession:
         self.engine = self._make_engine(self.files.tape, workflows, (*VIEWS, *self._views))
         await self.engine.open()
         self._stack.push_async_callback(self.engine.close)
+        self.engine.offer({"disown": self.disown})
         for opened in self.opened.values():
             if opened.news is not None:
                 self.engine.post(opened.news)
@@ -300,6 +301,20 @@ class LiveSession:
                 opened.account.wake()
 
     # -- running --------------------------------------------------------------------------------------------------
+
+    async def disown(self, order: str, reason: str, by: str = "") -> dict[str, str]:
+        """A verb for other processes: an order in doubt does not exist, as a person says.
+
+        Raises:
+            InvalidInput: no order of this client id is in doubt in any account, or nobody says why.
+        """
+        accounts = [opened.account for opened in self.opened.values()]
+        doubtful = {key: one for one in accounts for key in one.desk.reservations.doubtful()}
+        if order not in doubtful:
+            known = ", ".join(doubtful) or "there is none"
+            raise InvalidInput("order", order, f"the client id of an order in doubt: {known}")
+        await doubtful[order].disown(order, by=by, reason=reason, durable=self.engine.durable)
+        return {"order": order, "account": doubtful[order].name}
 
     def post(self, event: Event) -> int:
         """Publish an event; for accounts, which are made before the engine."""
