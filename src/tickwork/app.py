@@ -251,6 +251,7 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
     from tickwork.engines.system_clock import SystemClock
     from tickwork.errors import InvalidInput
     from tickwork.service.accounts import session
+    from tickwork.service.accounts.one_desk import claim
     from tickwork.settings import load
     from tickwork.trading.matching import Costs
     from tickwork.venues.feeds.ccxt import CcxtFeed
@@ -304,7 +305,8 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
         ),
         make_workflows=code.workflows,
         begun=code.begun,
-        lock=lambda: _lock_of(files.home, files.home / f"up-{settings.mode}"),
+        lock=lambda: _lock_of(files.home, files.home / ("up-live" if live else "up-paper")),
+        claim=lambda name, account: claim(name, account.venue, account.keys(name, os.environ)[0], os.environ),
         views=code.views,
     )
 

@@ -15,7 +15,7 @@ import pytest
 from tests.service.awaiting import awaited
 from tickwork.app import open_live
 from tickwork.engines.system_clock import SystemClock
-from tickwork.errors import InvalidInput, Refused
+from tickwork.errors import InvalidInput, Refused, TapeLocked
 from tickwork.service.accounts.session import LiveSession
 from tickwork.service.orders import orders
 from tickwork.sim.exchange import Exchange, Fault, Faults, Market, MexcApi, serving, truth
@@ -178,8 +178,13 @@ async def test_a_key_that_may_withdraw_is_refused_unless_somebody_says_why(
 
 
 @awaited
-async def test_two_of_one_home_cannot_be_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_desks_on_one_account_cannot_be_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with place(tmp_path, monkeypatch) as here, here.session():
-        with pytest.raises(Exception, match="owned by another process"):
+        with pytest.raises(TapeLocked, match="owned by another process"):
+            async with here.session():
+                pass
+        config = (tmp_path / "tickwork.toml").read_text()
+        (tmp_path / "tickwork.toml").write_text(config.replace(str(tmp_path / "home"), str(tmp_path / "elsewhere")))
+        with pytest.raises(InvalidInput, match="another process of this machine trades at mexc"):
             async with here.session():
                 pass

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from tickwork.errors import InvalidInput, Stale
+from tickwork.errors import InvalidInput, Retryable, Stale
 from tickwork.market.bars import Bar, Quote
 from tickwork.market.live import Placed
 from tickwork.values import DurationLike, duration, duration_text
@@ -62,14 +62,13 @@ class LivePrices:
         """The last quote, and where it stands recorded.
 
         Raises:
-            InvalidInput: the venue has said nothing of the symbol.
+            Retryable: the venue has said nothing of the symbol yet. A run may go on before the first price has come.
             Stale: it is too old to decide by.
         """
         placed = self._quotes.get((venue, symbol))
         if placed is None:
             known = sorted(name for at, name in self._quotes if at == venue)
-            expected = f"one of which {venue} has said something ({', '.join(known) or 'nothing yet'})"
-            raise InvalidInput("symbol", symbol, expected)
+            raise Retryable(f"no price yet of {symbol} at {venue} (only of {', '.join(known) or 'nothing'})")
         quote = _quote(placed)
         if quote.is_stale(self._clock(), self._max_age):
             age = duration_text(abs(quote.age_ns(self._clock())))

@@ -46,13 +46,14 @@ class LiveProvider:
         """The best bid and ask; feeds of quotes tell no quantities, so both are the smallest step.
 
         Raises:
-            InvalidInput: a depth below 1, or a symbol of which no feed has said anything.
+            InvalidInput: a depth below 1, or a symbol that the account does not trade.
+            Retryable: no feed has said anything of it yet.
             Stale: the last quote is too old.
         """
         if depth < 1:
             raise InvalidInput("depth", depth, "a whole number from 1")
-        quote, placed = self._prices.fresh(self._source, symbol)
         step = self._listed(symbol).quantity_step
+        quote, placed = self._prices.fresh(self._source, symbol)
         return OrderBook(
             venue=self.name,
             symbol=symbol,

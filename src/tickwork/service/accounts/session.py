@@ -114,6 +114,7 @@ class LiveSession:
         make_workflows: what runs.
         begun: called once the engine is open, before prices come in.
         lock: owns the folder; returns what lets it go.
+        claim: claims an account at its venue, for live trading; returns what lets it go.
         views: what the workflows read besides ``VIEWS``.
     """
 
@@ -130,6 +131,7 @@ class LiveSession:
         make_workflows: Callable[[Trading], Sequence[Workflow]],
         begun: Callable[[Engine], Awaitable[None]],
         lock: Callable[[], Callable[[], None]],
+        claim: Callable[[str, AccountConfig], Callable[[], None]],
         views: Iterable[View] = (),
     ) -> None:
         if not accounts:
@@ -146,6 +148,7 @@ class LiveSession:
         self._make_workflows = make_workflows
         self._begun = begun
         self._lock = lock
+        self._claim = claim
         self._views = tuple(views)
         self._stack = AsyncExitStack()
         self._papers: dict[tuple[str, str], list[PaperVenue]] = {}
@@ -217,10 +220,12 @@ class LiveSession:
     # -- accounts -------------------------------------------------------------------------------------------------
 
     async def _venue(self, name: str, config: AccountConfig) -> tuple[VenuePort, dict[str, TradingRules]]:
+        if self.files.live and config.venue != "paper":
+            self._stack.callback(self._claim(name, config))
         real = self._make_venue(name, config)
         self._stack.push_async_callback(real.close)
         rules = await listed(name, config, real)
-        if self.files.live:
+        if self.files.live and config.venue != "paper":
             self.notes += judge(name, config, await real.examine())
             return real, rules
         paper = self._make_paper(name, config, rules, self.files.book(name))
