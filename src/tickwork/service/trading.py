@@ -152,7 +152,7 @@ class OrderFilled(Event, name="trading/order.filled", version=1):
 
 
 class OrderEnded(Event, name="trading/order.ended", version=1):
-    """The venue ended an order before it was filled whole."""
+    """An order has ended: before it was filled whole, or, as a venue in real time tells, because it was."""
 
     account: str
     workflow: str

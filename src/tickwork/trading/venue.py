@@ -37,7 +37,10 @@ class Capabilities:
     @property
     def grace(self) -> timedelta:
         """How long "not found" must hold before it means "never will be"."""
-        return timedelta(0) if self.deduplicates else self.request_validity + (self.visibility_bound or timedelta(0))
+        if self.deduplicates:
+            # a resend is harmless, but its "no" says nothing while the first request may still arrive
+            return self.request_validity
+        return self.request_validity + (self.visibility_bound or timedelta(0))
 
     @property
     def absence_is_proof(self) -> bool:

@@ -143,8 +143,8 @@ class OpenAccount:
 
     def _end(self, order: Order) -> None:
         workflow = self._holder(order.client_order_id)
-        if order.filled < order.quantity:
-            self._post(OrderEnded.of(order, workflow, from_ns(self._clock())))
+        # also of one that was filled whole: a venue may have taken less than was approved
+        self._post(OrderEnded.of(order, workflow, from_ns(self._clock())))
         self.desk.follow(order)
 
     def _holder(self, key: str) -> str:

@@ -1,0 +1,1 @@
+"""Hyperliquid: perpetual contracts settled in USDC."""
