@@ -21,8 +21,9 @@ from tickwork.core.run import Run
 from tickwork.core.view import view
 from tickwork.errors import InvalidInput, NotSent
 from tickwork.trading.desk import Desk, Placement
+from tickwork.trading.ledger import BASIS_STEP
 from tickwork.trading.orders import ZERO, Fill, Order, OrderIntent, Side
-from tickwork.values import EXACT, Money, Price, Quantity, Symbol, from_ns, timestamp_ns
+from tickwork.values import EXACT, Money, Price, Quantity, Symbol, base_of, from_ns, ratio, rounded_down, timestamp_ns
 
 EndedAs = Literal["filled", "cancelled", "partially_cancelled", "rejected", "expired"]
 
@@ -305,3 +306,33 @@ def holdings(state: Holding | None, event: Event) -> Holding:
         case _:
             raise InvalidInput("event", event.event_name, "an event of an order")
     return Holding(quantity, still)
+
+
+class Executed(msgspec.Struct, frozen=True, rename="camel"):
+    """What one order has come to."""
+
+    quantity: Decimal = ZERO
+    """Base units executed."""
+    notional: Decimal = ZERO
+    """Sum of price times quantity, quote currency."""
+    base_fee: Decimal = ZERO
+    """Fees taken in the bought coin itself: so much less of it is there."""
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Of its fills, cut at 12 digits; ``None`` where there is none."""
+        return rounded_down(ratio(self.notional, self.quantity), BASIS_STEP) if self.quantity else None
+
+
+@view("trading/executed", on=OrderFilled, key=lambda event: event.client_order_id)
+def executed(state: Executed | None, event: Event) -> Executed:
+    """What each order has come to, by client id."""
+    if not isinstance(event, OrderFilled):
+        raise InvalidInput("event", event.event_name, "a fill")
+    so_far = state or Executed()
+    in_base = event.side == "buy" and ":" not in event.symbol and event.fee_currency == base_of(event.symbol)
+    return Executed(
+        EXACT.add(so_far.quantity, event.quantity),
+        EXACT.add(so_far.notional, EXACT.multiply(event.price, event.quantity)),
+        EXACT.add(so_far.base_fee, event.fee) if in_base else so_far.base_fee,
+    )

@@ -24,12 +24,14 @@ D = Decimal
 CODE = """
 from decimal import Decimal
 from tickwork import Event, Run, workflow
+from tickwork.trading.exits import ExitRules
 from tickwork.trading.orders import OrderIntent
 from tickwork.values import timestamp_ns
 
 class Go(Event, name="test/go", version=1):
     side: str = "buy"
     quantity: str = "0.01"
+    stop: str = ""
 
 def workflows(trading):
     @workflow("trade", on=Go)
@@ -42,6 +44,8 @@ def workflows(trading):
             reference_time=book.time, reference_source=book.recording, reference_offset=book.offset,
         )
         placed = await trading.trader.place(run, intent)
+        if go.stop:
+            await trading.protect(run, intent, placed, ExitRules(stop_loss=Decimal(go.stop)))
         return {"outcome": placed.outcome, "why": str(placed.refusal or placed.rejection)}
     return [trade]
 """
@@ -128,6 +132,20 @@ async def test_bought_sold_stopped_and_begun_again(tmp_path: Path, monkeypatch: 
             assert desk.ledger.quantity("BTC/USDT") == D("0.006")
             balance = truth(here.exchange)["accounts"]["main"]["balances"]
             assert desk.ledger.cash("USDT") + 90_000 == D(balance["USDT"]["free"])
+
+
+@awaited
+async def test_a_stop_is_there_after_a_restart_and_sells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place(tmp_path, monkeypatch) as here:
+        async with here.session() as session:
+            await go(session, stop="0.05")
+            await until(lambda: session.trading.exits.plans())
+        async with here.session() as session:
+            assert [state.plan.quantity for state in session.trading.exits.plans()] == [D("0.01")]
+            here.exchange.move("BTC/USDT", D(56_000))
+            await until(lambda: states(session) == ["filled", "filled"])
+            assert session.trading.account("main").desk.ledger.quantity("BTC/USDT") == 0
+            await until(lambda: not session.trading.exits.plans())
 
 
 @awaited

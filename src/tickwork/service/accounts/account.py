@@ -26,6 +26,7 @@ from tickwork.service.positions import equity_of
 from tickwork.service.trading import OrderEnded, OrderFilled
 from tickwork.trading.desk import Cleared, Desk, DeskNews, InDoubt
 from tickwork.trading.orders import Fill, Order
+from tickwork.trading.reservations import Reservation
 from tickwork.trading.venue import VenuePort
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, from_ns, timestamp_ns
 
@@ -90,6 +91,8 @@ class OpenAccount:
         self.desk.restore(
             past.working, past.fills, past.doubtful, past.disowned, approvals=past.approvals, holders=past.holders
         )
+        for key, approval in past.untold.items():
+            self.desk.expect_end(key, Reservation.of(approval, "filled"))
 
     # -- what the desk tells --------------------------------------------------------------------------------------
 
@@ -138,8 +141,11 @@ class OpenAccount:
 
     def _book(self, fill: Fill) -> None:
         holder = self._holder(fill.client_order_id)
+        held = self.desk.reservations.get(fill.client_order_id)
         self._post(OrderFilled.of(fill, holder, "", from_ns(self._clock())))
         self.desk.apply(fill, holder)
+        if held is not None:
+            self.desk.expect_end(fill.client_order_id, held)
 
     def _end(self, order: Order) -> None:
         workflow = self._holder(order.client_order_id)

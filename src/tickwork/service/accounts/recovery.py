@@ -45,6 +45,8 @@ class Past:
     """Client id -> the workflow whose order it is, of every order that was filled."""
     working: list[Order] = field(default_factory=list)
     """Orders the venue had acknowledged and of which the tape knows no end, as they were acknowledged."""
+    untold: dict[str, Approval] = field(default_factory=dict)
+    """Of orders that were filled whole and of which the tape does not tell that they have ended, by client id."""
     approvals: dict[str, Approval] = field(default_factory=dict)
     """What the gate said, by client id: of orders that have not ended, and of those of the last day."""
     doubtful: list[OpenIntent] = field(default_factory=list)
@@ -101,9 +103,13 @@ def _submissions(queries: Queries, account: str, past: Past, ended: set[str], fi
             past.approvals[key] = intent.approval
         elif not bytes(outcome.error):
             ack = msgspec.json.decode(outcome.value, type=Ack)
-            if key not in ended and filled.get(key, Decimal(0)) < intent.approval.quantity:
+            if key in ended:
+                continue
+            if filled.get(key, Decimal(0)) < intent.approval.quantity:
                 past.working.append(Order.acknowledged(intent.approval, ack))
                 past.approvals[key] = intent.approval
+            else:
+                past.untold[key] = intent.approval
 
 
 def _by_key(queries: Queries) -> dict[str, tuple[bytes, Record | None]]:

@@ -19,6 +19,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -37,9 +38,11 @@ from tickwork.service.accounts.prices import LivePrices
 from tickwork.service.accounts.providers import LiveProvider, LiveProviders
 from tickwork.service.accounts.trader import LiveTrader
 from tickwork.service.accounts.trading import Trading
+from tickwork.service.exits import ExitDoor, Exits
+from tickwork.service.exits_events import EXIT_VIEWS
 from tickwork.service.results import results
 from tickwork.service.session_tape import reading
-from tickwork.service.trading import holdings
+from tickwork.service.trading import executed, holdings
 from tickwork.service.watch import WATCH_VIEWS, Watch
 from tickwork.trading.halt import Halt
 from tickwork.trading.matching import TradingRules
@@ -53,7 +56,7 @@ PATIENCE_S: Final = 15.0
 """Seconds that are waited for first prices."""
 _LOOK_S: Final = 0.05
 
-VIEWS: Final[tuple[View, ...]] = (holdings, results, *WATCH_VIEWS)
+VIEWS: Final[tuple[View, ...]] = (holdings, results, executed, *WATCH_VIEWS, *EXIT_VIEWS)
 """The views that a live engine always has."""
 
 
@@ -180,7 +183,7 @@ class LiveSession:
         with reading(self.files.tape) as queries:
             self.opened = {name: self._account(name, *venues[name], queries) for name in self._configs}
         self.trading = self._trading()
-        workflows = list(self._make_workflows(self.trading))
+        workflows = [*self.trading.exits.workflows, *self._make_workflows(self.trading)]
         self.engine = self._make_engine(self.files.tape, workflows, (*VIEWS, *self._views))
         await self.engine.open()
         self._stack.push_async_callback(self.engine.close)
@@ -189,6 +192,7 @@ class LiveSession:
             if opened.news is not None:
                 self.engine.post(opened.news)
         await self.engine.durable()
+        await self.trading.exits.open(self.engine)
         await self._begun(self.engine)
         for name, opened in self.opened.items():
             await self._first_look(name, opened.account)
@@ -196,6 +200,7 @@ class LiveSession:
         self._stack.push_async_callback(self._stop)
         await self._stack.enter_async_context(self.watch)
         await self._priced()
+        self._tasks.append(asyncio.create_task(self.trading.exits.run(self._setting.sleep)))
         self._tasks += [asyncio.create_task(opened.account.run(self._setting.sleep)) for opened in self.opened.values()]
 
     async def _priced(self) -> None:
@@ -278,7 +283,27 @@ class LiveSession:
             for venue, account in by_venue.items()
         ]
         trader = LiveTrader(accounts, rules=rules, fees=fees, quotes=quote)
-        return Trading(accounts=accounts, trader=trader, providers=LiveProviders(providers, rules), prices=self.prices)
+        return Trading(
+            accounts=accounts,
+            trader=trader,
+            providers=LiveProviders(providers, rules),
+            prices=self.prices,
+            exits=self._exits(),
+            sources={name: source_of(config) for name, config in self._configs.items()},
+        )
+
+    def _exits(self) -> Exits:
+        doors = {
+            name: ExitDoor(
+                desk=opened.account.desk,
+                capabilities=opened.account.venue.capabilities,
+                rules=opened.rules,
+                quotes=partial(self.prices.quote, source_of(opened.config)),
+                wake=opened.account.wake,
+            )
+            for name, opened in self.opened.items()
+        }
+        return Exits(doors)
 
     # -- prices ---------------------------------------------------------------------------------------------------
 
@@ -296,6 +321,7 @@ class LiveSession:
         self.prices.take(placed)
         what = placed.item.what
         if isinstance(what, Quote):
+            self.trading.exits.on_quote(what)
             for venue in self._papers.get((what.venue, what.symbol), ()):
                 if venue.on_quote(what):
                     self._wake(venue)

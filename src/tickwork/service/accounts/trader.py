@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.errors import InvalidInput, Rejected
 from tickwork.graph.sources import Position, Results
@@ -19,6 +20,9 @@ from tickwork.trading.desk import Placement
 from tickwork.trading.matching import TradingRules
 from tickwork.trading.orders import ZERO, Order, OrderIntent
 from tickwork.values import EXACT
+
+_ASKED_AGAIN: Final = Retry(limit=100, delay="250 ms", cap="10 seconds")
+"""A venue that does not answer for a while must not end a run that wants to cancel."""
 
 
 class LiveTrader:
@@ -82,11 +86,19 @@ class LiveTrader:
             InvalidInput: no such venue, another owner's intent, or a symbol that no venue lists.
             NotSent: it could not be sent.
         """
-        named = self._accounts.get(intent.account)
-        account = self._at(venue, intent.symbol) if named is None or venue not in ("", named.venue.name) else named
+        account = self.account_of(intent, venue)
         placement = await place(run, account.desk, replace(intent, account=account.name))
         account.wake()
         return placement
+
+    def account_of(self, intent: OrderIntent, venue: str = "") -> OpenAccount:
+        """On which account an intent is placed.
+
+        Raises:
+            InvalidInput: no such venue, or a symbol that no venue lists.
+        """
+        named = self._accounts.get(intent.account)
+        return self._at(venue, intent.symbol) if named is None or venue not in ("", named.venue.name) else named
 
     async def cancel(self, run: Run, client_order_id: str) -> Order:
         """Cancel an order; harmless when it has ended.
@@ -94,7 +106,7 @@ class LiveTrader:
         Raises:
             Rejected: no venue knows the order.
         """
-        name: str = await run.step("account of the order", self._account_of, client_order_id)
+        name: str = await run.step("account of the order", self._account_of, client_order_id, retry=_ASKED_AGAIN)
         account = self._accounts[name]
         order = await account.desk.cancel(run, client_order_id)
         account.wake()
@@ -111,6 +123,8 @@ class LiveTrader:
         return found or Results()
 
     async def _account_of(self, client_order_id: str) -> str:
+        if len(self._accounts) == 1:
+            return self._first.name
         for name, account in self._accounts.items():
             if account.desk.reservations.state_of(client_order_id) is not None:
                 return name
