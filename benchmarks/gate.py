@@ -181,7 +181,7 @@ def measure(setting: Setting) -> None:
                 raise SystemExit("refused")
 
     plain = _rate(script, count)
-    setting.add(Figure("gate-decisions", _rate(decisions, count), "1/s", "bare script", plain, at_least(50_000)))
+    setting.add(Figure("gate-decisions", _rate(decisions, count), "1/s", "bare script", plain, at_least(25_000)))
     setting.add(Figure("gate-decisions-with-room", _rate(reservations, count), "1/s", "bare script", plain))
 
 

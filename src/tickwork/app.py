@@ -253,7 +253,7 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
     from tickwork.service.accounts import session
     from tickwork.service.accounts.one_desk import claim
     from tickwork.settings import load
-    from tickwork.trading.matching import Costs
+    from tickwork.trading.matching import LIVE_LIKE, Costs
     from tickwork.venues.feeds.ccxt import CcxtFeed
     from tickwork.venues.feeds.reconnecting import Setting
     from tickwork.venues.paper import PaperVenue
@@ -277,6 +277,7 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
             costs=costs,
             name=account.venue,
             clock=clock.now,
+            fills=LIVE_LIKE,
         )
 
     def make_feeds(accounts: Mapping[str, AccountConfig]) -> list[LiveFeed]:

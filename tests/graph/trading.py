@@ -29,7 +29,7 @@ from tickwork.trading.ledger import Ledger
 from tickwork.trading.matching import Costs, TradingRules
 from tickwork.trading.orders import Order, OrderIntent
 from tickwork.values import from_ns, quote_of, timestamp_ns
-from tickwork.venues.paper import PaperVenue, free_of
+from tickwork.venues.paper import PaperVenue
 from tickwork.venues.recorded import rules_of
 
 Body = Callable[[Run, Context], Awaitable[Any]]
@@ -117,7 +117,7 @@ class PaperTrader:
         return sum((one.ledger.equity(one.marks(), one.currency) for one in self._branches.values()), Decimal(0))
 
     def free(self) -> Decimal:
-        return sum((free_of(one.venue._state, one.currency) for one in self._branches.values()), Decimal(0))
+        return sum((one.venue.free(one.currency) for one in self._branches.values()), Decimal(0))
 
     def positions(self) -> list[Position]:
         return [

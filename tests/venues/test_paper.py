@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from tests.trading.support import RULES, SPOT, START, SWAP, D, bar, intent, limits, quote
 from tests.trading.world import now
 from tickwork.errors import Fatal, InvalidInput, Rejected, TapeError
+from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.gate import RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger, fold
-from tickwork.trading.orders import ApprovedOrder, Order, Side
+from tickwork.trading.matching import PLAIN, Depth, FillModel, Level
+from tickwork.trading.orders import ApprovedOrder, Fill, Order, Side
 from tickwork.trading.reservations import Reservations
 from tickwork.venues.paper import PaperVenue
 from tickwork.venues.paper_book import BookTotals, book_totals
@@ -149,6 +151,10 @@ def test_what_is_rejected(venue: PaperVenue) -> None:
     rejected(tight, approved("buy", "1.05"), "off the step")
     rejected(tight, approved("buy", "0.4"), "below the least")
     rejected(tight, approved("buy", "1", symbol=SWAP), "unknown symbol")
+    sized = paper(rules=[replace(RULES[SPOT], min_quantity=D(2), max_quantity=D(3))])
+    rejected(sized, approved("buy", "1.9999"), "below the least, 2")
+    rejected(sized, approved("buy", "3.0001"), "above the most, 3")
+    rejected(sized, approved("sell", "3.0001", reduce_only=True), "above the most, 3")
 
 
 def test_resting_orders_lock_what_they_need(venue: PaperVenue) -> None:
@@ -245,6 +251,7 @@ def test_a_change_that_cannot_be_written_did_not_happen(venue: PaperVenue) -> No
         lambda: now(venue.submit(approved(), key(2))),
         lambda: now(venue.cancel(key(1))),
         lambda: venue.on_bar(bar("100"), 0),
+        lambda: venue.on_quote(quote("100")),
     ):
         with pytest.raises(TapeError, match=r"paper book :memory: cannot be written .*: free or replace the disk"):
             doomed()
@@ -275,36 +282,54 @@ moves = st.one_of(
     st.tuples(st.just("market"), sides, st.sampled_from(["1", "40", "0.0101"]), st.sampled_from([SPOT, SWAP])),
     st.tuples(st.just("reduce"), sides, st.sampled_from(["1", "40"]), st.sampled_from([SPOT, SWAP])),
     st.tuples(st.just("limit"), sides, st.sampled_from(["1", "40"]), st.sampled_from([SPOT, SWAP])),
+    st.tuples(st.sampled_from(["ioc", "fok"]), sides, st.sampled_from(["1", "40"]), st.sampled_from([SPOT, SWAP])),
     st.tuples(st.just("bar"), st.integers(80, 120), st.integers(0, 15), st.sampled_from([SPOT, SWAP])),
     st.tuples(st.just("bar"), st.integers(80, 120), st.integers(0, 15), st.sampled_from([SPOT, SWAP])),
+    st.tuples(st.just("quote"), st.integers(80, 120), st.integers(0, 50), st.sampled_from([SPOT, SWAP])),
     st.tuples(st.just("cancel"), st.integers(0, 20), st.none(), st.none()),
     st.tuples(st.just("crash"), st.none(), st.none(), st.none()),
 )
 
 
-class Twin:
-    """A venue whose process may die: it comes back on the same book and is shown all bars from the start again."""
+IN_PARTS = FillModel(impact=D("0.001"), volume_share=D("0.7"), depth_share=D("0.3"))
 
-    def __init__(self, *, dies: bool) -> None:
+
+class Twin:
+    """A venue whose process may die: it comes back on the same book and is shown its market from the start again."""
+
+    def __init__(self, *, dies: bool, fills: FillModel) -> None:
         self.dies = dies
-        self.venue = paper()
-        self.bars: list[tuple[Any, int]] = []
+        self.venue = paper(fills=fills)
+        self.seen: list[Callable[[], list[Fill]]] = []
 
     def play(self, number: int, move: tuple[Any, ...]) -> str:
         what, first, second, third = move
         if what == "bar":
             price = D(first)
-            self.bars.append((bar(price, price - second, price + second, index=number, symbol=third), number))
-            self.venue.on_bar(*self.bars[-1])
+            one = bar(price, price - second, price + second, index=number, symbol=third)
+            self.seen.append(lambda: self.venue.on_bar(one, number))
+            self.seen[-1]()
+        elif what == "quote":
+            tick = Quote(symbol=third, venue="live", time_ns=START + number, bid=D(first), ask=D(first + 1))
+            depth = Depth(
+                bids=(Level(D(first), D(second)), Level(D(first - 9), D(9))),
+                asks=(Level(D(first + 1), D(second)), Level(D(first + 9), D(9))),
+            )
+            self.seen.append(lambda: self.venue.on_quote(tick, depth))
+            self.seen[-1]()
         elif what == "cancel":
             return self._try(self.venue.cancel(key(first)))
         elif what == "crash":
             if self.dies:
                 self.venue._state = self.venue._book.load()  # the memory of a new process
-                for one, offset in self.bars:
-                    assert self.venue.on_bar(one, offset) == [], "a bar traded twice"
+                for again in self.seen:
+                    assert again() == [], "a bar or a quote traded twice"
         else:
-            changes: dict[str, Any] = {"limit_price": D(95) if first == "buy" else D(105)} if what == "limit" else {}
+            changes: dict[str, Any] = {}
+            if what in ("limit", "ioc", "fok"):
+                changes["limit_price"] = D(95) if first == "buy" else D(105)
+            if what in ("ioc", "fok"):
+                changes["time_in_force"] = what
             order = approved(first, second, symbol=third, reduce_only=what == "reduce", **changes)
             return self._try(self.venue.submit(order, key(number)))
         return ""
@@ -318,11 +343,11 @@ class Twin:
 
 
 @settings(max_examples=200)
-@given(st.lists(moves, min_size=20, max_size=60))
-def test_law_a_crash_changes_nothing_and_money_is_conserved(played: list[tuple[Any, ...]]) -> None:
+@given(st.lists(moves, min_size=20, max_size=60), st.sampled_from([PLAIN, IN_PARTS]))
+def test_law_a_crash_changes_nothing_and_money_is_conserved(played: list[tuple[Any, ...]], fills: FillModel) -> None:
     """After any sequence, with crashes or without: the same answers, orders, fills and balances; and the ledger of
     the fills agrees with the book to the last digit, with what the rows add up to included."""
-    mortal, immortal = Twin(dies=True), Twin(dies=False)
+    mortal, immortal = Twin(dies=True, fills=fills), Twin(dies=False, fills=fills)
     for number, move in enumerate(played):
         assert mortal.play(number, move) == immortal.play(number, move)
     assert now(mortal.venue.numbered(0)) == now(immortal.venue.numbered(0))
@@ -334,6 +359,29 @@ def test_law_a_crash_changes_nothing_and_money_is_conserved(played: list[tuple[A
     assert totals.differences(ledger) == []
     assert totals.derived == totals.balances
     assert total(mortal.venue, "BTC") >= 0
+    check_orders(mortal.venue)
+
+
+def check_orders(venue: PaperVenue) -> None:
+    """Orders are what their fills make them, what is immediate has one chance, and no reduction turns a position."""
+    held: dict[str, Decimal] = {}
+    made: dict[str, Decimal] = {}
+    for fill in now(venue.numbered(0)):
+        before = held.get(fill.symbol, D(0))
+        after = held[fill.symbol] = before + fill.signed_quantity
+        made[fill.client_order_id] = made.get(fill.client_order_id, D(0)) + fill.quantity
+        if found(venue, int(fill.client_order_id, 16)).reduce_only:
+            assert abs(after) < abs(before)
+            assert after * before >= 0
+    for number in [int(key, 16) for key in venue.totals().client_order_ids]:
+        order = found(venue, number)
+        assert order.filled == made.get(order.client_order_id, D(0))
+        assert (order.status == "filled") == (order.filled == order.quantity)
+        assert (order.status in ("partially_filled", "partially_cancelled")) <= (0 < order.filled < order.quantity)
+        if order.time_in_force == "fok":
+            assert order.filled in (D(0), order.quantity)
+        if order.time_in_force == "ioc":
+            assert order.status != "partially_filled"
 
 
 def test_kill_9_leaves_a_consistent_book(tmp_path: Path) -> None:

@@ -43,9 +43,10 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from tickwork.errors import Fatal, InvalidInput, NotSent, NotYet, Refused, Rejected, Unknown
+from tickwork.errors import Fatal, InvalidInput, NotSent, NotYet, Refused, Rejected, Retryable, Unknown
 from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
+from tickwork.trading.activity import Activity
 from tickwork.trading.gate import Decision, Refusal, RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
@@ -220,6 +221,7 @@ class Desk:
         quotes: the freshest quote of a symbol, or ``None``; read inside the gate's step, so it must be quick.
         clock: ns since 1970 UTC; what quotes and approvals are aged by.
         halt: looked at in the gate and again just before the wire.
+        activity: what of the past its limits count, folded from the tape; ``restore`` adds orders and fills to it.
         tell: hears of orders in doubt; called on the loop, so it must be quick.
     """
 
@@ -233,11 +235,13 @@ class Desk:
         quotes: Callable[[str], Quote | None],
         clock: Callable[[], int],
         halt: Halt,
+        activity: Activity | None = None,
         tell: Callable[[DeskNews], None] = lambda news: None,
     ) -> None:
         self.account = account
         self.ledger = ledger
         self.reservations = Reservations()
+        self.activity = activity or Activity(gate.currency, gate.limits.zone)
         self._venue = venue
         self._gate = gate
         self._quotes = quotes
@@ -311,8 +315,11 @@ class Desk:
             quote=self._quotes(intent.symbol),
             now=self._clock(),
             halt=self._halt,
+            activity=self.activity,
+            marks=self._quotes,
         )
         if decision.approval is not None:
+            self.activity.decided(decision.approval)
             self.reservations.decide(ticket(run_id, intent), decision.approval)
         return decision
 
@@ -324,13 +331,16 @@ class Desk:
         self._last_look(order, run_id, key)
         try:
             ack = await self._venue.submit(order, key)
-        except CERTAIN:
+        except CERTAIN as error:
             self.reservations.release(key)
             self._clear(key, None)
+            if isinstance(error, Rejected):
+                self.activity.failed(self._clock())
             raise
         except BaseException as error:
             self.reservations.move(key, "lose")
             if isinstance(error, Exception):  # a process that goes down has told enough
+                self.activity.failed(self._clock())
                 self._doubt(key, order.approval, f"{type(error).__name__}: {error}")
             raise
         self.reservations.move(key, "acknowledge")
@@ -348,22 +358,31 @@ class Desk:
             self.reservations.release(key)
             raise Refused("disowned", "an order in doubt", "a person said that it does not exist")
         held = self.reservations.take(ticket(run_id, approval.intent), key, approval)
-        refusal = None if order.reduce_only else self._late_refusal(approval, held)
+        refusal = self._late_refusal(approval, held)
         if refusal is not None:
             self.reservations.release(key)
+            self._clear(key, None)  # it may have been in doubt, and certainly not be there
             raise Refused(refusal.rule, refusal.limit, refusal.actual)
         if not held:
             self.reservations.hold(key, Reservation.of(approval, "submitting"))
 
     def _late_refusal(self, approval: Approval, held: bool) -> Refusal | None:
-        if self._halt.stops_new_exposure:
-            return Refusal(rule="halt", limit="reductions only", actual=f"{self._halt.level}: {self._halt.reason}")
         now = self._clock()
-        if now > approval.expires_at:
-            return Refusal(rule="approval_expired", limit=str(approval.expires_at), actual=str(now))
+        if not approval.intent.reduce_only:
+            if self._halt.stops_new_exposure:
+                return Refusal(rule="halt", limit="reductions only", actual=f"{self._halt.level}: {self._halt.reason}")
+            if now > approval.expires_at:
+                return Refusal(rule="approval_expired", limit=str(approval.expires_at), actual=str(now))
         if held:
             return None
-        return self._gate.still_fits(approval, ledger=self.ledger, reservations=self.reservations)
+        return self._gate.still_fits(
+            approval,
+            ledger=self.ledger,
+            reservations=self.reservations,
+            now=now,
+            activity=self.activity,
+            marks=self._quotes,
+        )
 
     async def _lookup(self, key: str, order: ApprovedOrder, run_id: str) -> Found[Ack] | NotFound:
         """What became of a submission nobody heard back from."""
@@ -409,7 +428,13 @@ class Desk:
 
     async def _cancel(self, client_order_id: str, symbol: str, *, key: str) -> Order:
         self.reservations.asked(client_order_id)
-        order = await self._venue.cancel(client_order_id, symbol)
+        try:
+            order = await self._venue.cancel(client_order_id, symbol)
+        except Rejected as error:
+            if self.reservations.state_of(client_order_id) is None:
+                raise
+            # it was acknowledged, or may be there: that a venue does not show it yet is no proof that it is not
+            raise Retryable(f"{self._venue.name} does not show {client_order_id}, which we follow: {error}") from None
         self._saw(order, told=False)
         return order
 
@@ -496,8 +521,10 @@ class Desk:
                 booked = EXACT.add(booked, fill.quantity)
         return booked >= order.filled
 
-    def apply(self, fill: Fill) -> bool:
+    def apply(self, fill: Fill, workflow: str = "") -> bool:
         """Book a fill and free the room it used. False when it was booked before; then nothing changes.
+
+        ``workflow``: whose it is, where the desk does not remember the order.
 
         Raises:
             InvalidInput: another account's fill, or figures that cannot be.
@@ -506,6 +533,7 @@ class Desk:
             raise InvalidInput("fill.account", fill.account, f"this desk's account {self.account!r}")
         if not self.ledger.apply(fill):
             return False
+        self.activity.filled(fill, self.holder_of(fill.client_order_id) or workflow)
         # ledger first: for no moment is the quantity in neither of the two
         self.reservations.fill(fill.client_order_id, fill.quantity)
         return True
@@ -527,6 +555,14 @@ class Desk:
             self._after[key] = _Ended(held, now, told)
         while self._after and (oldest := next(iter(self._after.values()))).told and now - oldest.at > _KEPT_NS:
             del self._after[next(iter(self._after))]
+
+    def expect_end(self, key: str, held: Reservation) -> None:
+        """An order holds no room any more, and nobody has told how it ended: ``news`` will. ``held``: as it was.
+
+        Its last fill may be told before the venue's lists show that it has ended.
+        """
+        if self.reservations.get(key) is None and key not in self._after:
+            self._after[key] = _Ended(held, self._clock(), told=False)
 
     async def resolve(self, key: str, symbol: str = "") -> Found[Order] | NotFound:
         """Look at one order in doubt, e.g. after the engine gave up on it, and follow what is found.
@@ -563,18 +599,25 @@ class Desk:
         fills: Iterable[Fill],
         open_intents: Iterable[OpenIntent] = (),
         disowned: Iterable[str] = (),
+        approvals: Mapping[str, Approval] = {},
+        holders: Mapping[str, str] = {},
     ) -> None:
         """Rebuild from the tape, on a fresh desk: fills first, then how orders last stood, then what was in flight.
 
         Orders of which the tape has no more than approval and acknowledgement are ``Order.acknowledged(...)``. An
         order record may be older than the fills; what is reserved is always its quantity less its booked fills, and
-        ``news`` finds out what has ended since.
+        ``news`` finds out what has ended since. ``approvals``: what the gate said of submissions, by client id; without
+        them limits of a workflow do not know its orders, and those on orders a minute begin anew. ``holders``: whose
+        the fills are, by client id, where there is no approval.
         """
         self._disowned.update(disowned)
+        for approval in approvals.values():
+            self.activity.decided(approval)
         for fill in sorted(fills, key=lambda fill: fill.rank):
-            self.apply(fill)
+            known = approvals.get(fill.client_order_id)
+            self.apply(fill, known.intent.workflow if known else holders.get(fill.client_order_id, ""))
         for order in orders:
-            self.reservations.follow(order)
+            self.reservations.follow(order, approvals.get(order.client_order_id))
         for intent in open_intents:
             if intent.key not in self._disowned:
                 self.reservations.unresolve(intent.key, intent.approval)

@@ -29,7 +29,7 @@ gives one ledger out.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -89,6 +89,10 @@ class Ledger:
         self._named: dict[str, set[str]] = {}
         self._open: dict[str, Decimal] = {}
         """Positions that are not flat: what the gate sums over, however many there once were."""
+        self.version = 0
+        """Goes up with every fill."""
+        self._touched: dict[str, int] = {}
+        """At which version each symbol changed last, in that order."""
         for currency, amount in (capital or {}).items():
             self.deposit(currency, amount)
 
@@ -119,6 +123,13 @@ class Ledger:
     def quantities(self) -> Mapping[str, Decimal]:
         """Positions that are not flat, in base units, by symbol; what is there, not a copy."""
         return self._open
+
+    def changed(self, version: int) -> Iterator[str]:
+        """Symbols in which something was booked since ``version``; since -1: all."""
+        for symbol, at in reversed(self._touched.items()):
+            if at <= version:
+                break
+            yield symbol
 
     def cost(self, symbol: str) -> Decimal:
         """Cost basis of the position in quote currency, without fees; below zero for a short."""
@@ -197,6 +208,9 @@ class Ledger:
         cost, profit = _next_cost(position, fill)
         position.quantity = EXACT.add(position.quantity, fill.signed_quantity)
         position.cost = cost
+        self.version += 1
+        self._touched.pop(fill.symbol, None)
+        self._touched[fill.symbol] = self.version
         if position.quantity:
             self._open[fill.symbol] = position.quantity
         else:
@@ -292,6 +306,7 @@ class Ledger:
         ledger._state = state
         ledger._named = {book: set(names) for book, names in state.named.items()}
         ledger._state = ledger.state()  # a copy, so that the caller's object does not change under its hands
+        ledger._touched = dict.fromkeys(state.positions, 0)
         ledger._open = {name: held.quantity for name, held in state.positions.items() if held.quantity}
         ledger.check()
         return ledger

@@ -72,6 +72,12 @@ class Pending:
     """Likewise sold."""
     unknown: int
     """Orders whose fate nobody knows."""
+    orders: int = 0
+    """All of them, those that only reduce too."""
+    highest_buy: Decimal = ZERO
+    """The highest price that a buy among them is counted with; zero where none says one."""
+    highest_sell: Decimal = ZERO
+    """Likewise of sells: one that rests above the market fills when everything is worth that much."""
 
 
 class Reservations:
@@ -88,18 +94,42 @@ class Reservations:
             str, Decimal
         ] = {}  # base units by client id, of every order ever seen: a look-up may come late
         self._unresolved: set[str] = set()
+        self._pending: dict[str, dict[str, Pending]] = {}
+        """What ``pending`` said last, by symbol and workflow, until something changes in that symbol."""
+        self.version = 0
+        """Goes up with every change."""
+        self._touched: dict[str, int] = {}
+        """At which version each symbol changed last, in that order."""
 
     # -- reading --------------------------------------------------------------------------------------------------
 
-    def pending(self, symbol: str) -> Pending:
-        """What is on its way in ``symbol``."""
-        sums = {"buy": ZERO, "sell": ZERO}
-        unknown = 0
+    def pending(self, symbol: str, workflow: str = "") -> Pending:
+        """What is on its way in ``symbol``, of all or of one workflow."""
+        known = self._pending.setdefault(symbol, {})
+        found = known.get(workflow)
+        if found is None:
+            found = known[workflow] = self._sum(symbol, workflow)
+        return found
+
+    def _sum(self, symbol: str, workflow: str) -> Pending:
+        sums, highest = {"buy": ZERO, "sell": ZERO}, {"buy": ZERO, "sell": ZERO}
+        unknown = orders = 0
         for held, left in self.of(symbol):
+            if workflow and held.workflow != workflow:
+                continue
+            orders += 1
             unknown += held.state == "unknown"
             if not held.reduce_only:
                 sums[held.side] = EXACT.add(sums[held.side], left)
-        return Pending(buys=sums["buy"], sells=sums["sell"], unknown=unknown)
+                highest[held.side] = max(highest[held.side], held.price)
+        return Pending(
+            buys=sums["buy"],
+            sells=sums["sell"],
+            unknown=unknown,
+            orders=orders,
+            highest_buy=highest["buy"],
+            highest_sell=highest["sell"],
+        )
 
     @property
     def unresolved(self) -> int:
@@ -130,6 +160,13 @@ class Reservations:
         """Symbols in which something is on its way, sorted."""
         return sorted({*self._keys, *self._tickets})
 
+    def changed(self, version: int) -> Iterator[str]:
+        """Symbols in which something has changed since ``version``; since -1: all."""
+        for symbol, at in reversed(self._touched.items()):
+            if at <= version:
+                break
+            yield symbol
+
     def of(self, symbol: str) -> Iterator[tuple[Reservation, Decimal]]:
         """What is on its way in ``symbol``: each piece of room with what may still execute of it, in base units."""
         for ticket in self._tickets.get(symbol, ()):
@@ -158,12 +195,14 @@ class Reservations:
         """Hold room for a decision just made."""
         self._decided.setdefault(ticket, []).append(Reservation.of(approval, "approved"))
         self._tickets.setdefault(approval.intent.symbol, {})[ticket] = None
+        self._changed(approval.intent.symbol)
 
     def abandon(self, ticket: str) -> None:
         """Give up one decision that will not be sent; one that holds no room is no error."""
         queue = self._decided.get(ticket)
         if queue:
             held = queue.pop()
+            self._changed(held.symbol)
             if not queue:
                 del self._decided[ticket]
                 _drop(self._tickets, held.symbol, ticket)
@@ -174,7 +213,7 @@ class Reservations:
         A resend finds its room under ``key`` already.
         """
         if key in self._sent:
-            self._sent[key] = replace(self._sent[key], state="submitting")
+            self._put(key, replace(self._sent[key], state="submitting"))
             return True
         if ticket not in self._decided:
             return False
@@ -187,15 +226,26 @@ class Reservations:
     def hold(self, key: str, held: Reservation) -> None:
         """Hold room under client id ``key``, whatever it held before; room that fills have used up is not held."""
         if held.total > self._filled.get(key, ZERO):
-            self._sent[key] = held
+            self._put(key, held)
             self._keys.setdefault(held.symbol, {})[key] = None
         else:
             self._gone(key)
+
+    def _put(self, key: str, held: Reservation) -> None:
+        self._sent[key] = held
+        self._changed(held.symbol)
+
+    def _changed(self, symbol: str) -> None:
+        self._pending.pop(symbol, None)
+        self.version += 1
+        self._touched.pop(symbol, None)
+        self._touched[symbol] = self.version
 
     def _gone(self, key: str) -> None:
         held = self._sent.pop(key, None)
         if held is not None:
             _drop(self._keys, held.symbol, key)
+            self._changed(held.symbol)
 
     def move(self, key: str, move: Move) -> None:
         """Note what became of a submission.
@@ -205,7 +255,7 @@ class Reservations:
         """
         held = self._sent.get(key)
         if held is not None and held.state in DOUBTFUL:
-            self._sent[key] = replace(held, state=moved(held.state, move))
+            self._put(key, replace(held, state=moved(held.state, move)))
         if move != "lose":
             self._unresolved.discard(key)
 
@@ -213,7 +263,7 @@ class Reservations:
         """We are about to ask for an order to be cancelled."""
         held = self._sent.get(key)
         if held is not None and (held.state, "ask_cancel") in LIFE:
-            self._sent[key] = replace(held, state=moved(held.state, "ask_cancel"))
+            self._put(key, replace(held, state=moved(held.state, "ask_cancel")))
 
     def release(self, key: str) -> None:
         """Certain: no such order exists at the venue."""
@@ -229,12 +279,20 @@ class Reservations:
         """Base units of order ``key`` were executed, and the ledger has them."""
         self._filled[key] = EXACT.add(self._filled.get(key, ZERO), quantity)
         held = self._sent.get(key)
-        if held and self._filled[key] >= held.total:
+        if held is None:
+            return
+        self._changed(held.symbol)
+        if self._filled[key] >= held.total:
             self._gone(key)
 
-    def follow(self, order: Order) -> None:
-        """The venue says how an order stands. Once it has ended it can come to no more than what was filled."""
+    def follow(self, order: Order, approval: Approval | None = None) -> None:
+        """The venue says how an order stands. Once it has ended it can come to no more than what was filled.
+
+        ``approval``: what the gate said of it, where that is known and no room is held for it yet.
+        """
         key, known = order.client_order_id, self._sent.get(order.client_order_id)
+        if known is None and approval is not None:
+            known = Reservation.of(approval, "acknowledged")
         held = Reservation(
             symbol=order.symbol,
             side=order.side,

@@ -10,6 +10,11 @@ transaction *before* it shows in memory or to a caller.
   either in the middle of which it was accepted, since that bar's open is older than the order. Bars at or before the
   cursor are ignored. A bar that trades nothing moves the cursor only in memory: no SQL, microseconds. After a crash
   such bars may come again, and trade nothing again, because whatever could have traded on them would have committed.
+* **Quotes.** ``on_quote`` does the same on live prices, with a cursor of its own, the time of the last quote. An order
+  never trades on a quote older than its acceptance and the delay of the ``FillModel``. A quote that is stale, or whose
+  figures cannot be, is as if it had not come: not even an order that has one chance only loses it by that.
+* **How orders fill** is the ``FillModel``: whole by default, in parts by share of volume or depth where it says so. The
+  rest of a limit order rests, that of a market order goes on; what is immediate expires with what it did not get.
 * **Money.** Spot: a buy locks cost, slippage and fee; a sell locks the asset. Contracts (a symbol with a settlement
   currency) may be sold short and are fully collateralised: opening locks the notional, and a short counts twice
   against cash, once for the proceeds that are not ours to spend and once as collateral. Contracts are booked at full
@@ -28,8 +33,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -37,36 +40,27 @@ from threading import Lock
 from typing import Any, Final, Self, TypeVar
 
 from tickwork.errors import InvalidInput, Rejected, TapeError
-from tickwork.market.bars import Bar
+from tickwork.market.bars import Bar, Quote
 from tickwork.outcome import Found, NotFound
-from tickwork.trading.matching import ONE, Costs, TradingRules, affordable, execution, match_price
+from tickwork.trading.matching import PLAIN, Costs, Depth, FillModel, TradingRules, bar_offers, quote_offers
 from tickwork.trading.order_life import WORKING
 from tickwork.trading.orders import ZERO, Ack, ApprovedOrder, Fill, Order, require_approved
 from tickwork.trading.venue import Balance, Capabilities, VenueReport
-from tickwork.values import EXACT, base_of, money, plain, quote_of
-from tickwork.venues.paper_book import MEMORY, BookState, BookTotals, Change, Held, PaperBook
+from tickwork.values import EXACT, DurationLike, base_of, duration, money, plain, quote_of
+from tickwork.venues.paper_book import MEMORY, BookTotals, Change, Cursor, Held, PaperBook
+from tickwork.venues.paper_trading import NOTHING, Draft, Seen, Terms, closable, free_of, is_contract
 
 T = TypeVar("T")
 
-_NOTHING: Final = Held("", ZERO)
-_TWO: Final = Decimal(2)
+_HALF: Final = Decimal("0.5")
 
 
 def _no_clock() -> int:
     return 0
 
 
-def _is_contract(symbol: str) -> bool:
-    return ":" in symbol
-
-
-def _asset(symbol: str) -> str:
-    """Under what name the book keeps a holding in ``symbol``."""
-    return symbol if _is_contract(symbol) else base_of(symbol)
-
-
 class PaperVenue:
-    """A ``VenuePort`` that trades on bars.
+    """A ``VenuePort`` that trades on bars and quotes.
 
     Args:
         path: of the book; ``":memory:"`` for none.
@@ -74,9 +68,11 @@ class PaperVenue:
         rules: the symbols it lists.
         cash: paid in when the book is opened for the first time; ignored afterwards.
         costs: fee and slippage.
+        fills: impact, delay and what orders get of the volume; ``matching.LIVE_LIKE`` where prices are live.
         name: the venue's name in orders, fills and errors.
         clock: ns since 1970 UTC. Without one every order may trade on the next bar, whenever that began: right where
             orders are only sent at the end of a bar, and all bars are of one length.
+        max_quote_age: a quote further from the clock than this trades nothing; without a clock none is.
         inline: use the book on disk directly, where an order of things that repeats is worth a loop that waits.
 
     Raises:
@@ -93,17 +89,20 @@ class PaperVenue:
         rules: Iterable[TradingRules],
         cash: Mapping[str, Decimal],
         costs: Costs | None = None,
+        fills: FillModel = PLAIN,
         name: str = "paper",
         clock: Callable[[], int] | None = None,
+        max_quote_age: DurationLike = "10s",
         inline: bool = False,
     ) -> None:
         self._name = name
         self._clock = clock or _no_clock
+        self._max_quote_age = duration(max_quote_age, "maxQuoteAge")
         self._account = account
-        self._costs = costs or Costs()
         self._rules = {rule.symbol: rule for rule in rules}
+        self._terms = Terms(self._rules, costs or Costs(), fills)
         for symbol in self._rules:
-            if _is_contract(symbol) and quote_of(symbol) == base_of(symbol):
+            if is_contract(symbol) and quote_of(symbol) == base_of(symbol):
                 raise InvalidInput(
                     "rules.symbol", symbol, "a contract settled in its quote currency, not an inverse one"
                 )
@@ -148,13 +147,19 @@ class PaperVenue:
     @property
     def capabilities(self) -> Capabilities:
         """It deduplicates client ids for good and shows an order at once."""
-        return Capabilities(deduplicates=True, request_validity=timedelta(0), visibility_bound=timedelta(0))
+        return Capabilities(
+            deduplicates=True,
+            request_validity=timedelta(0),
+            visibility_bound=timedelta(0),
+            times_in_force=frozenset({"gtc", "ioc", "fok"}),
+            shorts=any(is_contract(symbol) for symbol in self._rules),
+        )
 
     async def submit(self, order: ApprovedOrder, key: str) -> Ack:
         """Accept ``order`` under client id ``key``; the same again gives the same order.
 
         Raises:
-            Rejected: unknown symbol or account, off the tick or step, below the least notional, insufficient funds,
+            Rejected: unknown symbol or account, off the tick or step, too small or too large, insufficient funds,
                 nothing to reduce, or the client id has been used for another order.
         """
         return await self._do(self._accept, require_approved(order), key)
@@ -178,7 +183,8 @@ class PaperVenue:
     async def fills(self, symbol: str, since: int) -> list[Fill]:
         """Fills in ``symbol`` at ``since`` (ns) or later, in order; without a clock all of them."""
         begin = 0 if self._clock is _no_clock else since  # the time of a fill is its bar's, and a bar may be a day
-        return [fill for fill in await self.numbered(0) if fill.symbol == symbol and fill.time >= begin]
+        found = [fill for fill in await self.numbered(0) if symbol in ("", fill.symbol) and fill.time >= begin]
+        return sorted(found, key=lambda fill: fill.rank)
 
     async def numbered(self, above: int) -> list[Fill]:
         """Fills of all symbols numbered above ``above``, ascending: the book counts them from 1 without gaps."""
@@ -219,29 +225,83 @@ class PaperVenue:
         when, an order changes.
         """
         with self._serial:
-            state = self._state
-            if offset <= state.cursors.get(bar.symbol, -1):
+            symbol, terms = bar.symbol, self._terms
+            if offset <= self._state.cursors.get(symbol, -1):
                 return []
-            orders = state.open.get(bar.symbol)
-            draft = _Draft(self, bar, offset) if orders else None
-            if draft is not None and orders is not None:
-                for order in orders.values():
-                    draft.trade(order)
-                if draft.change.orders:
-                    draft.change.at = bar.end_ns
-                    draft.change.cursor = (bar.symbol, offset, bar.close)
-                    self._book.commit(draft.change)
-                    self._state = state = draft.state
-            state.cursors[bar.symbol] = offset
-            state.last_prices[bar.symbol] = bar.close
-            return draft.change.fills if draft is not None else []
+            cursor = Cursor(symbol, offset, bar.close, self._state.quoted.get(symbol, 0))
+            if not self._state.open.get(symbol):
+                self._saw(cursor)
+                return []
+            seen = Seen(
+                symbol=symbol,
+                price=bar.open,
+                time=bar.start_ns,
+                offset=offset,
+                is_due=lambda order: bar.start_ns >= order.time,
+                offers=lambda order: bar_offers(order, bar, self._rules[symbol], terms.costs, terms.fills),
+                sides=False,
+            )
+            return self._meet(seen, bar.end_ns, cursor)
+
+    def on_quote(self, quote: Quote, depth: Depth | None = None) -> list[Fill]:
+        """Trade what rests in the quote's symbol; returns the new fills, which are on disk.
+
+        ``depth``: the order book at that moment; with it orders get at most what is visible. Quotes come in order of
+        time; one as old as the last, a stale one, and one that is crossed or not a number trade nothing. Waits for the
+        disk when, and only when, an order changes.
+        """
+        with self._serial:
+            symbol, terms = quote.symbol, self._terms
+            if quote.time_ns <= self._state.quoted.get(symbol, 0) or not self._is_usable(quote):
+                return []
+            middle = EXACT.multiply(EXACT.add(quote.bid, quote.ask), _HALF)
+            cursor = Cursor(symbol, self._state.cursors.get(symbol, -1), middle, quote.time_ns)
+            if not self._state.open.get(symbol):
+                self._saw(cursor)
+                return []
+            seen = Seen(
+                symbol=symbol,
+                price=middle,
+                time=quote.time_ns,
+                offset=None,
+                is_due=lambda order: quote.time_ns >= order.time + terms.fills.delay_ns(order.client_order_id),
+                offers=lambda order: quote_offers(order, quote, self._rules[symbol], terms.costs, terms.fills, depth),
+                sides=True,
+            )
+            return self._meet(seen, quote.time_ns, cursor)
+
+    def _is_usable(self, quote: Quote) -> bool:
+        try:
+            sound = 0 < quote.bid <= quote.ask and quote.ask.is_finite()
+        except ArithmeticError:  # a NaN compares with nothing
+            return False
+        return sound and (self._clock is _no_clock or not quote.is_stale(self._clock(), self._max_quote_age))
+
+    def _meet(self, seen: Seen, at: int, cursor: Cursor) -> list[Fill]:
+        """Trade what rests; ``at``: when orders have ended that end by it."""
+        draft = Draft(self._state, self._terms, seen)
+        for order in self._state.open[seen.symbol].values():
+            draft.trade(order)
+        if draft.change.orders:
+            draft.change.at = at
+            draft.change.cursor = cursor
+            self._book.commit(draft.change)
+            self._state = draft.state
+        self._saw(cursor)
+        return draft.change.fills
+
+    def _saw(self, cursor: Cursor) -> None:
+        state = self._state
+        state.cursors[cursor.symbol] = cursor.offset
+        state.quoted[cursor.symbol] = cursor.quoted_at
+        state.last_prices[cursor.symbol] = cursor.last_price
 
     def cursor(self, symbol: str) -> int:
         """Offset of the last bar seen in ``symbol``; -1 before the first."""
         return self._state.cursors.get(symbol, -1)
 
     def ended_at(self, key: str) -> int | None:
-        """When an order ended, ns: the end of the bar that did it, or the clock's time of its being cancelled.
+        """When an order ended, ns: by the quote or the end of the bar that did it, or the clock as it was cancelled.
 
         ``None`` while it can still trade, and for an order that nobody knows.
         """
@@ -292,16 +352,20 @@ class PaperVenue:
             quantity=approved.quantity,
             limit_price=approved.limit_price,
             reduce_only=approved.reduce_only,
+            time_in_force=approved.time_in_force,
+            time=self._clock(),
         )
         if known is not None:
-            if _terms(known) != _terms(order):
+            if _wished(known) != _wished(order):
                 raise Rejected(self._name, f"client id {key} was used for another order")
             return known.ack()
-        held = replace(self._admit(order, approved.approval.valuation_price), not_before=self._clock())
+        held = self._admit(order, approved.approval.valuation_price)
         symbol, state = order.symbol, self._state
         change = Change(orders=[(order, held)])
-        if symbol in state.cursors:
-            change.cursor = (symbol, state.cursors[symbol], state.last_prices[symbol])
+        if symbol in state.last_prices:
+            change.cursor = Cursor(
+                symbol, state.cursors[symbol], state.last_prices[symbol], state.quoted.get(symbol, 0)
+            )
         self._book.commit(change)
         state.open.setdefault(symbol, {})[key] = order
         state.held[key] = held
@@ -335,25 +399,21 @@ class PaperVenue:
             raise Rejected(self._name, f"unknown account {order.account}")
         if order.limit_price is not None and EXACT.remainder(order.limit_price, rules.price_tick):
             raise Rejected(self._name, f"price {order.limit_price} is off the tick {rules.price_tick}")
-        closing = closable(self._state, order)
+        if rules.max_quantity is not None and order.quantity > rules.max_quantity:
+            raise Rejected(self._name, f"quantity {order.quantity} is above the most, {rules.max_quantity}")
         if order.reduce_only:
-            if not closing:
+            if not closable(self._state, order):
                 raise Rejected(self._name, f"nothing to reduce in {order.symbol}")
-            return _NOTHING
+            return NOTHING
         if EXACT.remainder(order.quantity, rules.quantity_step):
             raise Rejected(self._name, f"quantity {order.quantity} is off the step {rules.quantity_step}")
-        at = order.limit_price
-        if at is None:
-            seen = self._state.last_prices.get(order.symbol, estimate)
-            at = EXACT.multiply(seen, EXACT.add(ONE, self._costs.slippage))
+        if order.quantity < rules.min_quantity:
+            raise Rejected(self._name, f"quantity {order.quantity} is below the least, {rules.min_quantity}")
+        at = self._terms.worst(order, self._state.last_prices.get(order.symbol, estimate))
         notional = EXACT.multiply(at, order.quantity)
         if notional < rules.min_notional:
             raise Rejected(self._name, f"notional {plain(notional)} is below the least, {rules.min_notional}")
-        if order.side == "sell" and not _is_contract(order.symbol):
-            need = Held(_asset(order.symbol), order.quantity)
-        else:
-            opened = EXACT.multiply(at, max(EXACT.subtract(order.quantity, closing), ZERO))
-            need = Held(quote_of(order.symbol), EXACT.add(opened, self._costs.fee(notional, rules)))
+        need = self._terms.need(self._state, order, at)
         free = free_of(self._state, need.asset)
         if need.amount > free:
             raise Rejected(
@@ -362,98 +422,6 @@ class PaperVenue:
         return need
 
 
-def _terms(order: Order) -> tuple[object, ...]:
-    return (order.symbol, order.side, order.type, order.quantity, order.limit_price, order.reduce_only, order.account)
-
-
-def closable(state: BookState, order: Order) -> Decimal:
-    """How much of the position ``order`` can close, in base units."""
-    position = state.balances.get(_asset(order.symbol), ZERO)
-    return max(position if order.side == "sell" else EXACT.minus(position), ZERO)
-
-
-def free_of(state: BookState, asset: str, without: str = "") -> Decimal:
-    """What of ``asset`` is not locked by orders other than ``without``, nor by short contracts settled in it."""
-    free = state.balances.get(asset, ZERO)
-    for key, held in state.held.items():
-        if held.asset == asset and key != without:
-            free = EXACT.subtract(free, held.amount)
-    for symbol, quantity in state.balances.items():
-        if quantity < 0 and _is_contract(symbol) and quote_of(symbol) == asset:
-            notional = EXACT.multiply(EXACT.minus(quantity), state.last_prices[symbol])
-            free = EXACT.subtract(free, EXACT.multiply(_TWO, notional))
-    return free
-
-
-class _Draft:
-    """What a bar does to the book, worked out on a copy that becomes the state once it is on disk."""
-
-    def __init__(self, venue: PaperVenue, bar: Bar, offset: int) -> None:
-        self._rules = venue._rules[bar.symbol]
-        self._costs = venue._costs
-        self._bar = bar
-        self._offset = offset
-        self.change = Change()
-        self.state = copy(venue._state)
-        self.state.balances = dict(venue._state.balances)
-        self.state.held = dict(venue._state.held)
-        self.state.open = {**venue._state.open, bar.symbol: dict(venue._state.open[bar.symbol])}
-        # for this bar's collateral only; the cursor dictionaries are shared and change after the commit
-        self.state.last_prices = {**venue._state.last_prices, bar.symbol: bar.open}
-
-    def trade(self, order: Order) -> None:
-        """Fill or end ``order``, if this bar does."""
-        if self._bar.start_ns < self.state.held[order.client_order_id].not_before:
-            return
-        at = match_price(order, self._bar, self._rules, self._costs)
-        if at is None:
-            return
-        quantity = min(order.remaining, self._capacity(order, at))
-        after = order
-        if quantity > 0:
-            fill = self._fill(order, at, quantity)
-            self.change.fills.append(fill)
-            self._book(fill)
-            after = order.with_fill(fill)
-        if after.status in WORKING:
-            reason = "nothing left to reduce" if order.reduce_only else "insufficient funds"
-            after = after.ended("cancel", reason)
-        self.change.orders.append((after, self.state.held.pop(order.client_order_id)))
-        del self.state.open[order.symbol][order.client_order_id]
-
-    def _capacity(self, order: Order, at: Decimal) -> Decimal:
-        closing = closable(self.state, order)
-        if order.reduce_only or (order.side == "sell" and not _is_contract(order.symbol)):
-            return closing
-        free = free_of(self.state, quote_of(order.symbol), without=order.client_order_id)
-        return EXACT.add(closing, affordable(free, at, self._rules, self._costs))
-
-    def _fill(self, order: Order, at: Decimal, quantity: Decimal) -> Fill:
-        done = execution(at, quantity, self._rules, self._costs)
-        number = self.state.next_fill
-        self.state.next_fill += 1
-        return Fill(
-            venue=order.venue,
-            fill_id=str(number),
-            client_order_id=order.client_order_id,
-            venue_order_id=order.venue_order_id,
-            account=order.account,
-            symbol=order.symbol,
-            side=order.side,
-            price=done.price,
-            quantity=done.quantity,
-            fee=done.fee,
-            fee_currency=done.fee_currency,
-            time=self._bar.start_ns,
-            offset=self._offset,
-        )
-
-    def _book(self, fill: Fill) -> None:
-        paid = fill.notional if fill.side == "buy" else EXACT.minus(fill.notional)
-        self._move(_asset(fill.symbol), fill.signed_quantity)
-        self._move(quote_of(fill.symbol), EXACT.minus(paid))
-        self._move(fill.fee_currency, EXACT.minus(fill.fee))
-
-    def _move(self, asset: str, amount: Decimal) -> None:
-        total = EXACT.add(self.state.balances.get(asset, ZERO), amount)
-        self.state.balances[asset] = self.change.balances[asset] = total
+def _wished(order: Order) -> tuple[object, ...]:
+    terms = (order.symbol, order.side, order.type, order.quantity, order.limit_price, order.time_in_force)
+    return (*terms, order.reduce_only, order.account)

@@ -1,9 +1,9 @@
 """The paper venue's book on disk: an SQLite file of its own, because a venue is the outside world.
 
 Theory of operation. The file holds what a real venue would remember: money paid in, orders, fills, balances, and how
-far into each symbol's recording it has traded. One change (an order accepted, the fills of one bar, a cancel) is one
-transaction, WAL with ``synchronous=FULL``: after a kill at any instruction the file holds the change as a whole or not
-at all. Decimals are texts; SQLite's own arithmetic, which is floating point, never touches money.
+far into each symbol's bars and quotes it has traded. One change (an order accepted, the fills of one bar, a cancel) is
+one transaction, WAL with ``synchronous=FULL``: after a kill at any instruction the file holds the change as a whole or
+not at all. Decimals are texts; SQLite's own arithmetic, which is floating point, never touches money.
 
 One process owns a book, by a lock on a file beside it that dies with the process. Anyone may read it
 (``book_totals``), also while it is owned and after its owner was killed.
@@ -27,94 +27,26 @@ from tickwork.trading.ledger import Ledger
 from tickwork.trading.order_life import WORKING
 from tickwork.trading.orders import ZERO, Fill, Order
 from tickwork.values import EXACT, base_of, plain, quote_of
+from tickwork.venues.paper_schema import SCHEMA, UPGRADES, VERSION
 
 MEMORY: Final = ":memory:"
-VERSION: Final = 3
-
-SCHEMA: Final = """
--- whose book this is; one row
-CREATE TABLE identity (venue TEXT NOT NULL, account TEXT NOT NULL) STRICT;
-
--- money paid in when the book was opened first; never changed
-CREATE TABLE deposits (asset TEXT PRIMARY KEY, amount TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
--- every order ever accepted, one row for its whole life; client_order_id is what makes accepting idempotent
-CREATE TABLE orders (
-    id INTEGER PRIMARY KEY,                  -- the venue's order id, from 1, in order of acceptance
-    client_order_id TEXT NOT NULL UNIQUE,
-    symbol TEXT NOT NULL,
-    side TEXT NOT NULL,                      -- buy, sell
-    type TEXT NOT NULL,                      -- market, limit
-    quantity TEXT NOT NULL,                  -- base units
-    limit_price TEXT,                        -- quote per base; NULL on market orders
-    reduce_only INTEGER NOT NULL,
-    status TEXT NOT NULL,                    -- of order_life: acknowledged, partially_filled, filled, cancelled ...
-    filled TEXT NOT NULL,                    -- base units executed
-    filled_notional TEXT NOT NULL,           -- sum of price x quantity of its fills, quote currency
-    fee TEXT NOT NULL,                       -- sum of the fees of its fills
-    fee_currency TEXT NOT NULL,
-    reason TEXT NOT NULL,                    -- why the venue ended it, when it did
-    held_asset TEXT NOT NULL,                -- what it locks while it is open ...
-    held_amount TEXT NOT NULL,               -- ... and how much of it
-    not_before INTEGER NOT NULL DEFAULT 0,   -- it trades on bars that start then or later, ns since 1970 UTC
-    ended_at INTEGER                         -- when it was filled whole, cancelled or rejected; NULL: it has not ended
-) STRICT;
-CREATE INDEX open_orders ON orders (id) WHERE ended_at IS NULL;
-
--- every execution; id from 1 without gaps, in order of execution; rows are only ever added
-CREATE TABLE fills (
-    id INTEGER PRIMARY KEY,
-    order_id INTEGER NOT NULL REFERENCES orders (id),
-    price TEXT NOT NULL,
-    quantity TEXT NOT NULL,
-    fee TEXT NOT NULL,
-    fee_currency TEXT NOT NULL,
-    time INTEGER NOT NULL,                   -- start of the bar it traded on, ns since 1970 UTC
-    bar_offset INTEGER NOT NULL              -- of that bar in its recording
-) STRICT;
-
--- what the account holds: currencies and spot assets by name, contracts by symbol (below zero: short)
-CREATE TABLE balances (asset TEXT PRIMARY KEY, total TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
--- the last bar of each symbol that the rows above know of; bars at or before it are ignored
-CREATE TABLE cursors (symbol TEXT PRIMARY KEY, bar_offset INTEGER NOT NULL, last_price TEXT NOT NULL)
-    STRICT, WITHOUT ROWID;
-"""
-
-_UPGRADES: Final = {
-    1: """
-ALTER TABLE orders ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE orders ADD COLUMN ended_at INTEGER;
-UPDATE orders SET ended_at = 0 WHERE status <> 'open';
-""",  # a book of version 1 did not say when
-    2: """
-DROP INDEX open_orders;
-CREATE INDEX open_orders ON orders (id) WHERE ended_at IS NULL;
-UPDATE orders SET status = 'acknowledged' WHERE status = 'open' AND filled = '0';
-UPDATE orders SET status = 'partially_filled' WHERE status = 'open';
-UPDATE orders SET status = 'cancelled' WHERE status = 'canceled' AND filled = '0';
-UPDATE orders SET status = 'partially_cancelled' WHERE status = 'canceled';
-""",  # version 2 had four words for an order's state
-}
-
 _FILL_COLUMNS: Final = (
     "SELECT f.id, o.client_order_id, f.order_id, o.symbol, o.side, f.price, f.quantity, f.fee, f.fee_currency, f.time,"
     " f.bar_offset FROM fills f JOIN orders o ON o.id = f.order_id"
 )
 _ORDER_COLUMNS: Final = (
     "SELECT client_order_id, id, symbol, side, type, quantity, limit_price, reduce_only, status, filled,"
-    " filled_notional, fee, fee_currency, reason, held_asset, held_amount, not_before FROM orders"
+    " filled_notional, fee, fee_currency, reason, held_asset, held_amount, not_before,"
+    " time_in_force FROM orders"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What an open order locks, and from when on it can trade."""
+    """What an open order locks."""
 
     asset: str
     amount: Decimal
-    not_before: int = 0
-    """It trades on bars that start then or later; ns."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,9 +59,24 @@ class BookState:
     held: dict[str, Held] = field(default_factory=dict)
     """By client id."""
     cursors: dict[str, int] = field(default_factory=dict)
+    """Offset of the last bar seen, by symbol."""
+    quoted: dict[str, int] = field(default_factory=dict)
+    """Time of the last quote seen, by symbol; ns."""
     last_prices: dict[str, Decimal] = field(default_factory=dict)
     next_order: int = 1
     next_fill: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a symbol's market has been seen."""
+
+    symbol: str
+    offset: int
+    """Of the last bar; -1: none."""
+    last_price: Decimal
+    quoted_at: int
+    """Of the last quote, ns; 0: none."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,8 +88,7 @@ class Change:
     fills: list[Fill] = field(default_factory=list)
     balances: dict[str, Decimal] = field(default_factory=dict)
     """New totals of what changed."""
-    cursor: tuple[str, int, Decimal] | None = None
-    """Symbol, bar offset, last price."""
+    cursor: Cursor | None = None
     at: int = 0
     """When it happens, ns: the time at which those of the orders have ended that end by it."""
 
@@ -184,9 +130,9 @@ class PaperBook:
                 self._db.executemany("INSERT INTO deposits VALUES (?, ?)", rows)
                 self._db.executemany("INSERT INTO balances VALUES (?, ?)", rows)
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version in _UPGRADES:
+            elif version in UPGRADES:
                 for older in range(version, VERSION):
-                    self._db.execute(_UPGRADES[older]).fetchall()
+                    self._db.execute(UPGRADES[older]).fetchall()
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
                 raise InvalidInput("paper book", f"{path} of version {version}", f"a book of version {VERSION}")
@@ -208,12 +154,15 @@ class PaperBook:
         """What the venue keeps in memory."""
         state = BookState()
         state.balances = {asset: Decimal(total) for asset, total in self._rows("SELECT asset, total FROM balances")}
-        for symbol, offset, price in self._rows("SELECT symbol, bar_offset, last_price FROM cursors"):
-            state.cursors[symbol], state.last_prices[symbol] = offset, Decimal(price)
+        for symbol, offset, price, quoted in self._rows(
+            "SELECT symbol, bar_offset, last_price, quoted_at FROM cursors"
+        ):
+            state.cursors[symbol], state.quoted[symbol] = offset, quoted
+            state.last_prices[symbol] = Decimal(price)
         for row in self._rows(f"{_ORDER_COLUMNS} WHERE ended_at IS NULL ORDER BY id"):
             order = self._order(row)
             state.open.setdefault(order.symbol, {})[order.client_order_id] = order
-            state.held[order.client_order_id] = Held(row[14], Decimal(row[15]), row[16])
+            state.held[order.client_order_id] = Held(row[14], Decimal(row[15]))
         ((state.next_order,),) = self._rows("SELECT coalesce(max(id), 0) + 1 FROM orders")
         ((state.next_fill,),) = self._rows("SELECT coalesce(max(id), 0) + 1 FROM fills")
         return state
@@ -269,6 +218,8 @@ class PaperBook:
             fee=Decimal(row[11]),
             fee_currency=row[12],
             reason=row[13],
+            time=row[16],
+            time_in_force=row[17],
         )
 
     def _fill(self, row: tuple[Any, ...]) -> Fill:
@@ -294,11 +245,11 @@ class PaperBook:
         """Write one change; on disk, or not at all, when this returns or raises."""
         with self._disk("written", "free or replace the disk, and start again"), self._db:
             self._db.executemany(
-                "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET status = excluded.status, filled = excluded.filled,"
                 " filled_notional = excluded.filled_notional, fee = excluded.fee,"
-                " fee_currency = excluded.fee_currency, reason = excluded.reason,"
-                " ended_at = excluded.ended_at",
+                " fee_currency = excluded.fee_currency, reason = excluded.reason, held_asset = excluded.held_asset,"
+                " held_amount = excluded.held_amount, ended_at = excluded.ended_at",
                 [_order_row(order, held, change.at) for order, held in change.orders],
             )
             self._db.executemany(
@@ -309,11 +260,12 @@ class PaperBook:
                 [(asset, plain(total)) for asset, total in change.balances.items()],
             )
             if change.cursor is not None:
-                symbol, offset, price = change.cursor
+                cursor = change.cursor
                 self._db.execute(
-                    "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT (symbol) DO UPDATE"
-                    " SET bar_offset = excluded.bar_offset, last_price = excluded.last_price",
-                    (symbol, offset, plain(price)),
+                    "INSERT INTO cursors VALUES (?, ?, ?, ?) ON CONFLICT (symbol) DO UPDATE SET"
+                    " bar_offset = excluded.bar_offset, last_price = excluded.last_price,"
+                    " quoted_at = excluded.quoted_at",
+                    (cursor.symbol, cursor.offset, plain(cursor.last_price), cursor.quoted_at),
                 )
 
 
@@ -335,8 +287,9 @@ def _order_row(order: Order, held: Held, at: int) -> tuple[Any, ...]:
         order.reason,
         held.asset,
         plain(held.amount),
-        held.not_before,
+        order.time,
         None if order.status in WORKING else at,
+        order.time_in_force,
     )
 
 

@@ -88,6 +88,8 @@ class OpenAccount:
         """Rebuild the desk from the tape; once, before anything is placed."""
         for mark in past.marks:
             self.desk.activity.marked(mark.equity, timestamp_ns(mark.at), mark.profits)
+        for at in past.failures:
+            self.desk.activity.failed(at)
         self.desk.restore(
             past.working, past.fills, past.doubtful, past.disowned, approvals=past.approvals, holders=past.holders
         )

@@ -12,6 +12,7 @@ from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput, Refused
 from tickwork.market.bars import Quote
+from tickwork.market.sessions import Sessions
 from tickwork.service.accounts.account import OpenAccount
 from tickwork.service.accounts.config import AccountConfig
 from tickwork.service.accounts.recovery import Past, recall
@@ -104,7 +105,7 @@ def open_account(
     _check(name, config, venue, past)
     paid_in = past.paid_in or {config.currency: config.capital}
     risk = config.rules(name)
-    gate = RiskGate(risk, rules, shorts=venue.capabilities.shorts)
+    gate = RiskGate(risk, rules, shorts=venue.capabilities.shorts, markets=Sessions)
     accounts: list[OpenAccount] = []
     desk = Desk(
         name,

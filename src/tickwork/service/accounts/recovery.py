@@ -18,13 +18,16 @@ from tickwork.core.event import Event
 from tickwork.core.functions import function_of
 from tickwork.core.tape import Record
 from tickwork.engines.embedded.queries import Queries
-from tickwork.service.accounts.events import EquityMarked, OrderDisowned
-from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled
+from tickwork.service.accounts.events import EquityMarked, OrderDisowned, OrderInDoubt
+from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled, OrderRejected
 from tickwork.trading.desk import CERTAIN, SUBMIT, Desk, OpenIntent
 from tickwork.trading.orders import Ack, Approval, Fill, Order
 from tickwork.values import EXACT, NS_PER_SECOND
 
-_EVENTS = {cls.event_name: cls for cls in (AccountOpened, OrderFilled, OrderEnded, OrderDisowned, EquityMarked)}
+_EVENTS = {
+    cls.event_name: cls
+    for cls in (AccountOpened, OrderFilled, OrderEnded, OrderDisowned, EquityMarked, OrderRejected, OrderInDoubt)
+}
 
 DAY_NS: Final = 86_400 * NS_PER_SECOND
 
@@ -53,12 +56,14 @@ class Past:
     """Submissions without an outcome."""
     disowned: set[str] = field(default_factory=set)
     marks: list[EquityMarked] = field(default_factory=list)
+    failures: list[int] = field(default_factory=list)
+    """When (ns) submissions were rejected or came in doubt."""
 
 
 def recall(queries: Queries, account: str) -> Past:
     """Read the tape of an account."""
     past, ended = Past(), set[str]()
-    for event in _events(queries, account):
+    for at, event in _events(queries, account):
         match event:
             case AccountOpened():
                 past.opened = past.opened or event
@@ -73,6 +78,10 @@ def recall(queries: Queries, account: str) -> Past:
                 past.disowned.add(event.client_order_id)
             case EquityMarked():
                 past.marks.append(event)
+            case OrderRejected():
+                past.failures.append(at)
+            case OrderInDoubt() if not event.stuck:
+                past.failures.append(at)
             case _:
                 pass
     filled: dict[str, Decimal] = {}
@@ -82,11 +91,11 @@ def recall(queries: Queries, account: str) -> Past:
     return past
 
 
-def _events(queries: Queries, account: str) -> Iterator[Event]:
+def _events(queries: Queries, account: str) -> Iterator[tuple[int, Event]]:
     for entry in queries.events(*_EVENTS):
         event = _EVENTS[entry.record.name].read(entry.record.version, bytes(entry.record.value))
         if event.account == account:
-            yield event
+            yield entry.record.at, event
 
 
 def _submissions(queries: Queries, account: str, past: Past, ended: set[str], filled: dict[str, Decimal]) -> None:

@@ -21,14 +21,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar, Quote
 from tickwork.market.live import FeedFailed, FeedLimited, FeedRefused, Item, Kind, What
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, price, quantity
+from tickwork.venues.ccxt.library import exchange_class, library, moved, number_text, retry_after_s
 from tickwork.venues.feeds.reconnecting import Backoff, Reconnecting, Setting
 from tickwork.venues.feeds.secrets import filled
 
@@ -121,7 +120,7 @@ class CcxtFeed(Reconnecting):
             made = _exchange_class(self.name, self._id, self._mode)({"enableRateLimit": True, **self._config})
             made.number = str  # numbers as the exchange wrote them
             if self._url:
-                made.urls["api"] = _moved(made.urls["api"], self._url)
+                made.urls["api"] = moved(made.urls["api"], self._url)
             self._exchange = made
         exchange = self._exchange
         if not await exchange.load_markets():
@@ -154,9 +153,8 @@ class CcxtFeed(Reconnecting):
             raise FeedFailed(self.name, f"{type(error).__name__}: {_words(error)}") from None
 
     def _asked_s(self) -> float:
-        headers = getattr(self._exchange, "last_response_headers", None) or {}
-        after = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        return float(after[:9]) if after.isascii() and after.isdigit() else _LIMITED_S
+        after_s = retry_after_s(getattr(self._exchange, "last_response_headers", None))
+        return _LIMITED_S if after_s is None else after_s
 
     # -- sessions -------------------------------------------------------------------------------------------------
 
@@ -243,12 +241,11 @@ class CcxtFeed(Reconnecting):
 
     def _quote(self, symbol: str, ticker: Mapping[str, Any]) -> Quote:
         where = f"{self.name}.{symbol}"
-        bid, ask = ticker.get("bid"), ticker.get("ask")
-        if bid is None and ask is None:
-            bid = ask = ticker.get("last")
+        told = ticker.get("bid"), ticker.get("ask")
+        bid, ask = map(number_text, (ticker.get("last"),) * 2 if told == (None, None) else told)
         told_ms = ticker.get("timestamp")
         time_ns = self.setting.now() if told_ms is None else int(told_ms) * _NS_PER_MS
-        return Quote(symbol, self._id, time_ns, price(_text(bid), f"{where}.bid"), price(_text(ask), f"{where}.ask"))
+        return Quote(symbol, self._id, time_ns, price(bid, f"{where}.bid"), price(ask, f"{where}.ask"))
 
     # -- bars -----------------------------------------------------------------------------------------------------
 
@@ -286,8 +283,8 @@ class CcxtFeed(Reconnecting):
                 continue
             where = f"{self.name}.{symbol}"
             try:
-                open_, high, low, close = (price(_text(number), where) for number in row[1:5])
-                volume = quantity(_text(row[5]), f"{where}.volume")
+                open_, high, low, close = (price(number_text(number), where) for number in row[1:5])
+                volume = quantity(number_text(row[5]), f"{where}.volume")
                 yield Bar(symbol, self._id, start_ns, self._interval_ns, open_, high, low, close, volume)
             except InvalidInput as error:
                 self._complain(error)
@@ -295,38 +292,18 @@ class CcxtFeed(Reconnecting):
 
 def _ccxt(source: str) -> Any:
     try:
-        import ccxt.pro  # noqa: PLC0415 - seconds, and a hundred megabytes
-    except ImportError as error:
-        raise FeedRefused(source, f"ccxt cannot be imported ({error})", "pip install 'tickwork[ccxt]'") from None
-    return ccxt
+        return library(source)
+    except InvalidInput as error:
+        raise FeedRefused(source, str(error.found), error.expected) from None
 
 
 def _exchange_class(source: str, exchange: str, mode: Mode) -> Callable[[Mapping[str, Any]], Any]:
-    ccxt = _ccxt(source)
-    module = ccxt.pro if mode == "stream" else ccxt.async_support
-    if exchange not in module.exchanges:
+    _ccxt(source)
+    try:
+        return exchange_class(f"{source}.exchange", exchange, streams=mode == "stream")
+    except InvalidInput:
         streams = " streams from" if mode == "stream" else ""
-        raise FeedRefused(source, f"there is no exchange that ccxt{streams} by the name {exchange!r}")
-    made: Callable[[Mapping[str, Any]], Any] = getattr(module, exchange)
-    return made
-
-
-def _moved(addresses: Any, url: str) -> Any:
-    """ccxt's addresses at another scheme and host; those of its streams keep to web sockets."""
-    if isinstance(addresses, Mapping):
-        return {name: _moved(address, url) for name, address in addresses.items()}
-    if not isinstance(addresses, str):
-        return addresses
-    there, parts = urlsplit(url), urlsplit(addresses)
-    secure = there.scheme == "https"
-    scheme = ("wss" if secure else "ws") if parts.scheme in ("ws", "wss") else there.scheme
-    path = f"{there.path.rstrip('/')}{parts.path}"
-    return f"{scheme}://{there.netloc}{path}" + (f"?{parts.query}" if parts.query else "")
-
-
-def _text(number: Any) -> str | Decimal | int | None:
-    """A float, where an exchange's parser insists on making one, by its shortest text that reads back the same."""
-    return repr(number) if isinstance(number, float) else number
+        raise FeedRefused(source, f"there is no exchange that ccxt{streams} by the name {exchange!r}") from None
 
 
 def _words(error: BaseException) -> str:

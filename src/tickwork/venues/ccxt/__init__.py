@@ -1,0 +1,1 @@
+"""Everything that speaks through ccxt: the trading adapter, and what it shares with the feeds."""
