@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickwork.errors import InvalidInput
-from tickwork.trading.halt import LEVELS, Cause, Halt, HaltLevel, Halts, Silence, judge
+from tickwork.trading.halt import LEVELS, Cause, Halt, HaltLevel, Halts, judge, silence
 
 levels = st.sampled_from(LEVELS)
 MINUTE = 60_000_000_000
@@ -71,18 +71,13 @@ def test_a_level_that_cannot_be_read_halts(level: Any) -> None:
     assert judge([Breach("r", level)]).level == "halt"
 
 
-def test_a_silence_counts_from_when_it_was_first_missed() -> None:
-    silence = Silence("5 minutes")
-    assert silence.breach(10 * MINUTE) is None
-    silence.missed(10 * MINUTE, "timeout")
-    silence.missed(14 * MINUTE, "refused")
-    assert silence.breach(14 * MINUTE) is None
-    found = silence.breach(15 * MINUTE)
+def test_a_silence_is_an_alert_once_it_has_lasted() -> None:
+    assert silence(None, 60 * MINUTE) is None
+    assert silence(10 * MINUTE, 15 * MINUTE - 1) is None
+    found = silence(10 * MINUTE, 15 * MINUTE, why="refused")
     assert found == Cause(
         rule="venue_unreachable", limit="5m", actual="5m without an answer (refused)", level="alert"
     )  # fmt: skip
     assert judge([found]).level == "alert"
-    silence.heard()
-    assert silence.breach(60 * MINUTE) is None
     with pytest.raises(InvalidInput):
-        Silence("0s")
+        silence(None, 0, "0s")

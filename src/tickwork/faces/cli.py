@@ -23,10 +23,12 @@ from tickwork.faces.doctor import doctor
 from tickwork.faces.doors import Doors
 from tickwork.faces.events import emit
 from tickwork.faces.graph import graph
+from tickwork.faces.halting import flatten, halt, unhalt
 from tickwork.faces.letters import discard, letters, redrive
 from tickwork.faces.notify import notify
 from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, ask_owner_of, queries_of, tape_of
 from tickwork.faces.queues import queues
+from tickwork.faces.reconciling import reconcile
 from tickwork.faces.schedules import schedules
 from tickwork.faces.up import up
 
@@ -202,7 +204,7 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
     return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
 
 
-for verb in (up, disown, emit, letters, redrive, discard, doctor):
+for verb in (up, disown, emit, letters, redrive, discard, doctor, halt, unhalt, flatten, reconcile):
     app.command()(verb)
 app.add_typer(notify, name="notify")
 app.add_typer(breakers, name="breakers")

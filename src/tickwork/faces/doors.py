@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tickwork.service.accounts.session import LiveSession
+    from tickwork.service.bare_flatten import BareAccount
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.finding import Finding
     from tickwork.service.notifications import Notifications
@@ -39,3 +40,5 @@ class Doors:
     defaults: Callable[[], Defaults]
     open_notifications: Callable[[Path | None], Notifications]
     """By the configuration at a path, or the one in the working directory."""
+    open_bare: Callable[[str, Sequence[str]], Sequence[BareAccount]] | None = None
+    """``open_bare(account, symbols)``: an account, or with ``""`` all that are configured, to trade without a tape."""

@@ -300,7 +300,7 @@ class Desk:
         Raises:
             Rejected: the venue knows no such order.
         """
-        symbol = symbol or self.reservations.symbol_of(client_order_id)
+        # the arguments must be the same when the run is replayed: what the desk holds by then may not be
         order: Order = await run.effect("cancel", self._cancel, client_order_id, symbol, lookup=self._cancelled)
         return order
 
@@ -427,6 +427,7 @@ class Desk:
             self._tell(Cleared(key=key, order=order))
 
     async def _cancel(self, client_order_id: str, symbol: str, *, key: str) -> Order:
+        symbol = symbol or self.reservations.symbol_of(client_order_id)
         self.reservations.asked(client_order_id)
         try:
             order = await self._venue.cancel(client_order_id, symbol)
@@ -440,7 +441,7 @@ class Desk:
 
     async def _cancelled(self, key: str, client_order_id: str, symbol: str) -> Found[Order] | NotFound:
         """What became of a cancel nobody heard back from: done, or to be asked once more."""
-        found = await self._venue.find(client_order_id, symbol)
+        found = await self._venue.find(client_order_id, symbol or self.reservations.symbol_of(client_order_id))
         return found if isinstance(found, Found) and found.value.status in FINAL else NotFound()
 
     # -- what the composition calls -------------------------------------------------------------------------------
@@ -550,6 +551,7 @@ class Desk:
         key, now = order.client_order_id, self._clock()
         before = self._after.pop(key, None)
         held = self.reservations.get(key) or (before.held if before else None)
+        told = told or (before is not None and before.told)  # a cancel that comes late finds what was told
         self.reservations.follow(order)
         if held is not None and order.status in FINAL and (not told or order.filled < order.quantity):
             self._after[key] = _Ended(held, now, told)

@@ -163,38 +163,16 @@ def judge(breaches: Iterable[BreachLike]) -> Verdict:
     return found
 
 
-class Silence:
-    """Dead man's switch: for how long a venue has not answered.
-
-    Args:
-        limit: after which people are told.
+def silence(since: int | None, now: int, limit: DurationLike = "5 minutes", why: str = "") -> Cause | None:
+    """Dead man's switch: what it comes to that a venue has not answered since a time (``None``: it has); times in ns.
 
     Raises:
-        InvalidInput: not a duration above zero.
+        InvalidInput: the limit is no duration above zero.
     """
-
-    __slots__ = ("_limit", "_since", "_why")
-
-    def __init__(self, limit: DurationLike = "5 minutes") -> None:
-        self._limit = duration(limit, "silence.limit")
-        if not self._limit:
-            raise InvalidInput("silence.limit", limit, "a duration above zero")
-        self._since: int | None = None
-        self._why = ""
-
-    def heard(self) -> None:
-        """It has answered."""
-        self._since = None
-
-    def missed(self, now: int, why: str) -> None:
-        """It has not; ``now`` in ns. The first time since it was last heard counts."""
-        if self._since is None:
-            self._since = now
-        self._why = why
-
-    def breach(self, now: int) -> Cause | None:
-        """What that comes to, ``now`` (ns)."""
-        if self._since is None or now - self._since < self._limit:
-            return None
-        actual = f"{duration_text(now - self._since)} without an answer ({self._why})"
-        return Cause(rule="venue_unreachable", limit=duration_text(self._limit), actual=actual, level="alert")
+    allowed = duration(limit, "silence.limit")
+    if not allowed:
+        raise InvalidInput("silence.limit", limit, "a duration above zero")
+    if since is None or now - since < allowed:
+        return None
+    actual = f"{duration_text(now - since)} without an answer" + (f" ({why})" if why else "")
+    return Cause(rule="venue_unreachable", limit=duration_text(allowed), actual=actual, level="alert")

@@ -218,8 +218,9 @@ class Effects:
             pend.lost_at = now
         missing = pend.lost_at + ask.grace - now
         if missing > 0:
-            # it may only not be visible yet
-            self._later(pend, now + min(missing, LOOK_AGAIN.wait(1, 0)), self._look)
+            # it may only not be visible yet; the longer it is not, the less often it is looked for
+            wait = max(LOOK_AGAIN.wait(1, 0), now - pend.lost_at)
+            self._later(pend, now + min(missing, wait), self._look)
         elif pend.failures > (ask.retry or AFTER_LOOKING).limit:
             error = TimedOut(f"effect {ask.name!r}", f"{pend.failures} attempts", "none of them can be found")
             self._resolve(pend, None, error, 0)

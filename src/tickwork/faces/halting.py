@@ -1,0 +1,181 @@
+"""``tickwork halt``, ``unhalt`` and ``flatten``: stop trading, let it go on, close everything down."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tickwork.faces.options import HOME, Home, Json, Tape, ask, queries_of, tape_of
+
+if TYPE_CHECKING:
+    from tickwork.faces.doors import Doors
+    from tickwork.service.halting import HaltAnswer
+
+Account = Annotated[str, typer.Option(help="Only this account; by default all.")]
+Reason = Annotated[str, typer.Option(help="Why; recorded.")]
+By = Annotated[str, typer.Option(help="Who wants it; recorded.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the end; it goes on whether one waits or not.", min=0.0)]
+
+_POLL_S = 0.2
+
+
+def halt(
+    reason: Reason = "by hand",
+    account: Account = "",
+    level: Annotated[str, typer.Option(help="alert, halt or shutdown.")] = "halt",
+    by: By = "cli",
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Take no new exposure, and cancel what rests at the venues. Reductions and cancels stay possible.
+
+    Where no process has the tape open it is recorded, and whoever opens it next starts halted.
+    """
+    from tickwork.faces import tables
+
+    found = _changed(tape, home, "halt", reason=reason, account=account, by=by, level=level)
+    where = account or "all accounts"
+    words = f"{where}: {found['level']} ({found['reason']})"
+    return tables.say(found, words if found["changed"] else f"{words}; it stood so already", as_json=json)
+
+
+def unhalt(
+    reason: Reason,
+    account: Account = "",
+    by: By = "cli",
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Let trading go on. An account's own halt and the one of all are cleared apart."""
+    from tickwork.faces import tables
+
+    found = _changed(tape, home, "unhalt", reason=reason, account=account, by=by)
+    where = account or "all accounts"
+    words = f"{where}: {found['level']}" if found["changed"] else f"{where}: no halt stood that could be cleared"
+    if found["level"] != "normal":
+        words += f" ({found['reason']})"
+    return tables.say(found, words, as_json=json)
+
+
+def _changed(tape: Path | None, home: Path, verb: str, **fields: Any) -> Any:
+    """Ask the owner; where there is none, record it."""
+    from tickwork.service.ownership import owner_of
+
+    path = tape_of(tape, home)
+    if not path.is_file() or owner_of(str(path)) is not None:
+        return ask(tape, home, verb, **fields)
+    import asyncio
+
+    import msgspec
+
+    from tickwork.service.halting import Halting, change_unowned
+
+    async def change(halting: Halting) -> HaltAnswer:
+        if verb == "halt":
+            return await halting.raise_to(**fields)
+        return await halting.clear(**fields)
+
+    return msgspec.to_builtins(asyncio.run(change_unowned(str(path), change)))
+
+
+def flatten(
+    context: typer.Context,
+    reason: Reason = "by hand",
+    account: Account = "",
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this position; may be given several times.")] = None,
+    keep_trading: Annotated[bool, typer.Option("--keep-trading", help="Raise no halt.")] = False,
+    foreign: Annotated[bool, typer.Option("--foreign", help="Cancel also orders that were not placed here.")] = False,
+    id: Annotated[str | None, typer.Option(help="The same again is the same flatten.")] = None,
+    without_tape: Annotated[
+        bool, typer.Option("--without-tape", help="Trade at the venue directly: what still works when the disk fails.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --without-tape: even though a process has the tape open.")
+    ] = False,
+    by: By = "cli",
+    wait: Wait = 60.0,
+    json: Json = False,
+    tape: Tape = None,
+    home: Home = HOME,
+) -> int:
+    """Halt, cancel all resting orders, and close every position with market orders that can only reduce."""
+    if without_tape:
+        return _bare(context.obj, account, tuple(symbol or ()), tape_of(tape, home), force=force, as_json=json)
+    started = ask(
+        tape,
+        home,
+        "flatten",
+        account=account,
+        reason=reason,
+        by=by,
+        halt=not keep_trading,
+        symbols=list(symbol or ()),
+        foreign=foreign,
+        id=id,
+    )
+    from tickwork.faces import tables
+
+    ended = {one["account"]: ending(tape, home, one["run"], wait) for one in started}
+    results = [{**one, **(ended[one["account"]] or {"complete": None})} for one in started]
+    words = "\n".join(_told(one["account"], one["run"], ended[one["account"]]) for one in started)
+    tables.say(results, words, as_json=json)
+    return 0 if all(done is not None and done["complete"] for done in ended.values()) else 1
+
+
+def _told(account: str, run: str, done: Any) -> str:
+    if done is None:
+        return f"{account}: {run} goes on; `tickwork show {run}` tells how far it is"
+    lines = [
+        f"  {line['symbol']}: {line['before']} -> {line['left']}" + (f" ({line['why']})" if line["why"] else "")
+        for line in done["lines"]
+    ]
+    flat = "flat" if done["complete"] else "NOT flat"
+    orders = "" if done["swept"] else "; resting orders are not all cancelled"
+    return "\n".join([f"{account}: {flat}{orders}", *lines])
+
+
+def ending(tape: Path | None, home: Path, run: str, wait: float) -> Any:
+    """The result of a run, once it has one; ``None`` if it has none in time.
+
+    Raises:
+        TickworkError: the run failed.
+    """
+    from tickwork.errors import TickworkError
+
+    left = wait
+    while True:
+        detail = queries_of(tape, home).show(run)
+        if detail.error is not None:
+            raise TickworkError(f"{run} is {detail.info.status}: {detail.error}")
+        if detail.info.status == "done":
+            return detail.result
+        if left <= 0:
+            return None
+        time.sleep(_POLL_S)
+        left -= _POLL_S
+
+
+def _bare(doors: Doors, account: str, symbols: tuple[str, ...], tape: Path, *, force: bool, as_json: bool) -> int:
+    import asyncio
+
+    from tickwork.errors import InvalidInput, TapeLocked
+    from tickwork.faces import tables
+    from tickwork.service.bare_flatten import flatten_without_tape, told
+    from tickwork.service.ownership import owner_of
+
+    owner = None if force else owner_of(str(tape))
+    if owner is not None:
+        raise TapeLocked(
+            f"process {owner.pid or 'unknown'} has {tape} open and may trade: use `tickwork flatten`, "
+            "stop it first, or say --force"
+        )
+    if doors.open_bare is None:
+        raise InvalidInput("--without-tape", account or "all", "a configured account: none can be opened here")
+    reports = [asyncio.run(flatten_without_tape(bare)) for bare in doors.open_bare(account, symbols)]
+    tables.say(reports, "\n".join(map(told, reports)), as_json=as_json)
+    return 0 if reports and all(report.complete for report in reports) else 1
