@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tickwork.service.accounts.config import AccountConfig
     from tickwork.service.accounts.session import LiveFiles, LiveSession
     from tickwork.service.accounts.trading import Trading
+    from tickwork.service.bare_flatten import BareAccount
     from tickwork.service.demo import DemoOptions, DemoSession
     from tickwork.service.demo_tape import DemoFiles
     from tickwork.service.documents.opening import Recovered
@@ -49,6 +50,7 @@ def main() -> None:
             open_live=open_live,
             open_notifications=open_notifications,
             examine_accounts=examine_accounts,
+            open_bare=open_bare,
             defaults=defaults,
         )
         code = run(doors)
@@ -307,7 +309,9 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
         make_workflows=code.workflows,
         begun=code.begun,
         lock=lambda: _lock_of(files.home, files.home / ("up-live" if live else "up-paper")),
-        claim=lambda name, account: claim(name, account.venue, account.keys(name, os.environ)[0], os.environ),
+        claim=lambda name, account: claim(
+            name, account.venue, account.url, account.keys(name, os.environ)[0], os.environ
+        ),
         views=code.views,
     )
 
@@ -338,6 +342,46 @@ def _venues(now: Callable[[], int], *, keys: bool, real: bool) -> Callable[[str,
         )
 
     return make
+
+
+def open_bare(account: str, symbols: Sequence[str]) -> list[BareAccount]:
+    """The configured accounts of real money, for what must work without a tape; ``account``: one of them, or ``""``.
+
+    Raises:
+        InvalidInput: the configuration is wrong, is not for live trading, or has no such account; a key is missing.
+    """
+    import asyncio
+    import secrets
+
+    from tickwork.engines.system_clock import SystemClock
+    from tickwork.errors import InvalidInput
+    from tickwork.service.bare_flatten import BareAccount
+    from tickwork.settings import load
+
+    settings = load(judge_urls=False)
+    if settings.mode != "live":
+        raise InvalidInput(
+            "mode", settings.mode, '"live": what was traded on paper needs no flattening without its tape'
+        )
+    chosen = {name: one for name, one in settings.accounts.items() if account in ("", name) and one.venue != "paper"}
+    if not chosen:
+        raise InvalidInput(
+            "account", account or "all", f"one of: {', '.join(settings.accounts) or 'none is configured'}"
+        )
+    now = SystemClock().now
+    make_venue = _venues(now, keys=True, real=True)
+    return [
+        BareAccount(
+            name=name,
+            currency=config.currency,
+            venue=make_venue(name, config),
+            nonce=secrets.token_bytes(16),
+            clock=now,
+            sleep=asyncio.sleep,
+            symbols=tuple(symbols) or config.symbols,
+        )
+        for name, config in chosen.items()
+    ]
 
 
 def examine_accounts(config: Path | None) -> list[Finding]:

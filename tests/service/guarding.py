@@ -205,6 +205,7 @@ class World:
             workflow_of=self.whose.get,
             fills_since=lambda since: [fill for fill in self.booked if fill.time >= since],
             symbols=(SPOT, SWAP),
+            policy=self.policy or Policy(),
         )
         self.engine = Engine(
             self.memory or self.url, workflows=self._workflows(), views=[halt_lines, holdings], clock=self.clock
@@ -227,7 +228,7 @@ class World:
             self.slept()
 
         self.trader = trader
-        self.reconciler = Reconciler(self.accounts, lambda: self.halting, policy=self.policy, sleep=sleep)
+        self.reconciler = Reconciler(self.accounts, lambda: self.halting, sleep=sleep)
         self.reconcile_flow = reconcile_workflow(self.reconciler, self.accounts, self.every)
         self.flatten_flow = flatten_workflow(self.accounts, self.halts)
         self.halt_flow = halt_workflow(self.accounts, self.plan)

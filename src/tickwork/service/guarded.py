@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tickwork.errors import InvalidInput
-from tickwork.trading.adoptions import Adoptions
+from tickwork.trading.adoptions import Adoptions, Policy
 from tickwork.trading.desk import Desk
 from tickwork.trading.orders import Fill, Order
 from tickwork.trading.venue import VenuePort
@@ -49,6 +49,8 @@ class GuardedAccount:
     """What it trades, besides what it holds and has orders in: fills are looked for there."""
     opened_at: int = 0
     """When it was opened, ns: what was traded before is not ours."""
+    policy: Policy = field(default_factory=Policy)
+    """What is done about findings of a reconciliation."""
     margined: bool = False
     """Do contracts at this venue move only profit and fees, and not the whole notional, in the currency's balance?"""
 

@@ -28,7 +28,7 @@ from tickwork.outcome import Found
 from tickwork.service.guarded import GuardedAccount, account_named
 from tickwork.service.halting import Halting
 from tickwork.service.reconcile_events import AccountAdjusted, FindingLine, ReconcileAsked, ReconciliationDone
-from tickwork.trading.adoptions import Adoption, Policy, Terms, adoption_of, without_trace
+from tickwork.trading.adoptions import Adoption, Terms, adoption_of, without_trace
 from tickwork.trading.halt import HaltLevel
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import Fill, Order
@@ -101,14 +101,12 @@ class Reconciler:
         accounts: Mapping[str, GuardedAccount],
         halting: Callable[[], Halting],
         *,
-        policy: Policy | None = None,
         tolerances: Tolerances | None = None,
         sleep: Callable[[float], Awaitable[None]],
         pause: timedelta = timedelta(seconds=2),
     ) -> None:
         self._accounts = accounts
         self._halting = halting
-        self._policy = policy or Policy()
         self._tolerances = tolerances or Tolerances()
         self._sleep = sleep
         self._pause = pause
@@ -148,7 +146,11 @@ class Reconciler:
 
     async def reconcile(self, run: Run, name: str, asked: ReconcileAsked) -> ReconciliationDone:
         """Look at an account and do as the policy says; verbs of a body."""
-        policy = self._policy_of(asked)
+        policy = account_named(self._accounts, name).policy
+        if asked.orphan_orders:
+            policy = replace(policy, orphan_orders=asked.orphan_orders)
+        if asked.balances:
+            policy = replace(policy, balances=asked.balances)
         looked: Looked = await run.step("look", self.look, name)
         lines: list[FindingLine] = []
         for found in looked.findings:
@@ -177,14 +179,6 @@ class Reconciler:
         )
         await run.emit(done)
         return done
-
-    def _policy_of(self, asked: ReconcileAsked) -> Policy:
-        policy = self._policy
-        if asked.orphan_orders:
-            policy = replace(policy, orphan_orders=asked.orphan_orders)
-        if asked.balances:
-            policy = replace(policy, balances=asked.balances)
-        return policy
 
     async def book(self, name: str, found: Finding) -> str:
         """Book a fill of ours that we lack, or the end of an order the venue has no trace of, as news are."""

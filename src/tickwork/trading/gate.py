@@ -22,10 +22,10 @@ seen to by whoever can:
   number of reductions may be on their way, so a stop and a take-profit can rest side by side.
 * Where nothing can be sold short, a sell cannot open anything, whatever happens: the venue has nothing to deliver. But
   there may be more of the coin than this position (paid in, or bought in another pair), and two reductions would sell
-  it. So a reduction is cut down to what reductions already on their way leave of the position, and refused where they
-  leave nothing. To replace one, cancel it first: the venue's answer to the cancel frees its quantity. A reduction whose
-  fate is *unknown* does not count, because an unknown order must never block a stop; if it was executed after all, the
-  second one sells what else there is, never what there is not.
+  it. So a reduction is cut down to what reductions already on their way leave of the position, and fees that were
+  taken of the coin itself, and refused where these leave nothing. To replace one, cancel it first: the venue's answer
+  to the cancel frees its quantity. A reduction whose fate is *unknown* does not count, because an unknown order must
+  never block a stop; if it was executed after all, the second one sells what else there is, never what there is not.
 * Where pairs or shares can be sold short and the venue knows no order that only reduces (``shorts``), and in a purchase
   that reduces a pair, unknown reductions count too: there the second one could open a position.
 
@@ -53,7 +53,7 @@ from tickwork.trading.measures import Bound, Rule
 from tickwork.trading.orders import _SEAL, ZERO, Approval, ApprovedOrder, OrderIntent
 from tickwork.trading.reservations import Reservations
 from tickwork.trading.rulebook import Plan, Rulebook
-from tickwork.values import EXACT, duration_text, quote_of, ratio, rounded_down, rounded_up
+from tickwork.values import EXACT, base_of, duration_text, quote_of, ratio, rounded_down, rounded_up
 
 __all__ = ["Decision", "Reading", "Refusal", "RiskGate", "RiskLimits", "RiskRules"]
 
@@ -297,6 +297,9 @@ class RiskGate:
         left = abs(held)
         if ":" in intent.symbol:
             return left
+        if intent.side == "sell":
+            # fees that were taken of the coin itself were never there to be sold
+            left = EXACT.add(left, min(ledger.cash(base_of(intent.symbol)), ZERO))
         doubtful_too = self._terms.shorts or intent.side == "buy"
         for one, quantity in reservations.of(intent.symbol):
             if one.reduce_only and one.side == intent.side and (doubtful_too or one.state != "unknown"):

@@ -91,6 +91,7 @@ withdrawals = "{said["withdrawals"]}"
 max_order_notional = "2000"
 max_position_notional = "5000"
 """)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
         monkeypatch.setenv("MEXC_API_KEY", "the-key")
         monkeypatch.setenv("MEXC_SECRET_KEY", "the-secret")
         yield Place(tmp_path, exchange, faults)

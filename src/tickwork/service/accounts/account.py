@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Final
@@ -78,6 +78,8 @@ class OpenAccount:
         self._every_s = duration(every, f"accounts.{self.name}.every") / NS_PER_SECOND
         self._mark_every = duration(mark_every, f"accounts.{self.name}.mark_every")
         self._holders = dict(holders or {})
+        self._booked: list[Fill] = []
+        """Of all times, in tape order."""
         self._serial = asyncio.Lock()
         self._awake = asyncio.Event()
         self._missing: dict[str, int] = {}
@@ -90,6 +92,8 @@ class OpenAccount:
             self.desk.activity.marked(mark.equity, timestamp_ns(mark.at), mark.profits)
         for at in past.failures:
             self.desk.activity.failed(at)
+        self._booked = list(past.fills)
+        self._holders |= {key: approval.intent.workflow for key, approval in past.approvals.items()}
         self.desk.restore(
             past.working, past.fills, past.doubtful, past.disowned, approvals=past.approvals, holders=past.holders
         )
@@ -134,17 +138,35 @@ class OpenAccount:
         """
         async with self._serial:  # two looks at once would find the same fills
             news = await self.desk.news()
-            for fill in news.fills:
-                self._book(fill)
-            for order in news.ended:
-                self._end(order)
+            self._take(news.fills, news.ended)
             self._miss(news.missing)
             return len(news.fills) + len(news.ended)
+
+    async def book(self, fills: Sequence[Fill], ended: Sequence[Order]) -> None:
+        """Book what somebody else saw at the venue, as news are; what is booked already is left out."""
+        async with self._serial:
+            self._take(fills, ended)
+
+    def _take(self, fills: Sequence[Fill], ended: Sequence[Order]) -> None:
+        for fill in fills:
+            if not self.desk.ledger.knows(fill):
+                self._book(fill)
+        for order in ended:
+            self._end(order)
+
+    def workflow_of(self, key: str) -> str | None:
+        """Which workflow placed the order of a client id, however long ago; ``None``: it is none of ours."""
+        return self.desk.holder_of(key) or self._holders.get(key) or None
+
+    def fills_since(self, since: int) -> list[Fill]:
+        """The fills on the tape at or after a time (ns)."""
+        return [fill for fill in self._booked if fill.time >= since]
 
     def _book(self, fill: Fill) -> None:
         holder = self._holder(fill.client_order_id)
         held = self.desk.reservations.get(fill.client_order_id)
         self._post(OrderFilled.of(fill, holder, "", from_ns(self._clock())))
+        self._booked.append(fill)
         self.desk.apply(fill, holder)
         if held is not None:
             self.desk.expect_end(fill.client_order_id, held)

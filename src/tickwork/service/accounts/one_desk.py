@@ -12,7 +12,7 @@ from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.errors import InvalidInput, TapeLocked
 
 
-def claim(account: str, venue: str, key: str, env: Mapping[str, str]) -> Callable[[], None]:
+def claim(account: str, venue: str, url: str, key: str, env: Mapping[str, str]) -> Callable[[], None]:
     """Claim an account, known by its key; returns what lets it go. The claim dies with the process.
 
     Raises:
@@ -21,7 +21,7 @@ def claim(account: str, venue: str, key: str, env: Mapping[str, str]) -> Callabl
     """
     shared = env.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     folder = Path(shared) / f"tickwork-{os.getuid()}"
-    digest = blake2b(f"{venue} {key}".encode(), digest_size=8).hexdigest()  # no key stands in a file's name
+    digest = blake2b(f"{venue} {url} {key}".encode(), digest_size=8).hexdigest()  # no key stands in a file's name
     try:
         return OwnerLock(str(folder / f"{venue}-{digest}")).release
     except TapeLocked:

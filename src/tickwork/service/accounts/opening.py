@@ -16,14 +16,17 @@ from tickwork.market.sessions import Sessions
 from tickwork.service.accounts.account import OpenAccount
 from tickwork.service.accounts.config import AccountConfig
 from tickwork.service.accounts.recovery import Past, recall
+from tickwork.service.reconcile_events import AccountAdjusted
 from tickwork.service.trading import AccountOpened
 from tickwork.trading.activity import Activity
+from tickwork.trading.adoptions import Adoption, Adoptions
 from tickwork.trading.desk import Desk
 from tickwork.trading.gate import RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.matching import TradingRules
 from tickwork.trading.venue import VenuePort, VenueReport
+from tickwork.values import EXACT, from_ns
 
 MAX_SKEW: Final = timedelta(seconds=1)
 """A venue refuses requests that are dated further ahead than this, and ours would be dated by our clock."""
@@ -50,6 +53,7 @@ class Opened:
     news: AccountOpened | None
     """To be put on the tape: it was never opened before."""
     past: Past
+    adoptions: Adoptions
 
 
 def judge(name: str, config: AccountConfig, report: VenueReport) -> list[str]:
@@ -131,10 +135,47 @@ def open_account(
     )
     accounts.append(account)
     account.restore(past)
+    adoptions = Adoptions(name, venue.name, desk.ledger)
+    for adjusted in past.adjusted:
+        adoption = adjusted.adoption()
+        adoptions.apply(adoption)
+        if adoption.order is not None:
+            desk.follow(adoption.order)
     opened = None
     if past.opened is None:
         opened = AccountOpened(account=name, venue=venue.name, currency=config.currency, amount=config.capital)
-    return Opened(config, account, rules, opened, past)
+    return Opened(config, account, rules, opened, past, adoptions)
+
+
+async def before_us(name: str, config: AccountConfig, venue: VenuePort, now: int) -> AccountAdjusted | None:
+    """What was at a venue before an account was first opened there, besides its capital: it is left alone.
+
+    The configured capital is the user's word on what is ours; all else stays theirs until they say otherwise.
+
+    Raises:
+        InvalidInput: there is less than the capital.
+    """
+    left = {asset: balance.total for asset, balance in (await venue.balances()).items()}
+    there = left.get(config.currency, Decimal(0))
+    if there < config.capital:
+        path, expected = f"accounts.{name}.capital", f"at most the {there} {config.currency} that are there"
+        raise InvalidInput(path, config.capital, expected)
+    left[config.currency] = EXACT.subtract(there, config.capital)
+    left = {asset: amount for asset, amount in left.items() if amount}
+    if not left:
+        return None
+    adoption = Adoption(id=f"opening {name}", left=left, time=now)
+    return AccountAdjusted(
+        id=adoption.id,
+        account=name,
+        venue=venue.name,
+        action="leave",
+        finding=adoption.id,
+        detail="was there when the account was opened",
+        by="configuration",
+        at=from_ns(now),
+        left=left,
+    )
 
 
 def _check(name: str, config: AccountConfig, venue: VenuePort, past: Past) -> None:

@@ -19,6 +19,7 @@ from tickwork.core.functions import function_of
 from tickwork.core.tape import Record
 from tickwork.engines.embedded.queries import Queries
 from tickwork.service.accounts.events import EquityMarked, OrderDisowned, OrderInDoubt
+from tickwork.service.reconcile_events import AccountAdjusted
 from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled, OrderRejected
 from tickwork.trading.desk import CERTAIN, SUBMIT, Desk, OpenIntent
 from tickwork.trading.orders import Ack, Approval, Fill, Order
@@ -26,7 +27,16 @@ from tickwork.values import EXACT, NS_PER_SECOND
 
 _EVENTS = {
     cls.event_name: cls
-    for cls in (AccountOpened, OrderFilled, OrderEnded, OrderDisowned, EquityMarked, OrderRejected, OrderInDoubt)
+    for cls in (
+        AccountOpened,
+        OrderFilled,
+        OrderEnded,
+        OrderDisowned,
+        AccountAdjusted,
+        EquityMarked,
+        OrderRejected,
+        OrderInDoubt,
+    )
 }
 
 DAY_NS: Final = 86_400 * NS_PER_SECOND
@@ -40,6 +50,8 @@ class Past:
     """What a tape knows of one account."""
 
     opened: AccountOpened | None = None
+    opened_at: int = 0
+    """In ns."""
     paid_in: dict[str, Decimal] = field(default_factory=dict)
     """By currency."""
     fills: list[Fill] = field(default_factory=list)
@@ -55,6 +67,8 @@ class Past:
     doubtful: list[OpenIntent] = field(default_factory=list)
     """Submissions without an outcome."""
     disowned: set[str] = field(default_factory=set)
+    adjusted: list[AccountAdjusted] = field(default_factory=list)
+    """What was said of findings, in tape order."""
     marks: list[EquityMarked] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
     """When (ns) submissions were rejected or came in doubt."""
@@ -66,7 +80,8 @@ def recall(queries: Queries, account: str) -> Past:
     for at, event in _events(queries, account):
         match event:
             case AccountOpened():
-                past.opened = past.opened or event
+                if past.opened is None:
+                    past.opened, past.opened_at = event, at
                 before = past.paid_in.get(event.currency, Decimal(0))
                 past.paid_in[event.currency] = EXACT.add(before, event.amount)
             case OrderFilled():
@@ -76,6 +91,8 @@ def recall(queries: Queries, account: str) -> Past:
                 ended.add(event.client_order_id)
             case OrderDisowned():
                 past.disowned.add(event.client_order_id)
+            case AccountAdjusted():
+                past.adjusted.append(event)
             case EquityMarked():
                 past.marks.append(event)
             case OrderRejected():

@@ -33,7 +33,17 @@ from tickwork.market.bars import Quote
 from tickwork.market.live import LiveFeed, Placed
 from tickwork.service.accounts.account import OpenAccount
 from tickwork.service.accounts.config import AccountConfig
-from tickwork.service.accounts.opening import MakeVenue, Opened, judge, listed, notes_on_capital, open_account
+from tickwork.service.accounts.guarding import VIEWS as GUARD_VIEWS
+from tickwork.service.accounts.guarding import Guards, every_of
+from tickwork.service.accounts.opening import (
+    MakeVenue,
+    Opened,
+    before_us,
+    judge,
+    listed,
+    notes_on_capital,
+    open_account,
+)
 from tickwork.service.accounts.prices import LivePrices
 from tickwork.service.accounts.providers import LiveProvider, LiveProviders
 from tickwork.service.accounts.trader import LiveTrader
@@ -44,7 +54,6 @@ from tickwork.service.results import results
 from tickwork.service.session_tape import reading
 from tickwork.service.trading import executed, holdings
 from tickwork.service.watch import WATCH_VIEWS, Watch
-from tickwork.trading.halt import Halt
 from tickwork.trading.matching import TradingRules
 from tickwork.trading.venue import VenuePort
 from tickwork.venues.feeds.reconnecting import Setting
@@ -56,7 +65,7 @@ PATIENCE_S: Final = 15.0
 """Seconds that are waited for first prices."""
 _LOOK_S: Final = 0.05
 
-VIEWS: Final[tuple[View, ...]] = (holdings, results, executed, *WATCH_VIEWS, *EXIT_VIEWS)
+VIEWS: Final[tuple[View, ...]] = (holdings, results, executed, *WATCH_VIEWS, *EXIT_VIEWS, *GUARD_VIEWS)
 """The views that a live engine always has."""
 
 
@@ -180,17 +189,20 @@ class LiveSession:
         self._stack.callback(self._lock())
         self.prices = LivePrices(self._setting.now)
         venues = {name: await self._venue(name, config) for name, config in self._configs.items()}
+        self.guards = Guards(self._setting.now, self._setting.sleep)
         with reading(self.files.tape) as queries:
+            self.guards.recall(queries)
             self.opened = {name: self._account(name, *venues[name], queries) for name in self._configs}
         self.trading = self._trading()
-        workflows = [*self.trading.exits.workflows, *self._make_workflows(self.trading)]
+        every = every_of({name: config.reconcile_every for name, config in self._configs.items()})
+        own = [*self.trading.exits.workflows, *self.guards.workflows(every)]
+        workflows = [*own, *self._make_workflows(self.trading)]
         self.engine = self._make_engine(self.files.tape, workflows, (*VIEWS, *self._views))
         await self.engine.open()
         self._stack.push_async_callback(self.engine.close)
         self.engine.offer({"disown": self.disown})
-        for opened in self.opened.values():
-            if opened.news is not None:
-                self.engine.post(opened.news)
+        for name, opened in self.opened.items():
+            await self._first_time(name, opened)
         await self.engine.durable()
         await self.trading.exits.open(self.engine)
         await self._begun(self.engine)
@@ -200,6 +212,8 @@ class LiveSession:
         self._stack.push_async_callback(self._stop)
         await self._stack.enter_async_context(self.watch)
         await self._priced()
+        await self.guards.open(self.engine)
+        self._tasks.append(asyncio.create_task(self.guards.run()))
         self._tasks.append(asyncio.create_task(self.trading.exits.run(self._setting.sleep)))
         self._tasks += [asyncio.create_task(opened.account.run(self._setting.sleep)) for opened in self.opened.values()]
 
@@ -250,13 +264,25 @@ class LiveSession:
             queries=queries,
             quotes=lambda symbol: self.prices.quote(source, symbol),
             clock=self._setting.now,
-            halt=Halt(),
+            halt=self.guards.halts.of(name),
             post=self.post,
         )
+        self.guards.add(name, opened, lambda symbol: self.prices.quote(source, symbol))
         self.notes += notes_on_capital(name, config, opened.past)
         if opened.past.doubtful:
             self.notes.append(f"account {name}: {len(opened.past.doubtful)} orders are in doubt, and are looked for")
         return opened
+
+    async def _first_time(self, name: str, opened: Opened) -> None:
+        """An account that is new to the tape: what is there besides its capital is not ours."""
+        if opened.news is None:
+            return
+        if self.files.live and opened.config.venue != "paper":
+            before = await before_us(name, opened.config, opened.account.venue, self._setting.now())
+            if before is not None:
+                self.engine.post(before)
+                opened.adoptions.apply(before.adoption())
+        self.engine.post(opened.news)
 
     async def _first_look(self, name: str, account: OpenAccount) -> None:
         try:
