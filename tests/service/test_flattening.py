@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.engine.support import live
 from tests.service.guarding import NAME, World, order
 from tests.trading.support import SPOT, SWAP, D
 from tickwork.errors import InvalidInput, Rejected
-from tickwork.service.flattening import FlattenAsked, FlattenDone, closable, dust_of
+from tickwork.service.flattening import FLATTEN, FlattenAsked, FlattenDone, closable, dust_of, parts_of
 from tickwork.service.halting import HaltRaised
-from tickwork.service.trading import OrderAccepted
+from tickwork.service.trading import OrderAccepted, holdings
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.matching import TradingRules
 from tickwork.trading.orders import Fill
@@ -69,11 +71,13 @@ async def test_everything_is_closed() -> None:
     assert held["USDT"] == world.desk.ledger.cash("USDT")
     (raised,) = world.told(HaltRaised)
     assert (raised.level, raised.account, raised.owner) == ("halt", NAME, "ann")
-    closing = [one for one in world.told(OrderAccepted) if one.workflow == "flatten"]
+    closing = [one for one in world.told(OrderAccepted) if one.agent == "flatten"]
     assert all(one.reduce_only and one.type == "market" for one in closing)
     assert sorted((one.symbol, one.side, one.quantity) for one in closing) == [
         (SPOT, "sell", D(2)), (SWAP, "buy", D(1)),
     ]  # fmt: skip
+    assert {one.workflow for one in closing} == {"trader"}
+    assert {held.quantity for held in world.engine.items(holdings).values()} == {D(0)}, "whose it was knows"
     assert world.told(FlattenDone) == [done]
     assert world.desk._halt.stops_new_exposure
     await world.close()
@@ -104,7 +108,7 @@ async def test_idempotent_by_id_and_two_at_once_take_turns() -> None:
     assert one == same
     assert one.complete
     assert other.complete
-    assert len([one for one in world.told(OrderAccepted) if one.workflow == "flatten"]) == 1
+    assert len([one for one in world.told(OrderAccepted) if one.agent == "flatten"]) == 1
     with pytest.raises(InvalidInput):
         await flattened(world, ASKED.replace(reason="another"), id="f")
     await world.close()
@@ -134,7 +138,7 @@ async def test_an_order_that_fills_in_parts_is_followed_by_one_for_the_rest() ->
     assert done.complete
     (line,) = done.lines
     assert len(line.orders) == 2
-    closing = [one for one in world.told(OrderAccepted) if one.workflow == "flatten"]
+    closing = [one for one in world.told(OrderAccepted) if one.agent == "flatten"]
     assert [one.quantity for one in closing] == [D(2), D("1.5")]
     await world.close()
 
@@ -170,7 +174,7 @@ async def test_an_order_that_does_not_trade_is_said_to_be_under_way_and_not_doub
     (line,) = done.lines
     assert (done.complete, line.left, len(line.orders)) == (False, D(2), 1)
     assert "has not ended" in line.why
-    assert len([one for one in world.told(OrderAccepted) if one.workflow == "flatten"]) == 1
+    assert len([one for one in world.told(OrderAccepted) if one.agent == "flatten"]) == 1
     await world.close()
 
 
@@ -242,3 +246,16 @@ def test_coins_that_a_fee_was_taken_in_are_not_sold() -> None:
     )  # fmt: skip
     ledger.apply(bought)
     assert closable(ledger, SPOT) == D("0.999") == ledger.holding("BTC")
+
+
+RULES_OF_PARTS = TradingRules(symbol=SPOT, price_tick=D("0.01"), quantity_step=D("0.1"), min_notional=D(20))
+sizes = st.integers(1, 50).map(lambda n: D(n) / 10)
+
+
+@given(sizes, st.dictionaries(st.sampled_from("abcd"), st.integers(1, 400).map(lambda n: D(n) / 100)))
+def test_law_the_parts_of_an_order_sum_to_it_and_none_is_too_small_for_the_venue(size: Any, holders: Any) -> None:
+    parts = parts_of(size, holders, RULES_OF_PARTS, D(100))
+    assert sum(parts.values()) == size
+    assert set(parts) <= {*holders, FLATTEN}
+    if len(parts) > 1:
+        assert all(part * 100 >= 20 and part % D("0.1") == 0 for part in parts.values())

@@ -99,6 +99,8 @@ class Held(msgspec.Struct, frozen=True, rename="camel"):
     """What an order can close of it."""
     dust: str = ""
     """Why no venue takes an order that closes it."""
+    parts: dict[str, Decimal] = {}
+    """Whose it is: the size of an order in each workflow's name, so that each knows that it holds nothing any more."""
 
 
 class _Closing(msgspec.Struct):
@@ -185,22 +187,26 @@ class Flattener:
             rules = await account.venue.rules(list(held)) if held else {}
         except Exception:  # noqa: BLE001 - without the rules nothing is called dust, and the venue may say no
             rules = {}
-        return [
-            Held(symbol, quantity, cut(quantity, one), dust_of(quantity, one, account.mark(symbol)))
-            for symbol, quantity in held.items()
-            for one in [rules.get(symbol)]
-        ]
+        return [_held(account, symbol, quantity, rules.get(symbol)) for symbol, quantity in held.items()]
 
     async def _close(self, run: Run, asked: FlattenAsked, one: Held, closing: _Closing) -> None:
-        """One order for one position, and what becomes of it."""
+        """An order for each part of a position, one after the other."""
+        for part in one.parts.items():
+            await self._close_part(run, asked, one, part, closing)
+
+    async def _close_part(
+        self, run: Run, asked: FlattenAsked, one: Held, part: tuple[str, Decimal], closing: _Closing
+    ) -> None:
+        """One order, and what becomes of it."""
         account = account_named(self._accounts, asked.account)
         intent = OrderIntent(
             account=asked.account,
             owner=run.owner,
-            workflow=FLATTEN,
+            workflow=part[0],
+            agent=FLATTEN,
             symbol=one.symbol,
             side="sell" if one.quantity > 0 else "buy",
-            quantity=one.size,
+            quantity=part[1],
             reduce_only=True,
             reason=f"flatten: {asked.reason}",
         )
@@ -240,6 +246,37 @@ class Flattener:
         except Exception:  # noqa: BLE001 - whatever the wire raises: the account's own loop asks on, and so do we
             return False
         return account.desk.reservations.state_of(key) is None
+
+
+def _held(account: GuardedAccount, symbol: str, quantity: Decimal, rules: TradingRules | None) -> Held:
+    mark, size, activity = account.mark(symbol), cut(quantity, rules), account.desk.activity
+    books = ((name, activity.held(name)) for name in activity.workflows())
+    holders = {name: book.quantity(symbol) for name, book in books if name and book is not None}
+    same = {name: held for name, held in holders.items() if held and (held > 0) == (quantity > 0)}
+    return Held(symbol, quantity, size, dust_of(quantity, rules, mark), parts_of(size, same, rules, mark))
+
+
+def parts_of(
+    size: Decimal, holders: Mapping[str, Decimal], rules: TradingRules | None, mark: Decimal | None
+) -> dict[str, Decimal]:
+    """How an order's size is cut over those who hold what it closes; they sum to it.
+
+    The largest holder comes first. What nobody holds is ``flatten``'s own, and a part that no venue would take goes
+    with the largest.
+    """
+    parts: dict[str, Decimal] = {}
+    left = size
+    for name, held in sorted(holders.items(), key=lambda one: (-one[1].copy_abs(), one[0])):
+        part = min(left, cut(held, rules))
+        if part:
+            parts[name] = part
+            left = EXACT.subtract(left, part)
+    if left:
+        parts[FLATTEN] = EXACT.add(parts.get(FLATTEN, ZERO), left)
+    largest = max(parts, key=lambda name: parts[name], default="")
+    for name in [name for name in parts if name != largest and dust_of(parts[name], rules, mark)]:
+        parts[largest] = EXACT.add(parts[largest], parts.pop(name))
+    return parts
 
 
 def closable(ledger: Ledger, symbol: str) -> Decimal:

@@ -234,6 +234,10 @@ class Activity:
             return equity if isinstance(equity, str) else "none: no peak"
         return max(EXACT.subtract(peak, equity), ZERO), peak
 
+    def workflows(self) -> list[str]:
+        """Those that have fills, sorted; ``""`` among them where some are nobody's."""
+        return sorted(self._books)
+
     def held(self, workflow: str) -> Ledger | None:
         """The books of a workflow's own fills; not to be changed. ``None``: it has none."""
         return self._books.get(workflow)
