@@ -281,7 +281,8 @@ class World:
         """On the tape at once and in the books at once: nothing comes between."""
         for fill in fills:
             if not self.desk.ledger.knows(fill):
-                workflow_ = self.whose.get(fill.client_order_id, "")
+                key = fill.client_order_id
+                workflow_ = self.whose.setdefault(key, self.desk.holder_of(key))
                 self.engine.post(OrderFilled.of(fill, workflow_, "", from_ns(self.clock.now())))
                 self.desk.apply(fill)
                 self.booked.append(fill)
