@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench chaos world docs recordings clean
+.PHONY: help install demo test check format bench chaos world worlds docs recordings clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -55,13 +55,19 @@ format: .venv/.dev
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-## chaos ARGS="--kills 40"       kill the real process at random and named points, compare the books
+## chaos ARGS="--kills 40"       kill the real process at random and named points, compare the books; --trading
+##                               --kills 500: only the one that trades at a simulated exchange
 chaos: .venv/.dev
 	@$(BIN)/python scripts/chaos.py $(ARGS)
 
 ## world SEED=7                  cut the power of the twenty simulated worlds of a seed, compare the books
+##   ARGS="--trading --trace"      or tell the story of a seed's world of traders and exchange
 world: .venv/.dev
-	@$(BIN)/python scripts/chaos.py --only power --worlds 20 --seed $(SEED) $(ARGS)
+	@$(BIN)/python scripts/world.py --seed $(SEED) $(ARGS)
+
+## worlds ARGS="--worlds 20000"  traders, exchange, faults, crashes and halts in virtual time (`--mutations`: wrong builds)
+worlds: .venv/.dev
+	@$(BIN)/python -m tests.worlds $(ARGS)
 
 ## docs                          run the examples of the documentation
 docs: .venv/.dev

@@ -50,7 +50,7 @@ from tickwork.trading.activity import Activity
 from tickwork.trading.gate import Decision, Refusal, RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
-from tickwork.trading.order_life import FINAL
+from tickwork.trading.order_life import FINAL, WORKING
 from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent, require_approved
 from tickwork.trading.reservations import Reservation, Reservations
 from tickwork.trading.venue import VenuePort
@@ -252,6 +252,8 @@ class Desk:
         """Orders in doubt: client id -> since when (ns)."""
         self._stuck: set[str] = set()
         self._disowned: set[str] = set()
+        self._sending: dict[str, str] = {}
+        """Client ids of submissions under way, by their tickets."""
         self._after: dict[str, _Ended] = {}
         """Orders that have ended, oldest first: to be told of, and looked at once more."""
 
@@ -285,6 +287,9 @@ class Desk:
             return Placement(outcome="rejected", rejection=str(rejected.args[1]))
         except NotYet as later:
             return Placement(outcome="rejected", rejection=later.reason, not_yet=True)
+        except NotSent:
+            self._never_there(ticket(run.id, intent))
+            raise
         except GeneratorExit:
             raise  # the run is only put aside: it goes on later with the decision it has
         except BaseException:
@@ -292,6 +297,7 @@ class Desk:
             # An equal order of the same run may lose its room to this; it takes it again, or is refused, at the wire.
             self.reservations.abandon(ticket(run.id, intent))
             raise
+        self._sending.pop(ticket(run.id, intent), None)
         return Placement(outcome="accepted", ack=ack, approval=decision.approval)
 
     async def cancel(self, run: RunVerbs, client_order_id: str, symbol: str = "") -> Order:
@@ -357,7 +363,9 @@ class Desk:
         if key in self._disowned:
             self.reservations.release(key)
             raise Refused("disowned", "an order in doubt", "a person said that it does not exist")
-        held = self.reservations.take(ticket(run_id, approval.intent), key, approval)
+        known_by = ticket(run_id, approval.intent)
+        self._sending[known_by] = key
+        held = self.reservations.take(known_by, key, approval)
         refusal = self._late_refusal(approval, held)
         if refusal is not None:
             self.reservations.release(key)
@@ -383,6 +391,14 @@ class Desk:
             activity=self.activity,
             marks=self._quotes,
         )
+
+    def _never_there(self, known_by: str) -> None:
+        """The engine is certain that a submission did not arrive: its room is free."""
+        self.reservations.abandon(known_by)
+        key = self._sending.pop(known_by, None)
+        if key is not None:
+            self.reservations.release(key)
+            self._clear(key, None)
 
     async def _lookup(self, key: str, order: ApprovedOrder, run_id: str) -> Found[Ack] | NotFound:
         """What became of a submission nobody heard back from."""
@@ -479,6 +495,8 @@ class Desk:
                     continue
                 order = found.value
             seen.append(order)
+            if order.status in WORKING:
+                self.reservations.follow(order)  # it may have traded, or a cancel may not have taken hold
         fills = await self._unbooked(seen, asked)
         late = {fill.client_order_id for fill in fills}
         ended = [order for order in seen if self._is_news(order, late) and self._complete(order, fills)]

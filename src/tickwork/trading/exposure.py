@@ -26,7 +26,8 @@ from tickwork.market.bars import Quote
 from tickwork.trading.activity import Activity
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import ZERO, Side
-from tickwork.trading.reservations import Pending, Reservations
+from tickwork.trading.reservations import Reservations
+from tickwork.trading.tally import Pending
 from tickwork.values import EXACT, duration_text, quote_of
 
 Quotes = Callable[[str], Quote | None]

@@ -26,6 +26,7 @@ from decimal import Decimal
 
 from tickwork.trading.order_life import DOUBTFUL, FINAL, LIFE, Move, OrderState, moved
 from tickwork.trading.orders import ZERO, Approval, Order, Side
+from tickwork.trading.tally import NOTHING, Pending, Tally
 from tickwork.values import EXACT
 
 
@@ -62,24 +63,6 @@ class Reservation:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """What is on its way in one symbol."""
-
-    buys: Decimal
-    """Base units still to be bought at most; orders that only reduce do not count, a venue caps them."""
-    sells: Decimal
-    """Likewise sold."""
-    unknown: int
-    """Orders whose fate nobody knows."""
-    orders: int = 0
-    """All of them, those that only reduce too."""
-    highest_buy: Decimal = ZERO
-    """The highest price that a buy among them is counted with; zero where none says one."""
-    highest_sell: Decimal = ZERO
-    """Likewise of sells: one that rests above the market fills when everything is worth that much."""
-
-
 class Reservations:
     """All room of one account that is spoken for."""
 
@@ -94,8 +77,8 @@ class Reservations:
             str, Decimal
         ] = {}  # base units by client id, of every order ever seen: a look-up may come late
         self._unresolved: set[str] = set()
-        self._pending: dict[str, dict[str, Pending]] = {}
-        """What ``pending`` said last, by symbol and workflow, until something changes in that symbol."""
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        """Sums by symbol and workflow, ``""`` for all."""
         self.version = 0
         """Goes up with every change."""
         self._touched: dict[str, int] = {}
@@ -105,31 +88,30 @@ class Reservations:
 
     def pending(self, symbol: str, workflow: str = "") -> Pending:
         """What is on its way in ``symbol``, of all or of one workflow."""
-        known = self._pending.setdefault(symbol, {})
-        found = known.get(workflow)
-        if found is None:
-            found = known[workflow] = self._sum(symbol, workflow)
-        return found
+        tally = self._tallies.get((symbol, workflow))
+        return NOTHING if tally is None else tally.pending()
 
-    def _sum(self, symbol: str, workflow: str) -> Pending:
-        sums, highest = {"buy": ZERO, "sell": ZERO}, {"buy": ZERO, "sell": ZERO}
-        unknown = orders = 0
-        for held, left in self.of(symbol):
-            if workflow and held.workflow != workflow:
-                continue
-            orders += 1
-            unknown += held.state == "unknown"
-            if not held.reduce_only:
-                sums[held.side] = EXACT.add(sums[held.side], left)
-                highest[held.side] = max(highest[held.side], held.price)
-        return Pending(
-            buys=sums["buy"],
-            sells=sums["sell"],
-            unknown=unknown,
-            orders=orders,
-            highest_buy=highest["buy"],
-            highest_sell=highest["sell"],
-        )
+    def _count(self, held: Reservation, left: Decimal) -> None:
+        """Count a piece of room in, for its symbol and for its workflow there."""
+        for name in {"", held.workflow}:
+            tally = self._tallies.get((held.symbol, name))
+            if tally is None:
+                tally = self._tallies[held.symbol, name] = Tally()
+            unknown = held.state == "unknown"
+            tally.add(held.side, left, held.price, reduces=held.reduce_only, unknown=unknown)
+        self._changed(held.symbol)
+
+    def _discount(self, held: Reservation, left: Decimal) -> None:
+        for name in {"", held.workflow}:
+            tally = self._tallies[held.symbol, name]
+            unknown = held.state == "unknown"
+            tally.remove(held.side, left, held.price, reduces=held.reduce_only, unknown=unknown)
+            if not tally.orders:
+                del self._tallies[held.symbol, name]
+        self._changed(held.symbol)
+
+    def _left(self, key: str, held: Reservation) -> Decimal:
+        return EXACT.subtract(held.total, self._filled.get(key, ZERO))
 
     @property
     def unresolved(self) -> int:
@@ -193,16 +175,17 @@ class Reservations:
 
     def decide(self, ticket: str, approval: Approval) -> None:
         """Hold room for a decision just made."""
-        self._decided.setdefault(ticket, []).append(Reservation.of(approval, "approved"))
-        self._tickets.setdefault(approval.intent.symbol, {})[ticket] = None
-        self._changed(approval.intent.symbol)
+        held = Reservation.of(approval, "approved")
+        self._decided.setdefault(ticket, []).append(held)
+        self._tickets.setdefault(held.symbol, {})[ticket] = None
+        self._count(held, held.total)
 
     def abandon(self, ticket: str) -> None:
         """Give up one decision that will not be sent; one that holds no room is no error."""
         queue = self._decided.get(ticket)
         if queue:
             held = queue.pop()
-            self._changed(held.symbol)
+            self._discount(held, held.total)
             if not queue:
                 del self._decided[ticket]
                 _drop(self._tickets, held.symbol, ticket)
@@ -232,11 +215,13 @@ class Reservations:
             self._gone(key)
 
     def _put(self, key: str, held: Reservation) -> None:
+        before = self._sent.get(key)
+        if before is not None:
+            self._discount(before, self._left(key, before))
         self._sent[key] = held
-        self._changed(held.symbol)
+        self._count(held, self._left(key, held))
 
     def _changed(self, symbol: str) -> None:
-        self._pending.pop(symbol, None)
         self.version += 1
         self._touched.pop(symbol, None)
         self._touched[symbol] = self.version
@@ -245,7 +230,7 @@ class Reservations:
         held = self._sent.pop(key, None)
         if held is not None:
             _drop(self._keys, held.symbol, key)
-            self._changed(held.symbol)
+            self._discount(held, self._left(key, held))
 
     def move(self, key: str, move: Move) -> None:
         """Note what became of a submission.
@@ -277,13 +262,14 @@ class Reservations:
 
     def fill(self, key: str, quantity: Decimal) -> None:
         """Base units of order ``key`` were executed, and the ledger has them."""
-        self._filled[key] = EXACT.add(self._filled.get(key, ZERO), quantity)
         held = self._sent.get(key)
-        if held is None:
-            return
-        self._changed(held.symbol)
-        if self._filled[key] >= held.total:
-            self._gone(key)
+        if held is not None:
+            self._discount(held, self._left(key, held))
+        self._filled[key] = EXACT.add(self._filled.get(key, ZERO), quantity)
+        if held is not None:
+            self._count(held, self._left(key, held))
+            if self._filled[key] >= held.total:
+                self._gone(key)
 
     def follow(self, order: Order, approval: Approval | None = None) -> None:
         """The venue says how an order stands. Once it has ended it can come to no more than what was filled.

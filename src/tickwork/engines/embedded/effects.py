@@ -205,15 +205,16 @@ class Effects:
                 error = InvalidInput(f"lookup of effect {ask.name!r}", answer, "Found(value) or NotFound()")
             # its own count: attempts at the effect have a limit, looking has none
             pend.lost_at = 0
+            pend.looks += 1
             _log.warning(
                 "[%s] effect %r is unknown and its look-up failed: %s", pend.run.id, ask.name, self._named(pend, error)
             )
-            self._later(pend, self._now() + LOOK_AGAIN.wait(min(pend.failures + 1, 8), 0), self._look)
+            self._later(pend, self._now() + LOOK_AGAIN.wait(min(pend.looks, 8), 0), self._look)
 
     def _not_found(self, pend: Pend, ask: Effect) -> None:
         if self._straggles(pend):
             return
-        now = self._now()
+        now, pend.looks = self._now(), 0
         if not pend.lost_at:
             pend.lost_at = now
         missing = pend.lost_at + ask.grace - now
@@ -222,8 +223,7 @@ class Effects:
             wait = max(LOOK_AGAIN.wait(1, 0), now - pend.lost_at)
             self._later(pend, now + min(missing, wait), self._look)
         elif pend.failures > (ask.retry or AFTER_LOOKING).limit:
-            error = TimedOut(f"effect {ask.name!r}", f"{pend.failures} attempts", "none of them can be found")
-            self._resolve(pend, None, error, 0)
+            self._resolve(pend, None, _never_there(ask, pend.failures), 0)
         else:
             self._launch(pend)
 
@@ -266,3 +266,13 @@ def identity(waiting: Waiting) -> tuple[str, str, str, int]:
     """By what an ask is known across attempts: branch, kind, name, occurrence."""
     ask: Any = waiting.ask
     return waiting.branch.path, ask.kind, ask.name, waiting.occ
+
+
+def _never_there(ask: Effect, attempts: int) -> Exception:
+    """What several attempts come to none of which can be found.
+
+    After a grace that is certain: nothing was done. Without one it is only a time to give up.
+    """
+    if ask.grace:
+        return NotSent(f"effect {ask.name!r} was made {attempts} times, and certainly never arrived")
+    return TimedOut(f"effect {ask.name!r}", f"{attempts} attempts", "none of them can be found")

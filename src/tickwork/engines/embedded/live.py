@@ -37,6 +37,7 @@ class Pend:
         "failures",
         "fire",
         "key",
+        "looks",
         "lost_at",
         "place",
         "run",
@@ -64,6 +65,8 @@ class Pend:
         """When an effect's intent was recorded (ns)."""
         self.doubtful = False
         """An effect without a look-up that may have been made."""
+        self.looks = 0
+        """Look-ups in a row that failed."""
         self.lost_at = 0
         """When a look-up first did not find an effect (ns)."""
         self.straggler: Future[Any] | None = None
