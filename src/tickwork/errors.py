@@ -5,6 +5,7 @@
     │   ├── QueueFull          a queue has no room (queue, capacity)
     │   └── NotSent            certain: nothing left this process, or what left it certainly did nothing
     │       ├── BreakerOpen    the dependency is resting; nothing was asked of it (breaker, retry_at, why)
+    │       ├── NeverArrived   an effect was made and certainly did not happen, as often as it was tried (effect, key)
     │       └── NotYet         the venue will take it later, e.g. once a symbol trades (venue, reason)
     ├── IllegalMove            an order in this state cannot do that; nothing was changed (state, move)
     ├── StepFailed             a step's exception that cannot be rebuilt (type, message)
@@ -105,6 +106,28 @@ class BreakerOpen(NotSent):
         time = datetime.fromtimestamp(-(-self.retry_at // 1_000_000_000), UTC)  # not a moment too early
         because = f": {self.why}" if self.why else ""
         return f"breaker {self.breaker!r} lets nothing through before {time:%Y-%m-%dT%H:%M:%SZ}{because}"
+
+
+class NeverArrived(NotSent):
+    """An effect was made and looked for, several times, and after its grace is certainly not there.
+
+    Args:
+        effect: its name.
+        key: its key, of which nothing is to be found.
+        attempts: how often it was made.
+    """
+
+    def __init__(self, effect: str, key: str, attempts: int) -> None:
+        super().__init__(effect, key, attempts)
+
+    @property
+    def key(self) -> str:
+        """The effect's key."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        effect, key, attempts = self.args
+        return f"effect {effect!r} was made {attempts} times under key {key}, and certainly never arrived"
 
 
 class QueueFull(Retryable):

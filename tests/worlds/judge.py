@@ -153,6 +153,10 @@ class Judge:
         if found:
             self._doubtful.discard(key)
 
+    def disowned(self, key: str) -> None:
+        """A person said that an order in doubt does not exist."""
+        self._doubtful.discard(key)
+
     # -- the exchange ---------------------------------------------------------------------------------------------
 
     def accepted(self, order: Order) -> None:

@@ -300,6 +300,7 @@ class World:
                     self.say("person", f"disowns {key}")
                     self.story.counts["disowned"] += 1
                     await process.disown(key)
+                    self.judge.disowned(key)
 
     def digest(self) -> str:
         """Of the tape, byte for byte, and of all that the exchange knows."""

@@ -43,7 +43,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from tickwork.errors import Fatal, InvalidInput, NotSent, NotYet, Refused, Rejected, Retryable, Unknown
+from tickwork.errors import Fatal, InvalidInput, NeverArrived, NotSent, NotYet, Refused, Rejected, Retryable, Unknown
 from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.activity import Activity
@@ -252,8 +252,6 @@ class Desk:
         """Orders in doubt: client id -> since when (ns)."""
         self._stuck: set[str] = set()
         self._disowned: set[str] = set()
-        self._sending: dict[str, str] = {}
-        """Client ids of submissions under way, by their tickets."""
         self._after: dict[str, _Ended] = {}
         """Orders that have ended, oldest first: to be told of, and looked at once more."""
 
@@ -287,8 +285,9 @@ class Desk:
             return Placement(outcome="rejected", rejection=str(rejected.args[1]))
         except NotYet as later:
             return Placement(outcome="rejected", rejection=later.reason, not_yet=True)
-        except NotSent:
-            self._never_there(ticket(run.id, intent))
+        except NeverArrived as error:
+            self.reservations.release(error.key)
+            self._clear(error.key, None)
             raise
         except GeneratorExit:
             raise  # the run is only put aside: it goes on later with the decision it has
@@ -297,7 +296,6 @@ class Desk:
             # An equal order of the same run may lose its room to this; it takes it again, or is refused, at the wire.
             self.reservations.abandon(ticket(run.id, intent))
             raise
-        self._sending.pop(ticket(run.id, intent), None)
         return Placement(outcome="accepted", ack=ack, approval=decision.approval)
 
     async def cancel(self, run: RunVerbs, client_order_id: str, symbol: str = "") -> Order:
@@ -363,9 +361,7 @@ class Desk:
         if key in self._disowned:
             self.reservations.release(key)
             raise Refused("disowned", "an order in doubt", "a person said that it does not exist")
-        known_by = ticket(run_id, approval.intent)
-        self._sending[known_by] = key
-        held = self.reservations.take(known_by, key, approval)
+        held = self.reservations.take(ticket(run_id, approval.intent), key, approval)
         refusal = self._late_refusal(approval, held)
         if refusal is not None:
             self.reservations.release(key)
@@ -391,14 +387,6 @@ class Desk:
             activity=self.activity,
             marks=self._quotes,
         )
-
-    def _never_there(self, known_by: str) -> None:
-        """The engine is certain that a submission did not arrive: its room is free."""
-        self.reservations.abandon(known_by)
-        key = self._sending.pop(known_by, None)
-        if key is not None:
-            self.reservations.release(key)
-            self._clear(key, None)
 
     async def _lookup(self, key: str, order: ApprovedOrder, run_id: str) -> Found[Ack] | NotFound:
         """What became of a submission nobody heard back from."""

@@ -26,7 +26,7 @@ from tickwork.engines.embedded.calls import Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.steps import outcome, timed_out, tried
-from tickwork.errors import Fatal, InvalidInput, NotSent, Stale, TimedOut, Unknown
+from tickwork.errors import Fatal, InvalidInput, NeverArrived, NotSent, Stale, TimedOut, Unknown
 from tickwork.outcome import Found, NotFound
 from tickwork.values import duration_text
 
@@ -223,7 +223,7 @@ class Effects:
             wait = max(LOOK_AGAIN.wait(1, 0), now - pend.lost_at)
             self._later(pend, now + min(missing, wait), self._look)
         elif pend.failures > (ask.retry or AFTER_LOOKING).limit:
-            self._resolve(pend, None, _never_there(ask, pend.failures), 0)
+            self._resolve(pend, None, _never_there(ask, pend), 0)
         else:
             self._launch(pend)
 
@@ -268,11 +268,11 @@ def identity(waiting: Waiting) -> tuple[str, str, str, int]:
     return waiting.branch.path, ask.kind, ask.name, waiting.occ
 
 
-def _never_there(ask: Effect, attempts: int) -> Exception:
+def _never_there(ask: Effect, pend: Pend) -> Exception:
     """What several attempts come to none of which can be found.
 
     After a grace that is certain: nothing was done. Without one it is only a time to give up.
     """
     if ask.grace:
-        return NotSent(f"effect {ask.name!r} was made {attempts} times, and certainly never arrived")
-    return TimedOut(f"effect {ask.name!r}", f"{attempts} attempts", "none of them can be found")
+        return NeverArrived(ask.name, pend.key, pend.failures)
+    return TimedOut(f"effect {ask.name!r}", f"{pend.failures} attempts", "none of them can be found")
