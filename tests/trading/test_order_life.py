@@ -37,7 +37,7 @@ def test_every_state_is_reached_and_every_move_is_used() -> None:
     reached: set[str] = {"intent"}
     fresh = set(reached)
     while fresh:
-        fresh = {after for (before, _), after in LIFE.items() if before in fresh} - reached
+        fresh = {str(after) for (before, _), after in LIFE.items() if before in fresh} - reached
         reached |= fresh
     assert reached == set(STATES)
     assert {move for _, move in LIFE} == set(MOVES)

@@ -339,7 +339,7 @@ def _cancel_is_certain(patches: Patches) -> None:
     async def wrong(self: Desk, client_order_id: str, symbol: str, *, key: str) -> Any:
         self.reservations.asked(client_order_id)
         order = await self._venue.cancel(client_order_id, symbol)
-        self._saw(order, told=False)
+        self._follower.saw(order, told=False)
         return order
 
     wrong.__qualname__, wrong.__module__ = Desk._cancel.__qualname__, Desk._cancel.__module__

@@ -275,7 +275,7 @@ class World:
         await process.engine.durable()
         if len(process.desk.reservations) or self._unfinished(process):
             return False
-        return all(one.told for one in process.desk._after.values())
+        return all(one.told for one in process.desk._follower._after.values())
 
     def _unfinished(self, process: Process) -> list[Any]:
         return process.engine._reader.rows("SELECT seq FROM runs WHERE status<?", (_DONE,))
@@ -284,7 +284,7 @@ class World:
         held = process.desk.reservations
         return (
             f"runs {self._unfinished(process)}, unknown {held.unknown()}, working {sorted(held.working())}, "
-            f"decided {len(held)}, after {sorted(process.desk._after)}"
+            f"decided {len(held)}, after {sorted(process.desk._follower._after)}"
         )
 
     async def _person_looks(self, process: Process) -> None:

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal, Protocol
@@ -47,19 +47,16 @@ from tickwork.errors import Fatal, InvalidInput, NeverArrived, NotSent, NotYet, 
 from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.activity import Activity
+from tickwork.trading.following import Follower, VenueNews
 from tickwork.trading.gate import Decision, Refusal, RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
-from tickwork.trading.order_life import FINAL, WORKING
+from tickwork.trading.order_life import FINAL
 from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent, require_approved
 from tickwork.trading.reservations import Reservation, Reservations
 from tickwork.trading.venue import VenuePort
-from tickwork.values import EXACT
 
 _US: Final = timedelta(microseconds=1)
-_KEPT_NS: Final = 600_000_000_000
-"""So long an ended order is kept where nobody asks for news."""
-
 KEY: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 """A client order id: 32 hex digits, the longest that every venue takes."""
 
@@ -72,12 +69,6 @@ SUBMIT: Final = "submit"
 
 ENOUGH: Final = timedelta(minutes=1)
 """So long may an order be in doubt before a person is told; longer where the venue's grace is."""
-
-LINGER: Final = timedelta(seconds=30)
-"""So long after an order ended unfilled it is looked at once more: a fill may have been on its way."""
-
-MARGIN: Final = timedelta(minutes=1)
-"""How much earlier than an order's approval its fills are asked for: the venue's clock is not ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +92,6 @@ class Cleared:
 
 
 DeskNews = InDoubt | Cleared
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueNews:
-    """What a venue has done to our orders and the books do not hold."""
-
-    fills: list[Fill]
-    """Ascending by ``Fill.rank``."""
-    ended: list[Order]
-    """Orders that have ended, all of whose fills are booked or in ``fills``."""
-    missing: list[str]
-    """Client ids of orders it had acknowledged and does not show at all."""
 
 
 class RunVerbs(Protocol):
@@ -199,17 +178,6 @@ class _Sealed:
     approval: Approval
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """An order that has ended."""
-
-    held: Reservation
-    """As it was."""
-    at: int
-    told: bool
-    """The tape knows."""
-
-
 class Desk:
     """One account's door to its venue.
 
@@ -242,6 +210,7 @@ class Desk:
         self.ledger = ledger
         self.reservations = Reservations()
         self.activity = activity or Activity(gate.currency, gate.limits.zone)
+        self._follower = Follower(venue, ledger, self.reservations, clock)
         self._venue = venue
         self._gate = gate
         self._quotes = quotes
@@ -252,8 +221,6 @@ class Desk:
         """Orders in doubt: client id -> since when (ns)."""
         self._stuck: set[str] = set()
         self._disowned: set[str] = set()
-        self._after: dict[str, _Ended] = {}
-        """Orders that have ended, oldest first: to be told of, and looked at once more."""
 
     # -- what a workflow calls ------------------------------------------------------------------------------------
 
@@ -422,7 +389,7 @@ class Desk:
 
     def _sighted(self, order: Order) -> None:
         """It is at the venue, or was: whatever became of it, ``news`` tells, so that it comes on the tape."""
-        self._saw(order, told=False)
+        self._follower.saw(order, told=False)
         self._clear(order.client_order_id, order)
 
     def _clear(self, key: str, order: Order | None) -> None:
@@ -440,7 +407,7 @@ class Desk:
                 raise
             # it was acknowledged, or may be there: that a venue does not show it yet is no proof that it is not
             raise Retryable(f"{self._venue.name} does not show {client_order_id}, which we follow: {error}") from None
-        self._saw(order, told=False)
+        self._follower.saw(order, told=False)
         return order
 
     async def _cancelled(self, key: str, client_order_id: str, symbol: str) -> Found[Order] | NotFound:
@@ -457,76 +424,19 @@ class Desk:
 
     def holder_of(self, key: str) -> str:
         """The workflow whose order this is, where the desk still remembers it; else ``""``."""
-        held = self.reservations.get(key)
-        if held is None and key in self._after:
-            held = self._after[key].held
-        return "" if held is None else held.workflow
+        return self._follower.holder_of(key)
 
     async def news(self) -> VenueNews:
         """What became of our working orders at the venue. Put each on the tape, then ``apply`` or ``follow`` it.
 
-        Costs one question, one more for each order that is not working any more, and one for each symbol that traded.
-
         Raises:
             Whatever the venue raises: then nothing is known, and nothing changed.
         """
-        asked = {**self.reservations.working(), **self._ended()}
-        working = {order.client_order_id: order for order in await self._venue.open_orders()} if asked else {}
-        seen: list[Order] = []
-        missing: list[str] = []
-        for key, held in asked.items():
-            order = working.get(key)
-            if order is None:
-                found = await self._venue.find(key, held.symbol)
-                if isinstance(found, NotFound):
-                    missing.append(key)
-                    continue
-                order = found.value
-            seen.append(order)
-            if order.status in WORKING:
-                self.reservations.follow(order)  # it may have traded, or a cancel may not have taken hold
-        fills = await self._unbooked(seen, asked)
-        late = {fill.client_order_id for fill in fills}
-        ended = [order for order in seen if self._is_news(order, late) and self._complete(order, fills)]
-        for key in [key for key in asked if key in self._after and self._after[key].told]:
-            del self._after[key]  # looked at once more
-        return VenueNews(fills=fills, ended=ended, missing=missing)
+        return await self._follower.news()
 
-    def _ended(self) -> dict[str, Reservation]:
-        """Orders that ended and were not told of, and those that ended a while ago."""
-        now = self._clock()
-        return {
-            key: one.held for key, one in self._after.items() if not one.told or now - one.at > LINGER // _US * 1_000
-        }
-
-    def _is_news(self, order: Order, late: Container[str]) -> bool:
-        known = self._after.get(order.client_order_id)
-        return order.status in FINAL and (known is None or not known.told or order.client_order_id in late)
-
-    async def _unbooked(self, orders: Sequence[Order], asked: Mapping[str, Reservation]) -> list[Fill]:
-        """Fills of ours that the ledger does not hold, in the symbols in which orders have traded."""
-        since: dict[str, int] = {}
-        for order in orders:
-            if order.filled > self.reservations.filled(order.client_order_id):
-                begin = asked[order.client_order_id].since - MARGIN // _US * 1_000
-                since[order.symbol] = min(begin, since.get(order.symbol, begin))
-        found: list[Fill] = []
-        for symbol, begin in since.items():
-            ours = [fill for fill in await self._venue.fills(symbol, max(begin, 0)) if self._is_ours(fill)]
-            found += [fill for fill in ours if not self.ledger.knows(fill)]
-        return sorted(found, key=lambda fill: fill.rank)
-
-    def _is_ours(self, fill: Fill) -> bool:
-        key = fill.client_order_id
-        return self.reservations.state_of(key) is not None or self.reservations.filled(key) > 0 or key in self._after
-
-    def _complete(self, order: Order, fills: Iterable[Fill]) -> bool:
-        """Are all fills of an order booked, or among ``fills``?"""
-        booked = self.reservations.filled(order.client_order_id)
-        for fill in fills:
-            if fill.client_order_id == order.client_order_id:
-                booked = EXACT.add(booked, fill.quantity)
-        return booked >= order.filled
+    def expect_end(self, key: str, held: Reservation) -> None:
+        """An order holds no room any more, and nobody has told how it ended: ``news`` will. ``held``: as it was."""
+        self._follower.expect_end(key, held)
 
     def apply(self, fill: Fill, workflow: str = "") -> bool:
         """Book a fill and free the room it used. False when it was booked before; then nothing changes.
@@ -550,27 +460,8 @@ class Desk:
 
         What it was filled and is not booked keeps its room until it is.
         """
-        self._saw(order, told=True)
+        self._follower.saw(order, told=True)
         self._clear(order.client_order_id, order)
-
-    def _saw(self, order: Order, *, told: bool) -> None:
-        key, now = order.client_order_id, self._clock()
-        before = self._after.pop(key, None)
-        held = self.reservations.get(key) or (before.held if before else None)
-        told = told or (before is not None and before.told)  # a cancel that comes late finds what was told
-        self.reservations.follow(order)
-        if held is not None and order.status in FINAL and (not told or order.filled < order.quantity):
-            self._after[key] = _Ended(held, now, told)
-        while self._after and (oldest := next(iter(self._after.values()))).told and now - oldest.at > _KEPT_NS:
-            del self._after[next(iter(self._after))]
-
-    def expect_end(self, key: str, held: Reservation) -> None:
-        """An order holds no room any more, and nobody has told how it ended: ``news`` will. ``held``: as it was.
-
-        Its last fill may be told before the venue's lists show that it has ended.
-        """
-        if self.reservations.get(key) is None and key not in self._after:
-            self._after[key] = _Ended(held, self._clock(), told=False)
 
     async def resolve(self, key: str, symbol: str = "") -> Found[Order] | NotFound:
         """Look at one order in doubt, e.g. after the engine gave up on it, and follow what is found.
