@@ -143,7 +143,7 @@ def test_the_environment_of_the_process(folder: Path, monkeypatch: pytest.Monkey
     ("text", "path", "expected"),
     [
         ("hom = 'x'", "hom", "'home'"),
-        ("xyz = 1", "xyz", "home, mode, log_level, notify"),
+        ("xyz = 1", "xyz", "home, mode, accounts, workflows, documents, log_level, notify"),
         ("mode = 'real'", "mode", "'paper' or 'live'"),
         ("mode = ", "tickwork.toml", "TOML"),
         (f"mode = {'1' * 6_000}", "tickwork.toml", "TOML"),

@@ -62,6 +62,8 @@ def test_the_log_level(caplog: pytest.LogCaptureFixture) -> None:
             doors = Doors(
                 open_demo=nothing,  # type: ignore[arg-type]
                 open_paper=nothing,  # type: ignore[arg-type]
+                open_live=nothing,  # type: ignore[arg-type]
+                examine_accounts=nothing,  # type: ignore[arg-type]
                 open_notifications=nothing,  # type: ignore[arg-type]
                 defaults=lambda name=name: Defaults(Path("nowhere"), name),  # type: ignore[misc]
             )

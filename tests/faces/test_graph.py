@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tickwork.app import defaults, open_demo, open_notifications, open_paper
+from tickwork.app import defaults, examine_accounts, open_demo, open_live, open_notifications, open_paper
 from tickwork.errors import TickworkError
 from tickwork.faces.cli import app
 from tickwork.faces.doors import Doors
@@ -71,7 +71,14 @@ def within(*words: str) -> str:
     Raises:
         TickworkError: what it ends with.
     """
-    doors = Doors(open_demo=open_demo, open_paper=open_paper, open_notifications=open_notifications, defaults=defaults)
+    doors = Doors(
+        open_demo=open_demo,
+        open_paper=open_paper,
+        open_live=open_live,
+        examine_accounts=examine_accounts,
+        open_notifications=open_notifications,
+        defaults=defaults,
+    )
     with redirect_stdout(StringIO()) as out:
         app(["graph", *words], obj=doors, standalone_mode=False)
     return out.getvalue()
