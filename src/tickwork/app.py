@@ -351,14 +351,17 @@ def open_bare(account: str, symbols: Sequence[str]) -> list[BareAccount]:
         InvalidInput: the configuration is wrong, is not for live trading, or has no such account; a key is missing.
     """
     import asyncio
+    import os
     import secrets
+    from pathlib import Path
 
     from tickwork.engines.system_clock import SystemClock
     from tickwork.errors import InvalidInput
     from tickwork.service.bare_flatten import BareAccount
     from tickwork.settings import load
 
-    settings = load(judge_urls=False)
+    named = os.environ.get("TICKWORK_CONFIG")
+    settings = load(Path(named) if named else None, judge_urls=False)
     if settings.mode != "live":
         raise InvalidInput(
             "mode", settings.mode, '"live": what was traded on paper needs no flattening without its tape'

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,18 @@ from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.system_clock import SystemClock
 from tickwork.notify.rules import Channel, QuietHours, Route, Rules
+from tickwork.service.accounts.events import OrderInDoubt
 from tickwork.service.doctor import examine, is_well
 from tickwork.service.finding import Finding
+from tickwork.service.halting import HaltRaised, halt_lines
 from tickwork.service.ownership import Owner, owner_of
-from tickwork.values import timestamp_ns
+from tickwork.service.reconcile_events import FindingLine, ReconciliationDone
+from tickwork.values import from_ns, timestamp_ns
 
 MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
 CHECKS = {
     "owner", "runs", "dead letters", "approvals", "queues", "flow control", "schedules", "breakers", "feeds", "unfed",
-    "notifications", "disk", "clock",
+    "notifications", "disk", "clock", "halts", "orders in doubt", "reconciliation",
 }  # fmt: skip
 ANSWERS = Owner(pid="4711")
 """An owner of no workflows that answers."""
@@ -504,3 +508,38 @@ def test_the_worst_comes_first() -> None:
 
     found = asyncio.run(main())
     assert found == ["error", "warning", "warning", *["ok"] * (len(CHECKS) - 2)]
+
+
+# -------------------------------------------------------------------------------------------------------------- trading
+
+
+@live
+async def test_halts_doubts_and_books_that_differ() -> None:
+    async with Engine("memory:", views=[halt_lines], clock=VirtualClock()) as engine:
+        for name in ("halts", "orders in doubt", "reconciliation"):
+            assert found(engine, name) == []
+        at = from_ns(engine.clock.now())
+        engine.post(
+            HaltRaised(account="main", level="halt", reason="enough", by="ada", made_by="person", at=at)
+        )  # fmt: skip
+        engine.post(
+            OrderInDoubt(
+                account="main", workflow="w", venue="mexc", client_order_id="ab" * 16, symbol="BTC/USDT", side="buy",
+                quantity=Decimal(1), why="no answer", stuck=True,
+            )
+        )  # fmt: skip
+        engine.post(
+            ReconciliationDone(
+                run="r1", account="main", venue="mexc", by="start", clean=False, unseen={"fills": "no answer"},
+                findings=(FindingLine(
+                    id="x", kind="balance", symbol="", difference=Decimal(1), severity="major", detail="1 USDT more",
+                    action="ask",
+                ),),
+            )
+        )  # fmt: skip
+        await engine.durable()
+        only(found(engine, "halts"), "error", "account main is at level halt", "ada", "enough", "unhalt")
+        only(found(engine, "orders in doubt"), "warning", "ab" * 16, "disown")
+        told = found(engine, "reconciliation")
+        assert sorted(one.severity for one in told) == ["error", "warning"]
+        assert any("1 USDT more" in one.detail for one in told)

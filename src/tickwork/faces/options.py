@@ -26,7 +26,11 @@ def _folder(given: str | Path) -> Path:
 Home = Annotated[
     Path,
     typer.Option(
-        help="Folder of the demo's tape.", envvar="TICKWORK_HOME", show_envvar=False, parser=_folder, metavar="PATH"
+        help="Folder of the tape and what belongs to it.",
+        envvar="TICKWORK_HOME",
+        show_envvar=False,
+        parser=_folder,
+        metavar="PATH",
     ),
 ]
 Tape = Annotated[
@@ -64,12 +68,18 @@ def check_ids(ids: list[str], path: str) -> list[str]:
 
 
 def tape_of(tape: Path | None, home: Path) -> Path:
-    """The tape that is meant: in a home folder that of live trading, else that of paper trading, else the demo's."""
+    """The tape that is meant.
+
+    In a home folder that of the process that is up; else that of live trading, that of paper trading, the demo's.
+    """
     from tickwork.service.demo_tape import DemoFiles
+    from tickwork.service.ownership import holder_of
 
     if tape is not None:
         return tape
-    return next((path for name in TRADING if (path := home / name).is_file()), DemoFiles(home).tape)
+    there = [path for name in TRADING if (path := home / name).is_file()]
+    up = [path for path in there if holder_of(str(path))]
+    return next(iter([*up, *there]), DemoFiles(home).tape)
 
 
 def queries_of(tape: Path | None, home: Path) -> Queries:

@@ -12,7 +12,7 @@ import msgspec
 
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import TickworkError
-from tickwork.service import checks_of_line, checks_of_runs, checks_of_world
+from tickwork.service import checks_of_line, checks_of_runs, checks_of_trading, checks_of_world
 from tickwork.service.finding import Case, Finding, Said, Severity
 from tickwork.service.ownership import Owner
 
@@ -29,6 +29,9 @@ _CHECKS: Final = (
     _Check("runs", checks_of_runs.runs, "none is stranded, diverged or paused"),
     _Check("dead letters", checks_of_runs.letters, "none is open"),
     _Check("approvals", checks_of_runs.approvals, "no question has waited for a person for more than a day"),
+    _Check("halts", checks_of_trading.halts, "none stands"),
+    _Check("orders in doubt", checks_of_trading.doubts, "there is none"),
+    _Check("reconciliation", checks_of_trading.books, "the books agree with the venues"),
     _Check("queues", checks_of_line.queues, "none is full, late or undeclared"),
     _Check("flow control", checks_of_line.flow, "no long line"),
     _Check("schedules", checks_of_line.schedules, "none is stranded, paused or overdue"),

@@ -133,7 +133,7 @@ class ExitRuns:
 
     async def _sell(self, run: Run, plan: ExitPlan, claim: Claim) -> None:
         holding: Holding | None = await holdings.get(holding_key(plan.workflow, plan.symbol))
-        held = ZERO if holding is None else holding.quantity if plan.is_long else -holding.quantity
+        held = ZERO if holding is None else holding.quantity if plan.is_long else EXACT.minus(holding.quantity)
         if held < plan.quantity_step:
             await self._release(run, plan, claim, "nothing is held", end="dust" if held > 0 else "nothing held")
             return

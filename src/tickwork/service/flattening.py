@@ -6,8 +6,8 @@ market orders that can only reduce, through the desk like any order. It waits fo
 same for what is left, a few times. At the end it says per symbol what was closed, what is left and why: dust below the
 venue's least, a refusal, a rejection, an order nobody knows the fate of, one that has not traded yet.
 
-One order closes a symbol for the whole account, under the workflow name ``FLATTEN``: whoever books its fills cuts them
-over those that hold (``trading.attribution``), because parts of a position may each be below what a venue takes.
+A symbol is closed by an order in the name of each workflow that holds it, so that each knows that it holds nothing any
+more; parts that no venue would take go with the largest, and what nobody holds is closed in the name ``FLATTEN``.
 
 Flattens of one account take turns, so that a second one finds what the first has closed. What only the venue knows of
 is not closed here: reconciliation adopts it first, or ``flatten --without-tape`` looks at the venue alone.

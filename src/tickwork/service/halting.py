@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tickwork.core.event import Event
+from tickwork.core.event import Alert, Event
 from tickwork.core.run import Run
 from tickwork.core.trigger import When
 from tickwork.core.view import view
@@ -168,6 +168,9 @@ class Halting:
             account=account, owner=owner, level=level, reason=reason, by=by, made_by=made_by, at=at
         )  # fmt: skip
         self._engine.post(raised)
+        if made_by != "person":  # who raised it by hand knows
+            what = f"{account or 'every account'} is at level {level}"
+            self._engine.post(Alert(run="", what=what, detail=f"{by}: {reason}"[:500]))
         return self._answer(account, changed=True)
 
     async def raise_to(

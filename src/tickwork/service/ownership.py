@@ -39,21 +39,21 @@ def owner_of(tape: str, patience: float = PATIENCE_S) -> Owner | None:
         status = ask_owner(tape, "status", timeout=patience)
         queues = ask_owner(tape, "queues.statuses", timeout=patience)
     except ConnectionError:
-        pid = _holder(tape)
+        pid = holder_of(tape)
         return Owner(pid=pid, problem="does not listen (is it just opening the tape?)") if pid else None
     except TimeoutError:
-        return Owner(pid=_holder(tape), problem=f"has not answered within {patience:g} seconds")
+        return Owner(pid=holder_of(tape), problem=f"has not answered within {patience:g} seconds")
     except (OSError, TickworkError) as error:
-        return Owner(pid=_holder(tape), problem=f"answers: {error}")
+        return Owner(pid=holder_of(tape), problem=f"answers: {error}")
     return Owner(
-        pid=_holder(tape),
+        pid=holder_of(tape),
         in_memory=status["inMemory"],
         workflows=frozenset((name, version) for name, version in status["workflows"]),
         undeclared=frozenset(queue["name"] for queue in queues if queue["capacity"] is None),
     )
 
 
-def _holder(tape: str) -> str:
+def holder_of(tape: str) -> str:
     """The process that holds the tape's lock; empty: none, or the system does not tell.
 
     Read from /proc/locks (proc_locks(5)): to try the lock would keep away an owner that is just opening the tape.

@@ -134,7 +134,7 @@ class Adoptions:
         before = EXACT.add(ledger.cash(currency), ledger.cost(fill.symbol))
         ledger.apply(fill)
         if funding == "notional":
-            ledger.deposit(currency, fill.notional if fill.side == "buy" else -fill.notional)
+            ledger.deposit(currency, fill.notional if fill.side == "buy" else EXACT.minus(fill.notional))
         elif funding == "margin":
             after = EXACT.add(ledger.cash(currency), ledger.cost(fill.symbol))
             ledger.deposit(currency, EXACT.subtract(before, after))

@@ -378,9 +378,13 @@ def effect_of(fill: Fill, *, margined: bool = False) -> dict[str, Decimal]:
     contract = ":" in fill.symbol
     held = fill.symbol if contract else base_of(fill.symbol)
     notional = ZERO if margined and contract else fill.notional
-    paid = notional if fill.side == "buy" else -notional
+    paid = notional if fill.side == "buy" else EXACT.minus(notional)
     moves: dict[str, Decimal] = {}
-    for asset, amount in ((held, fill.signed_quantity), (quote_of(fill.symbol), -paid), (fill.fee_currency, -fill.fee)):
+    for asset, amount in (
+        (held, fill.signed_quantity),
+        (quote_of(fill.symbol), EXACT.minus(paid)),
+        (fill.fee_currency, EXACT.minus(fill.fee)),
+    ):
         if asset:
             moves[asset] = EXACT.add(moves.get(asset, ZERO), amount)
     return {asset: amount for asset, amount in moves.items() if amount}
@@ -394,4 +398,4 @@ def differences(ours: Fill, theirs: Fill, *, margined: bool = False) -> dict[str
 
 
 def _signed(amount: Decimal, side: Side) -> Decimal:
-    return amount if side == "buy" else -amount
+    return amount if side == "buy" else EXACT.minus(amount)

@@ -13,6 +13,9 @@ OWN: Final = ("alpaca", "hyperliquid")
 
 _OF_HYPERLIQUID: Final = ("vault", "isolated", "slippage", "validity", "visibility", "timeout")
 _OF_ALPACA: Final = ("fractional", "timeout")
+_BOUNDS: Final = ("visibility", "visibility_bound")
+NONE: Final = "none"
+"""Of a bound: none is declared, and what cannot be found stays unknown. TOML has no other word for it."""
 _OF_CCXT: Final = ("visibility_bound", "recv_window", "timeout", "max_slippage", "streams", "config")
 
 
@@ -43,7 +46,9 @@ def venue_named(
     Raises:
         InvalidInput: a setting that it does not have or that cannot be.
     """
-    given = dict(settings or {})
+    given: dict[str, Any] = {
+        name: None if name in _BOUNDS and value == NONE else value for name, value in (settings or {}).items()
+    }
     if venue == "alpaca":
         from tickwork.venues.alpaca.venue import LIVE, PAPER, AlpacaVenue  # noqa: PLC0415 - heavy, and one of many
 

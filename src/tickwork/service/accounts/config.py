@@ -17,9 +17,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tickwork.errors import InvalidInput
 from tickwork.trading.limits import RiskRules, read_rules
@@ -88,6 +88,14 @@ class AccountConfig(BaseModel):
     """What a fill costs, a fraction of it: on paper, and where documents ask."""
     settings: dict[str, Any] = {}
     """Further settings of the venue's client."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.venue == "paper" and not self.feed:
+            raise ValueError(
+                'feed: whose prices and rules it trades by, e.g. feed = "binance"; paper has none of its own'
+            )
+        return self
 
     def rules(self, name: str) -> RiskRules:
         """The limits.

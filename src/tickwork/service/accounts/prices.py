@@ -85,7 +85,7 @@ class LivePrices:
             raise InvalidInput("count", count, "a whole number from 1")
         found = self._bars.get((venue, symbol))
         if not found:
-            raise InvalidInput("symbol", symbol, f"one of which a feed gives bars at {venue}: see [feeds] interval")
+            raise InvalidInput("symbol", symbol, f"one of which a feed gives bars at {venue}: see accounts.<name>.bars")
         return list(found)[-count:]
 
 

@@ -96,7 +96,7 @@ class HyperliquidVenue:
         mainnet: bool = False,
         host: str = "",
         name: str = "hyperliquid",
-        slippage: Decimal = Decimal("0.01"),
+        slippage: Decimal | str = Decimal("0.01"),
         isolated: bool = False,
         validity: DurationLike = "15s",
         visibility: DurationLike | None = "60s",
@@ -104,7 +104,8 @@ class HyperliquidVenue:
     ) -> None:
         if not _ADDRESS.fullmatch(address):
             raise InvalidInput(f"{name}.address", address[:80], "an address: 0x and 40 hex digits")
-        if not 0 < money(slippage, f"{name}.slippage", FRACTION) < 1:
+        self._slippage = money(slippage, f"{name}.slippage", FRACTION)
+        if not 0 < self._slippage < 1:
             raise InvalidInput(f"{name}.slippage", slippage, "a fraction above 0 and below 1, such as '0.01' (1 %)")
         self._address = address.lower()
         for_whom = self._address if vault else None
@@ -115,7 +116,6 @@ class HyperliquidVenue:
         self._name = name
         self._account = account
         self._clock = clock
-        self._slippage = slippage
         self._isolated = isolated
         self._validity_ns = duration(validity, f"{name}.validity")
         self._capabilities = Capabilities(
@@ -276,7 +276,7 @@ class HyperliquidVenue:
         """
         limit = order.limit_price
         if limit is None:
-            far = EXACT.add(_ONE, self._slippage if order.side == "buy" else -self._slippage)
+            far = EXACT.add(_ONE, self._slippage if order.side == "buy" else EXACT.minus(self._slippage))
             # an old book only bounds a reduction: it trades at better prices if there are any, or not at all
             worst = EXACT.multiply(await self._info.middle(market, fresh=not order.reduce_only), far)
             limit = market.bound(worst, order.side)
