@@ -1,4 +1,4 @@
-"""The command line of both forms: ``make chaos``.
+"""The command line of the three forms: ``make chaos``.
 
 Prints one line for each form, one for each wrong build, and ``N passed, N failed``; exit code 1 when a check failed or
 a wrong build was not caught, with the line that runs it again.
@@ -18,6 +18,9 @@ from pathlib import Path
 
 from tests.chaos import kill, mutations, power
 from tests.chaos.checks import Verdict
+from tests.chaos.trading import kill as trading
+from tests.chaos.trading.lane import Plan as TradingPlan
+from tests.chaos.trading.plants import PLANTS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
 TRIES = 3
@@ -25,6 +28,9 @@ TRIES = 3
 
 KILLS_OF_A_ROUND = 8
 WORLDS_OF_A_ROUND = 30
+
+TRADING_KILLS = 60
+"""Where form three is not asked for by itself."""
 
 
 @dataclass
@@ -60,6 +66,8 @@ def main(arguments: list[str] | None = None, say: Callable[[str], None] = print)
         run_kill(tally)
     if given.only in ("", "power"):
         run_power(tally)
+    if given.only in ("", "trading") and not given.mutation:
+        run_trading(tally)
     if given.only in ("", "mutations") and not given.mutation:
         run_mutations(tally)
     say(f"{tally.passed} passed, {tally.failed} failed")
@@ -75,7 +83,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--worlds", type=int, default=0, help="worlds with power cuts (default: half as many as kills)")
     parser.add_argument("--seed", type=int, default=0, help="default: drawn, and printed")
     parser.add_argument("--seconds", type=float, default=0, help="stop a form after so many seconds")
-    parser.add_argument("--only", choices=("kill", "power", "mutations"), default="")
+    parser.add_argument("--only", choices=("kill", "power", "trading", "mutations"), default="")
+    parser.add_argument("--trading", dest="only", action="store_const", const="trading", help="--only trading")
+    parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="run a wrong build that trades")
     parser.add_argument("--mutation", choices=sorted(mutations.MUTATIONS), default="", help="run a wrong build")
     parser.add_argument("--world", default="", help="one world of form two by its seed, such as 1/17")
     given = parser.parse_args(arguments)
@@ -83,6 +93,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     given.worlds = given.worlds or max(given.kills // 2, 10)
     if given.world:
         given.only = "power"
+    if given.plant:
+        given.only = "trading"
     return given
 
 
@@ -113,6 +125,16 @@ def run_power(tally: Tally) -> None:
 
 def _mutated(given: argparse.Namespace) -> str:
     return f" --mutation {given.mutation}" if given.mutation else ""
+
+
+def run_trading(tally: Tally) -> None:
+    """Form three."""
+    given = tally.given
+    kills = given.kills if given.only else min(given.kills, TRADING_KILLS)
+    plan = TradingPlan(kills=kills, seed=given.seed, seconds=given.seconds, plant=given.plant)
+    outcome = trading.run(plan)
+    again = f"--trading --kills {kills} --seed {given.seed}" + (f" --plant {given.plant}" if given.plant else "")
+    tally.note(trading.summary(plan, outcome), outcome.verdict, again)
 
 
 def run_mutations(tally: Tally) -> None:
