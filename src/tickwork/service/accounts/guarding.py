@@ -96,13 +96,16 @@ class Guards:
         return self._halting
 
     async def open(self, engine: Engine) -> None:
-        """Answer other processes, sweep what was halted while nobody was there, and look whether the books agree."""
+        """Answer other processes, and sweep what was halted while nobody was there."""
         self._halting = Halting(engine, self.halts, self._accounts, self._clock)
-        reconciling = Reconciling(engine, self._reconcile_flow, self._accounts)
-        for part in (self.halting, Flattening(engine, self._flatten_flow, self._accounts), reconciling):
+        self._reconciling = Reconciling(engine, self._reconcile_flow, self._accounts)
+        for part in (self.halting, Flattening(engine, self._flatten_flow, self._accounts), self._reconciling):
             engine.offer(part.verbs())
         await self.halting.sweep_standing(self._halt_flow)
-        await reconciling.start(ReconcileAsked(by="start"))
+
+    async def begin(self) -> None:
+        """Look whether the books agree, once there are prices to say what a difference is worth."""
+        await self._reconciling.start(ReconcileAsked(by="start"))
 
     def judge(self) -> None:
         """Raise the halts that limits and silent venues come to."""

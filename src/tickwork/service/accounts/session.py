@@ -201,6 +201,7 @@ class LiveSession:
         await self.engine.open()
         self._stack.push_async_callback(self.engine.close)
         self.engine.offer({"disown": self.disown})
+        await self.guards.open(self.engine)
         for name, opened in self.opened.items():
             await self._first_time(name, opened)
         await self.engine.durable()
@@ -212,7 +213,7 @@ class LiveSession:
         self._stack.push_async_callback(self._stop)
         await self._stack.enter_async_context(self.watch)
         await self._priced()
-        await self.guards.open(self.engine)
+        await self.guards.begin()
         self._tasks.append(asyncio.create_task(self.guards.run()))
         self._tasks.append(asyncio.create_task(self.trading.exits.run(self._setting.sleep)))
         self._tasks += [asyncio.create_task(opened.account.run(self._setting.sleep)) for opened in self.opened.values()]

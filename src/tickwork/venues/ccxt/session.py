@@ -16,7 +16,7 @@ from tickwork.errors import InvalidInput, NotSent, Retryable, TickworkError
 from tickwork.trading.matching import TradingRules
 from tickwork.values import NS_PER_SECOND, duration_text
 from tickwork.venues.ccxt.answers import NS_PER_MS, Reader, mapping, time_ns, understood
-from tickwork.venues.ccxt.library import exchange_class, is_loaded, library, moved, retry_after_s
+from tickwork.venues.ccxt.library import exchange_class, head_start, is_loaded, library, moved, retry_after_s
 from tickwork.venues.ccxt.profiles import Profile
 from tickwork.venues.ccxt.verdicts import Judge
 from tickwork.venues.ccxt.wire import Call, Due, Lane, Nonsense, calling, silence, watch
@@ -119,6 +119,7 @@ class Session:
         silence(made)
         made.number = str  # numbers as the exchange wrote them
         made.has.update(self._profile.has)
+        head_start(made)
         made.enableLastHttpResponse = made.enableLastJsonResponse = False
         if access.url:
             made.urls["api"] = moved(made.urls["api"], access.url)

@@ -173,7 +173,8 @@ def _watch_throttle(exchange: Any, lane: Lane) -> None:
         leaky = bucket["algorithm"] == "leakyBucket"
         if leaky and not throttler.running:
             # ccxt's bucket does not run on while nobody waits: without this the first read after a pause would wait too
-            bucket["tokens"] = min(bucket["tokens"] + (now_ms - idle_ms) * bucket["refillRate"], bucket["capacity"])
+            full = min(bucket["tokens"] + (now_ms - idle_ms) * bucket["refillRate"], bucket["capacity"])
+            bucket["tokens"] = max(full, bucket["tokens"])  # a head start is more than it holds
         idle_ms = now_ms
         if call is None or not call.urgent:
             await reads(cost)

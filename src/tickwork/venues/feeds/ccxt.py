@@ -27,7 +27,7 @@ from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar, Quote
 from tickwork.market.live import FeedFailed, FeedLimited, FeedRefused, Item, Kind, What
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, price, quantity
-from tickwork.venues.ccxt.library import exchange_class, library, moved, number_text, retry_after_s
+from tickwork.venues.ccxt.library import exchange_class, head_start, library, moved, number_text, retry_after_s
 from tickwork.venues.feeds.reconnecting import Backoff, Reconnecting, Setting
 from tickwork.venues.feeds.secrets import filled
 
@@ -119,6 +119,7 @@ class CcxtFeed(Reconnecting):
         if self._exchange is None:
             made = _exchange_class(self.name, self._id, self._mode)({"enableRateLimit": True, **self._config})
             made.number = str  # numbers as the exchange wrote them
+            head_start(made)
             if self._url:
                 made.urls["api"] = moved(made.urls["api"], self._url)
             self._exchange = made
