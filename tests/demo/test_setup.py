@@ -38,7 +38,7 @@ def test_make_world_cuts_the_power_of_a_seed() -> None:
     said = subprocess.run(
         ["make", "-n", "world", "SEED=7"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert "scripts/chaos.py --only power --worlds 20 --seed 7" in said
+    assert "scripts/world.py --seed 7" in said
 
 
 @pytest.mark.parametrize("python", ["#!/nowhere/python\n", "no program\n"])

@@ -204,7 +204,9 @@ def test_old_quotes_are_taken_back_before_new_ones_are_made() -> None:
     played = on_simulated("market_making", 2, bars=120)
     assert len(played.orders) > 40
     assert Counter((order.time, order.side) for order in played.orders).most_common(1)[0][1] == 1
-    assert len([order for order in played.orders if order.status == "acknowledged"]) <= 2, "only those of the last minute"
+    assert len([order for order in played.orders if order.status == "acknowledged"]) <= 2, (
+        "only those of the last minute"
+    )
     assert {order.status for order in played.orders} >= {"cancelled", "filled"}
 
 
