@@ -263,6 +263,8 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
     settings = load(config)
     if live and settings.mode != "live":
         raise InvalidInput("mode", settings.mode, '"live" in the configuration besides --live, to trade real money')
+    if not settings.accounts and config is None and not Path("tickwork.toml").is_file():
+        raise InvalidInput("accounts", "no tickwork.toml in this folder", "one with [accounts.<name>], or --config")
     clock = SystemClock()
     setting = Setting(now=clock.now, sleep=asyncio.sleep, random=random.random, environ=os.environ)
     files = session.LiveFiles(settings.home, live)

@@ -70,5 +70,5 @@ def show(findings: Sequence[Finding], out: Console) -> None:
             words.append(f"\n-> {printable(finding.advice)}", style="dim")
         made.add_row(Text(finding.severity, style=_COLOURS[finding.severity]), finding.what, words)
     out.print(made)
-    well = ", ".join(finding.what for finding in findings if finding.severity == "ok")
-    out.print("all is well" if not told else f"well: {well}", markup=False)
+    well = ", ".join(dict.fromkeys(finding.what for finding in findings if finding.severity == "ok"))
+    out.print("all is well" if not told else f"well: {well or 'nothing'}", markup=False)

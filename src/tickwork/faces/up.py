@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
     from tickwork.faces.doors import Doors
     from tickwork.service.accounts.session import LiveSession
+
+
+_LOOK_S: Final = 0.5
 
 
 def up(
@@ -35,9 +38,35 @@ def up(
 
 
 async def _play(session: LiveSession) -> None:
+    import asyncio
+
+    _tell(f"opening {session.files.tape}, and asking the venues")
     async with session:
         _say(session)
-        await session.serve()
+        telling = asyncio.create_task(_tell_orders(session))
+        try:
+            await session.serve()
+        finally:
+            telling.cancel()
+
+
+async def _tell_orders(session: LiveSession) -> None:
+    """A line for each thing that becomes of an order, and for each halt, as it happens."""
+    import asyncio
+
+    from tickwork.service.accounts.telling import lines_after
+
+    _, seq = session.engine.queries.reader.end(), session.engine.queries.reader.end()[0]
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        found = list(lines_after(session.engine.queries, seq))
+        for _, line in found:
+            _tell(line)
+        seq = found[-1][0] if found else seq
+
+
+def _tell(line: str) -> None:
+    print(f"tickwork: {line}", file=sys.stderr, flush=True)
 
 
 def _say(session: LiveSession) -> None:
@@ -45,7 +74,7 @@ def _say(session: LiveSession) -> None:
     for name, opened in session.opened.items():
         config = opened.config
         told = f"account {name}: {mode} at {config.venue}, {', '.join(config.symbols)}"
-        print(f"tickwork: {told}", file=sys.stderr)
+        _tell(told)
     for note in session.notes:
-        print(f"tickwork: {note}", file=sys.stderr)
-    print(f"tickwork: up; the tape is {session.files.tape}", file=sys.stderr, flush=True)
+        _tell(note)
+    _tell(f"up; the tape is {session.files.tape}")

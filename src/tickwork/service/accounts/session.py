@@ -21,14 +21,15 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from tickwork.core.event import Event
 from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.queries import Queries
-from tickwork.errors import InvalidInput, TapeError
+from tickwork.errors import InvalidInput, Retryable, TapeError
+from tickwork.graph.versioning.versions import named
 from tickwork.market.bars import Quote
 from tickwork.market.live import LiveFeed, Placed
 from tickwork.service.accounts.account import OpenAccount
@@ -60,6 +61,8 @@ from tickwork.venues.feeds.reconnecting import Setting
 from tickwork.venues.paper import PaperVenue
 
 _log = logging.getLogger("tickwork.accounts")
+
+T = TypeVar("T")
 
 PATIENCE_S: Final = 15.0
 """Seconds that are waited for first prices."""
@@ -187,6 +190,7 @@ class LiveSession:
     async def _open(self) -> None:
         self.files.home.mkdir(parents=True, exist_ok=True)
         self._stack.callback(self._lock())
+        self._feeds = self._make_feeds(self._configs)
         self.prices = LivePrices(self._setting.now)
         venues = {name: await self._venue(name, config) for name, config in self._configs.items()}
         self.guards = Guards(self._setting.now, self._setting.sleep)
@@ -197,6 +201,7 @@ class LiveSession:
         every = every_of({name: config.reconcile_every for name, config in self._configs.items()})
         own = [*self.trading.exits.workflows, *self.guards.workflows(every)]
         workflows = [*own, *self._make_workflows(self.trading)]
+        self.notes += self._limits_of_nobody(workflows)
         self.engine = self._make_engine(self.files.tape, workflows, (*VIEWS, *self._views))
         await self.engine.open()
         self._stack.push_async_callback(self.engine.close)
@@ -209,10 +214,12 @@ class LiveSession:
         await self._begun(self.engine)
         for name, opened in self.opened.items():
             await self._first_look(name, opened.account)
-        self.watch = self._watch()
+        self.watch, self._began_ns = self._watch(), self._setting.now()
         self._stack.push_async_callback(self._stop)
         await self._stack.enter_async_context(self.watch)
         await self._priced()
+        for opened in self.opened.values():
+            opened.account.mark()
         await self.guards.begin()
         self._tasks.append(asyncio.create_task(self.guards.run()))
         self._tasks.append(asyncio.create_task(self.trading.exits.run(self._setting.sleep)))
@@ -244,15 +251,30 @@ class LiveSession:
             self._stack.callback(self._claim(name, config))
         real = self._make_venue(name, config)
         self._stack.push_async_callback(real.close)
-        rules = await listed(name, config, real)
+        rules = await self._answered(name, lambda: listed(name, config, real))
         if self.files.live and config.venue != "paper":
-            self.notes += judge(name, config, await real.examine())
+            self.notes += judge(name, config, await self._answered(name, real.examine))
             return real, rules
         paper = self._make_paper(name, config, rules, self.files.book(name))
         self._stack.push_async_callback(paper.close)
         for symbol in config.symbols:
             self._papers.setdefault((source_of(config), symbol), []).append(paper)
         return paper, rules
+
+    async def _answered(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask a venue until it answers: there may be stops that need this process up.
+
+        Raises:
+            InvalidInput, Refused: what no asking again will change.
+        """
+        pause = 1.0
+        while True:
+            try:
+                return await ask()
+            except Retryable as error:
+                _log.warning("account %s: %s; it is asked again in %g s", name, error, pause)
+            await self._setting.sleep(pause)
+            pause = min(2 * pause, 15.0)
 
     def _account(self, name: str, venue: VenuePort, rules: dict[str, TradingRules], queries: Queries | None) -> Opened:
         config = self._configs[name]
@@ -274,12 +296,32 @@ class LiveSession:
             self.notes.append(f"account {name}: {len(opened.past.doubtful)} orders are in doubt, and are looked for")
         return opened
 
+    def _limits_of_nobody(self, workflows: Iterable[Workflow]) -> list[str]:
+        """Limits that nothing here could ever reach: mostly a name that is misspelt."""
+        names = {workflow.name for workflow in workflows} | {
+            whose.name for workflow in workflows if (whose := named(workflow.name)) is not None
+        }
+        told: list[str] = []
+        for account, config in self._configs.items():
+            risk = config.rules(account)
+            told += [
+                f"account {account} has limits for {kind} {name!r}, which is not here"
+                for kind, given, known in (
+                    ("workflow", risk.workflows, names),
+                    ("symbol", risk.symbols, config.symbols),
+                )
+                for name in given
+                if name not in known
+            ]
+        return told
+
     async def _first_time(self, name: str, opened: Opened) -> None:
         """An account that is new to the tape: what is there besides its capital is not ours."""
         if opened.news is None:
             return
         if self.files.live and opened.config.venue != "paper":
-            before = await before_us(name, opened.config, opened.account.venue, self._setting.now())
+            venue, now = opened.account.venue, self._setting.now()
+            before = await self._answered(name, lambda: before_us(name, opened.config, venue, now))
             if before is not None:
                 self.engine.post(before)
                 opened.adoptions.apply(before.adoption())
@@ -337,17 +379,20 @@ class LiveSession:
     def _watch(self) -> Watch:
         return Watch(
             self.engine,
-            self._make_feeds(self._configs),
+            self._feeds,
             home=self.files.recordings,
             setting=self._setting,
             listeners=[self.take],
         )
 
     def take(self, placed: Placed) -> None:
-        """An item of a feed: a price for whoever looks, and on paper a market to trade on."""
+        """An item of a feed: a price for whoever looks, and on paper a market to trade on.
+
+        What a recording tells of before this opening is history: nobody gets out, or trades, at its prices.
+        """
         self.prices.take(placed)
         what = placed.item.what
-        if isinstance(what, Quote):
+        if isinstance(what, Quote) and placed.item.known_ns >= self._began_ns:
             self.trading.exits.on_quote(what)
             for venue in self._papers.get((what.venue, what.symbol), ()):
                 if venue.on_quote(what):

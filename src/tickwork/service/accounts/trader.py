@@ -28,7 +28,8 @@ _ASKED_AGAIN: Final = Retry(limit=100, delay="250 ms", cap="10 seconds")
 class LiveTrader:
     """``graph.sources.Trader`` over open accounts. Each order goes through gate and desk.
 
-    An intent that names one of the accounts is placed there; any other on the first account of its venue.
+    An intent is placed on the account that it names; where a venue is given that is not that account's, on the first
+    account of that venue.
 
     Args:
         accounts: by their names; the first is what ``""`` means.
@@ -92,13 +93,15 @@ class LiveTrader:
         return placement
 
     def account_of(self, intent: OrderIntent, venue: str = "") -> OpenAccount:
-        """On which account an intent is placed.
+        """On which account an intent is placed: the one that it names, or, where ``venue`` is another's, that one's.
 
         Raises:
-            InvalidInput: no such venue, or a symbol that no venue lists.
+            InvalidInput: no such account or venue.
         """
         named = self._accounts.get(intent.account)
-        return self._at(venue, intent.symbol) if named is None or venue not in ("", named.venue.name) else named
+        if named is None:
+            raise InvalidInput("intent.account", intent.account, f"one of {', '.join(self._accounts)}")
+        return named if venue in ("", named.venue.name) else self._named(venue)
 
     async def cancel(self, run: Run, client_order_id: str) -> Order:
         """Cancel an order; harmless when it has ended.

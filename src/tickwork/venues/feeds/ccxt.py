@@ -28,6 +28,7 @@ from tickwork.market.bars import Bar, Quote
 from tickwork.market.live import FeedFailed, FeedLimited, FeedRefused, Item, Kind, What
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, price, quantity
 from tickwork.venues.ccxt.library import exchange_class, head_start, library, moved, number_text, retry_after_s
+from tickwork.venues.ccxt.profiles import GENERIC, PROFILES
 from tickwork.venues.feeds.reconnecting import Backoff, Reconnecting, Setting
 from tickwork.venues.feeds.secrets import filled
 
@@ -117,7 +118,11 @@ class CcxtFeed(Reconnecting):
     async def _opened(self) -> Any:
         """The exchange, with its markets loaded."""
         if self._exchange is None:
-            made = _exchange_class(self.name, self._id, self._mode)({"enableRateLimit": True, **self._config})
+            # what spares requests that nobody needs here, such as lists of contracts
+            options = {**PROFILES.get(self._id, GENERIC).options, **self._config.get("options", {})}
+            config = {"enableRateLimit": True, **self._config, "options": options}
+            made = _exchange_class(self.name, self._id, self._mode)(config)
+            made.has.update(PROFILES.get(self._id, GENERIC).has)
             made.number = str  # numbers as the exchange wrote them
             head_start(made)
             if self._url:
