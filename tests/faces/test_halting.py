@@ -59,6 +59,7 @@ def events(tape: Path, cls: type[Event]) -> list[Any]:
     return [cls.from_wire(bytes(one.record.value)) for one in Queries.open(str(tape)).events(cls.event_name)]
 
 
+@pytest.mark.slow
 def test_a_process_that_trades(tape: Path) -> None:
     found = json.loads(tickwork(tape, "reconcile", "--json").stdout)
     assert [(one["account"], one["clean"], one["level"]) for one in found] == [("main", False, "alert")]

@@ -226,6 +226,7 @@ def test_what_cannot_be_played_is_refused_before_anything_is_touched(
         open_paper(options(tmp_path, 30), lambda sources: [])
 
 
+@pytest.mark.slow
 def test_recorded_prices_of_two_venues_and_two_lengths(tmp_path: Path) -> None:
     """Shipped recordings: bars of an hour are traded at one venue, bars of a day at the other."""
 

@@ -107,6 +107,7 @@ async def test_serving_ends_with_a_signal_and_with_the_engines_fault(tmp_path: P
         with pytest.raises(TapeError):
             async with Watch(engine, [quotes("desk", 1)], home=tmp_path, setting=setting) as watch:
                 engine._log.fault = TapeError("the disk is gone")
+                engine._crank.failed.set()
                 await watch.serve()
         engine._log.fault = None
 
