@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tickwork.service.accounts.config import AccountConfig
-from tickwork.sim.exchange import control
+from tickwork.sim.exchange import control, faults
 from tickwork.sim.exchange.__main__ import _arguments
 from tickwork.sim.exchange.api import VenueApi
 from tickwork.trading import gate
@@ -21,6 +21,7 @@ from tickwork.trading.halt import LEVELS
 from tickwork.trading.limits import NEEDED, NOT_OF_A_SYMBOL, OF_THE_ACCOUNT, Limits, RiskLimits
 from tickwork.trading.measures import RULES
 from tickwork.trading.order_life import diagram
+from tickwork.trading.orders import OrderIntent
 from tickwork.trading.reconciliation import SEVERITIES
 from tickwork.trading.reconciliation import Kind as FindingKind
 from tickwork.values import DurationLike, duration
@@ -73,13 +74,25 @@ def test_the_cases_are_the_suite() -> None:
     assert drawn[1] == table(), "docs/guarantees.md: paste what tickwork.venues.conformance.table() gives"
 
 
+# ------------------------------------------------------------------------------------------------------------ an order
+
+
+def test_every_field_of_an_intent_and_its_default() -> None:
+    told = keyed(section(TRADING, "## What an order says"))
+    assert list(told) == [one.name for one in fields(OrderIntent)]
+    words = {None: "none", "": "empty"}
+    for one in fields(OrderIntent):
+        expected = "needed" if one.default is MISSING else words.get(one.default, f"`{one.default}`")
+        assert told[one.name][0] == expected, one.name
+
+
 # -------------------------------------------------------------------------------------------------------- the risk gate
 
 
 def refusals() -> list[str]:
     """Every rule of the gate, in the order in which refusals are given, read off its source."""
     check = inspect.getsource(gate.RiskGate.check)
-    steps: list[Any] = [gate.RiskGate._blocked, gate._admitted, gate._priced, gate._below_tick, gate._size]
+    steps: list[Any] = [gate.RiskGate._blocked, gate._admitted, gate._priced, gate._below_tick, gate._size, gate._held]
     places = [check.index(f"{step.__name__}(") for step in (*steps, gate._first)]
     assert places == sorted(places), "the gate asks in another order"
     names: list[str] = []
@@ -216,3 +229,21 @@ def test_the_simulated_exchange_takes_what_is_told() -> None:
     for prefix, route in routes:
         assert prefix in inspect.getsource(VenueApi)
         assert any(route == name for _, name in control._HANDLERS)
+
+
+def test_every_control_route_with_its_fields() -> None:
+    told = {
+        (method, name): row[1]
+        for row in rows(section(TRADING, "## The simulated exchange"))
+        for method, name in re.findall(r"^`(GET|POST|DELETE) (\w+)`$", row[0])
+    }
+    assert set(told) == set(control._HANDLERS)
+
+    def named(route: str) -> set[str]:
+        return set(re.findall(r"`(\w+)`", told["POST", route]))
+
+    assert named("faults") == set(faults._FIELDS)
+    assert named("market") - {"symbol"} == set(control._SETTINGS)
+    for route in ("move", "fill", "deposit", "exchange"):
+        handler = control._HANDLERS["POST", route]
+        assert named(route) == set(re.findall(r'data(?:\[|\.get\()"(\w+)"', inspect.getsource(handler))), route

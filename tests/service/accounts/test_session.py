@@ -150,6 +150,39 @@ async def test_a_stop_is_there_after_a_restart_and_sells(tmp_path: Path, monkeyp
 
 
 @awaited
+async def test_a_stop_ends_with_its_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place(tmp_path, monkeypatch) as here, here.session() as session:
+        await go(session, stop="0.05")
+        await until(lambda: session.trading.exits.plans())
+        await go(session, side="sell")
+        await until(lambda: states(session) == ["filled", "filled"])
+        await until(lambda: not session.trading.exits.plans())
+        await go(session)
+        await until(lambda: states(session) == ["filled"] * 3)
+        here.exchange.move("BTC/USDT", D(50_000))
+        await asyncio.sleep(0.5)
+        assert states(session) == ["filled"] * 3, "nobody protects what was bought later"
+
+
+@awaited
+async def test_a_price_of_before_decides_nothing_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place(tmp_path, monkeypatch) as here:
+        here.exchange.move("BTC/USDT", D(50_000))
+        async with here.session() as session:
+            here.exchange.move("BTC/USDT", D(60_000))
+            await until(lambda: (quote := session.prices.quote("mexc", "BTC/USDT")) and quote.bid > 59_000)
+            await go(session, stop="0.05")
+            await until(lambda: session.trading.exits.plans())
+        (tmp_path / "home" / "recordings" / "watch.json").unlink()  # the whole recording is read again
+        async with here.session() as session:
+            await asyncio.sleep(0.5)
+            assert states(session) == ["filled"]
+            assert len(session.trading.exits.plans()) == 1
+
+
+@awaited
 async def test_an_answer_that_is_lost_makes_one_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with place(tmp_path, monkeypatch) as here, here.session() as session:
         here.faults.add(Fault(kind="drop_after", on="order.create", nth=1))

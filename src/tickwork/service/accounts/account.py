@@ -25,7 +25,7 @@ from tickwork.service.accounts.recovery import Past
 from tickwork.service.positions import equity_of
 from tickwork.service.trading import OrderEnded, OrderFilled
 from tickwork.trading.desk import Cleared, Desk, DeskNews, InDoubt
-from tickwork.trading.orders import Fill, Order
+from tickwork.trading.orders import ZERO, Fill, Order
 from tickwork.trading.reservations import Reservation
 from tickwork.trading.venue import VenuePort
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, from_ns, timestamp_ns
@@ -70,6 +70,8 @@ class OpenAccount:
         self.desk = desk
         self.venue = venue
         self.currency = currency
+        self.on_holding: Callable[[str, str, str, Decimal], None] = lambda *_: None
+        """Called with account, workflow, symbol and what is held now, after each fill that is booked."""
         self.unheard_since: int | None = None
         """Since when (ns) the venue has not answered a look; ``None``: it did."""
         self._post = post
@@ -154,6 +156,11 @@ class OpenAccount:
         for order in ended:
             self._end(order)
 
+    def held(self, workflow: str, symbol: str) -> Decimal:
+        """What a workflow holds of a symbol on this account, in base units; below zero for a short."""
+        book = self.desk.activity.held(workflow)
+        return ZERO if book is None else book.quantity(symbol)
+
     def workflow_of(self, key: str) -> str | None:
         """Which workflow placed the order of a client id, however long ago; ``None``: it is none of ours."""
         return self.desk.holder_of(key) or self._holders.get(key) or None
@@ -168,6 +175,7 @@ class OpenAccount:
         self._post(OrderFilled.of(fill, holder, "", from_ns(self._clock())))
         self._booked.append(fill)
         self.desk.apply(fill, holder)
+        self.on_holding(self.name, holder, fill.symbol, self.held(holder, fill.symbol))
         if held is not None:
             self.desk.expect_end(fill.client_order_id, held)
 

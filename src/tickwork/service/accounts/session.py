@@ -210,7 +210,7 @@ class LiveSession:
         for name, opened in self.opened.items():
             await self._first_time(name, opened)
         await self.engine.durable()
-        await self.trading.exits.open(self.engine)
+        await self._open_exits(self.trading.exits)
         await self._begun(self.engine)
         for name, opened in self.opened.items():
             await self._first_look(name, opened.account)
@@ -295,6 +295,17 @@ class LiveSession:
         if opened.past.doubtful:
             self.notes.append(f"account {name}: {len(opened.past.doubtful)} orders are in doubt, and are looked for")
         return opened
+
+    async def _open_exits(self, exits: Exits) -> None:
+        """Take up the exits that are under way; plans of positions that are gone end."""
+        await exits.open(self.engine)
+        self.engine.offer(exits.verbs())
+        for opened in self.opened.values():
+            opened.account.on_holding = exits.holding_changed
+        for account, workflow, symbol in exits.holders():
+            if account in self.opened:
+                held = self.opened[account].account.held(workflow, symbol)
+                exits.holding_changed(account, workflow, symbol, held)
 
     def _limits_of_nobody(self, workflows: Iterable[Workflow]) -> list[str]:
         """Limits that nothing here could ever reach: mostly a name that is misspelt."""
