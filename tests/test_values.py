@@ -20,6 +20,7 @@ from tickwork.values import (
     Price,
     Quantity,
     Symbol,
+    age_text,
     base_of,
     duration,
     duration_text,
@@ -30,6 +31,7 @@ from tickwork.values import (
     quantity,
     quote_of,
     rounded_down,
+    rounded_text,
     rounded_up,
     symbol,
     timestamp_ns,
@@ -101,6 +103,31 @@ def test_a_bad_duration_says_what_is_right(value: object, says: str) -> None:
 @given(st.integers(0, LONGEST_NS))
 def test_duration_text_reads_back(ns: int) -> None:
     assert duration(duration_text(ns)) == ns
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (119_815_166_599, "119.8s old"),
+        (-119_815_166_599, "119.8s in the future"),
+        (50_750_000_000, "50.8s old"),
+        (30 * S, "30s old"),
+        (30 * S + 1, "30.0s old"),
+        (2 * S - 1, "2000.0ms old"),
+        (7, "7ns old"),
+        (0, "0s old"),
+        (-1_500, "1500ns in the future"),
+        (90 * 60 * S, "90m old"),
+        (86_400 * S * 400 + 1, "400.0d old"),
+    ],
+)
+def test_an_age_for_people_is_rounded(ns: int, text: str) -> None:
+    assert age_text(ns) == text
+
+
+@given(st.integers(0, LONGEST_NS))
+def test_a_rounded_duration_is_off_by_a_fortieth_at_most(ns: int) -> None:
+    assert abs(duration(rounded_text(ns)) - ns) * 40 <= ns
 
 
 def test_a_timedelta_is_no_finer_than_a_microsecond() -> None:

@@ -131,6 +131,24 @@ def duration_text(ns: int) -> str:
     return f"{ns}ns"
 
 
+def rounded_text(ns: int) -> str:
+    """A duration for people, to a tenth of the largest unit of which there are two: ``"119.8s"``, ``"90m"``, ``"3d"``.
+
+    A text without a decimal is exact: ``"30.0s"`` is a little more or less than ``"30s"``.
+    """
+    unit = next((unit for unit in ("d", "h", "m", "s", "ms", "us") if ns >= 2 * _NS_BY_UNIT[unit]), "ns" if ns else "s")
+    whole, rest = divmod(ns, _NS_BY_UNIT[unit])
+    if not rest:
+        return f"{whole}{unit}"
+    tenths = (20 * ns + _NS_BY_UNIT[unit]) // (2 * _NS_BY_UNIT[unit])
+    return f"{tenths // 10}.{tenths % 10}{unit}"
+
+
+def age_text(ns: int) -> str:
+    """How long ago something was, for people: ``"50.8s old"``; below zero: ``"119.8s in the future"``."""
+    return f"{rounded_text(abs(ns))} {'in the future' if ns < 0 else 'old'}"
+
+
 def to_timedelta(value: object, path: str = "duration") -> timedelta:
     """Like ``duration``, as a ``timedelta``.
 

@@ -65,7 +65,8 @@ def test_a_refusal_is_a_value_and_on_the_tape() -> None:
 
 def test_a_rejection_is_a_value_and_gives_the_room_back() -> None:
     world = play()
-    placement = place(world, intent("sell", "1"))  # spot: nothing to sell
+    world.trade("20000")  # far from the quote: the venue asks for more than there is
+    placement = place(world, intent(quantity="1"))
     assert placement.outcome == "rejected"
     assert "insufficient funds" in placement.rejection
     assert len(world.desk.reservations) == 0
@@ -142,6 +143,7 @@ def test_room_taken_by_others_after_a_crash_refuses_at_the_wire() -> None:
     assert placement is not None
     assert placement.refusal is not None
     assert placement.refusal.rule == "max_position_notional"
+    assert placement.refusal.actual.endswith(" (account)"), "whose limit it is"
     assert len(world.venue.submissions) == 3
 
 
@@ -181,7 +183,8 @@ def test_an_approval_expires_unless_it_reduces(reduce_only: bool) -> None:
         assert placement.outcome == "accepted"
     else:
         assert placement.refusal is not None
-        assert placement.refusal.rule == "approval_expired"
+        assert (placement.refusal.rule, placement.refusal.limit) == ("approval_expired", "5m")
+        assert placement.refusal.actual == "5.0m old"
 
 
 def test_a_cancelled_run_gives_back_room_it_never_used() -> None:

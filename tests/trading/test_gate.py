@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trading.support import SPOT, START, D, fill, gate, intent, limits, quote
+from tests.trading.support import SPOT, START, SWAP, D, fill, gate, intent, limits, quote
 from tickwork.errors import InvalidInput
 from tickwork.trading.gate import Decision, RiskLimits
 from tickwork.trading.halt import LEVELS, Halt
@@ -94,10 +94,16 @@ def test_a_notional_becomes_a_quantity_at_the_worse_price() -> None:
         ("min_notional", {"quantity": "0.0099"}, {}),
         ("approved", {"quantity": "10"}, {}),
         ("max_order_notional", {"quantity": "10.0001"}, {}),
-        ("max_order_notional", {"side": "sell", "quantity": "9", "limit_price": D(200)}, {}),
+        ("max_order_notional", {"side": "sell", "quantity": "9", "limit_price": D(200)}, {"ledger": long("9")}),
         ("approved", {}, {"ledger": long("29")}),
         ("max_position_notional", {"quantity": "1.0001"}, {"ledger": long("29")}),
         ("approved", {"side": "sell", "quantity": "5"}, {"ledger": long("60")}),
+        ("approved", {"side": "sell", "quantity": "5"}, {"ledger": long("5")}),
+        ("holdings", {"side": "sell", "quantity": "5.0001"}, {"ledger": long("5")}),
+        ("holdings", {"side": "sell"}, {}),
+        ("min_notional", {"side": "sell", "quantity": "0.0099"}, {}),
+        ("holdings", {"side": "sell", "quantity": "20"}, {}),
+        ("approved", {"side": "sell", "symbol": SWAP}, {"shown": quote(symbol=SWAP)}),
     ],
 )
 def test_rules(expected: str, wanted: dict[str, Any], situation: dict[str, Any]) -> None:
@@ -117,6 +123,13 @@ def test_a_refusal_names_limit_and_figure() -> None:
     assert (refusal.rule, refusal.limit, refusal.actual) == ("max_order_notional", "1000", "1200.0000")
 
 
+@pytest.mark.parametrize(("off", "told"), [(-119_815_166_599, "119.8s in the future"), (50_750_000_001, "50.8s old")])
+def test_an_age_is_told_as_people_tell_it(off: int, told: str) -> None:
+    refusal = check(intent(), now=START + off).refusal
+    assert refusal is not None
+    assert (refusal.rule, refusal.limit, refusal.actual) == ("quote_age", "30s", told)
+
+
 def test_what_is_on_its_way_counts() -> None:
     reservations = Reservations()
     for number in range(3):
@@ -124,7 +137,7 @@ def test_what_is_on_its_way_counts() -> None:
         assert approval is not None
         reservations.decide(f"run{number}", approval)
     assert rule(check(intent(quantity="0.1"), reservations=reservations)) == "max_position_notional"
-    assert rule(check(intent("sell", "0.1"), reservations=reservations)) == "approved"
+    assert rule(check(intent("sell", "0.1"), ledger=long("1"), reservations=reservations)) == "approved"
 
 
 def test_an_unknown_order_blocks_its_symbol_but_no_reduction() -> None:
@@ -218,7 +231,7 @@ def test_law_exposure_never_exceeds_its_limit(moves: list[tuple[Any, Any, Any]])
             elif move == "end":
                 held.release(key)
                 del sent[key]
-            else:
+            elif move == "find" or held.state_of(key) != "unknown":  # what is lost is not sent again here
                 held.move(key, "lose" if move == "lose" else "acknowledge")
         pending = held.pending(SPOT)
         position = ledger.quantity(SPOT)

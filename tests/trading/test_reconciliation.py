@@ -17,6 +17,7 @@ from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import ZERO, Fill, Order
 from tickwork.trading.reconciliation import (
     SEVERITIES,
+    WITHOUT_TAPE,
     Books,
     Finding,
     Report,
@@ -27,6 +28,7 @@ from tickwork.trading.reconciliation import (
     effect_of,
     expected_balances,
     reconcile,
+    shortages,
 )
 from tickwork.trading.reservations import Reservation
 from tickwork.trading.venue import Balance
@@ -113,6 +115,14 @@ class Account:
             self.ours.add(adoption.order.client_order_id)
         self.ledger.check()
 
+    def ends(self, action: Literal["adopt", "leave"]) -> None:
+        """Nothing is left to say, but of what is not there: that stays until it is taken out of the books."""
+        for found in self.look().findings:
+            assert (found.kind, action) == ("shortage", "leave")
+            assert Policy(balances="leave").action(found, absence_is_proof=True) == "ask"
+            self.decide(found, "adopt")
+        assert self.look().clean
+
 
 def order(key: str, **fields: Any) -> Order:
     return Order(
@@ -182,7 +192,7 @@ def test_an_altered_balance_is_one_finding_and_a_word_ends_it(
     price = D(1) if asset == "USDT" else MARKS[SWAP if asset == SWAP else f"{asset}/USDT"]
     assert found.value == amount * price
     account.decide(found, action)
-    assert account.look().clean
+    account.ends(action)
     account.more = {asset: account.more[asset] * 2}
     assert only(account.look()).difference == account.more[asset] / 2
 
@@ -201,7 +211,7 @@ def test_a_fill_of_somebody_else_is_one_finding_and_a_word_ends_it(
     found = only(account.look())
     assert (found.kind, found.key) == ("foreign_fill", "99")
     account.decide(found, action)
-    assert account.look().clean
+    account.ends(action)
     if action == "adopt":
         assert account.ledger.quantity(SWAP) == account.theirs_truth.quantity(SWAP)
 
@@ -219,7 +229,7 @@ def test_a_fee_that_differs_is_one_finding_and_a_word_ends_it(
     found = only(account.look())
     assert (found.kind, found.key, found.moves) == ("altered_fill", before.fill_id, {before.fee_currency: -more})
     account.decide(found, action)
-    assert account.look().clean
+    account.ends(action)
 
 
 @given(made, st.sampled_from(["adopt", "leave"]))
@@ -328,6 +338,22 @@ def test_the_worst_comes_first_and_raises() -> None:
     assert breach(found[2:], EXACT_LOOK) is None
     assert breach([], EXACT_LOOK) is None
     assert list(SEVERITIES) == ["minor", "moderate", "major", "critical"]
+
+
+@given(amounts, amounts)
+def test_what_is_left_is_a_shortage_where_the_books_hold_it(ours: Decimal, left: Decimal) -> None:
+    assert shortages({"BTC": ours}, {"BTC": left}) == {}
+    assert shortages({"BTC": ours}, {"BTC": -left}) == {"BTC": -min(ours, left)}
+    assert shortages({SWAP: -ours}, {SWAP: left}) == {SWAP: min(ours, left)}
+    assert shortages({SWAP: -ours}, {SWAP: -left}) == {}
+    assert shortages({}, {"BTC": -left}) == {}
+
+
+def test_a_fill_that_was_sent_without_a_tape_is_ours() -> None:
+    account = Account([])
+    account.fills = [fill(1, "buy", "1", "100", client_order_id=WITHOUT_TAPE + 24 * "0")]
+    account.theirs_truth.apply(account.fills[0])
+    assert only(account.look()).kind == "missing_fill"
 
 
 def test_policies() -> None:

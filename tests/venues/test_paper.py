@@ -32,7 +32,9 @@ from tickwork.venues.paper import PaperVenue
 from tickwork.venues.paper_book import BookTotals, book_totals
 
 CASH = {"USDT": D(10_000)}
-GATE = RiskGate(limits(max_order_notional=D("1e12"), max_position_notional=D("1e12"), price_band=D(1_000)), RULES)
+GATE = RiskGate(
+    limits(max_order_notional=D("1e12"), max_position_notional=D("1e12"), price_band=D(1_000)), RULES, shorts=True
+)
 
 
 def approved(side: Side = "buy", quantity: str = "1", *, price: str = "100", **changes: Any) -> ApprovedOrder:

@@ -44,4 +44,5 @@ def books(case: Case) -> Iterator[Said]:
         open_yet = [line for line in done.findings if not line.settled]
         if open_yet:
             detail = f"account {name} differs from {done.venue}: {some([line.detail for line in open_yet], 3)}"
-            yield Said("error", detail, f"see {command('reconcile', name)}, which says what can be done")
+            advice = f"see {command('reconcile', '--account', name)}, which says what can be done"
+            yield Said("error", detail, advice)

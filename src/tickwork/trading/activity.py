@@ -33,7 +33,7 @@ from tickwork.errors import InvalidInput
 from tickwork.trading.hours import zone_named
 from tickwork.trading.ledger import Ledger, LedgerState
 from tickwork.trading.orders import ZERO, Approval, Fill
-from tickwork.values import EXACT, duration_text, from_ns, money, quote_of, timestamp_ns
+from tickwork.values import EXACT, age_text, from_ns, money, quote_of, timestamp_ns
 
 MINUTE: Final = 60_000_000_000
 KEPT: Final = 86_400_000_000_000
@@ -197,7 +197,7 @@ class Activity:
         if last is None:
             return "none: equity was never measured"
         if abs(now - last.time) > max_age:
-            return f"none: equity is {duration_text(abs(now - last.time))} old"
+            return f"none: equity is {age_text(now - last.time)}"
         return last.equity
 
     def day_begin(self, now: int) -> Decimal | None:

@@ -55,6 +55,7 @@ from tickwork.trading.order_life import FINAL
 from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent, require_approved
 from tickwork.trading.reservations import Reservation, Reservations
 from tickwork.trading.venue import VenuePort
+from tickwork.values import age_text, duration_text
 
 _US: Final = timedelta(microseconds=1)
 KEY: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -146,7 +147,7 @@ class Placement:
         if self.ack is not None:
             return self.ack
         if self.refusal is not None:
-            raise Refused(self.refusal.rule, self.refusal.limit, self.refusal.actual)
+            raise self.refusal.error()
         raise Rejected("venue", self.rejection)
 
 
@@ -333,7 +334,7 @@ class Desk:
         if refusal is not None:
             self.reservations.release(key)
             self._clear(key, None)  # it may have been in doubt, and certainly not be there
-            raise Refused(refusal.rule, refusal.limit, refusal.actual)
+            raise refusal.error()
         if not held:
             self.reservations.hold(key, Reservation.of(approval, "submitting"))
 
@@ -343,7 +344,11 @@ class Desk:
             if self._halt.stops_new_exposure:
                 return Refusal(rule="halt", limit="reductions only", actual=f"{self._halt.level}: {self._halt.reason}")
             if now > approval.expires_at:
-                return Refusal(rule="approval_expired", limit=str(approval.expires_at), actual=str(now))
+                return Refusal(
+                    rule="approval_expired",
+                    limit=duration_text(approval.expires_at - approval.approved_at),
+                    actual=age_text(now - approval.approved_at),
+                )
         if held:
             return None
         return self._gate.still_fits(

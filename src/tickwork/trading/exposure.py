@@ -28,7 +28,7 @@ from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import ZERO, Side
 from tickwork.trading.reservations import Reservations
 from tickwork.trading.tally import Pending
-from tickwork.values import EXACT, duration_text, quote_of
+from tickwork.values import EXACT, age_text, base_of, quote_of
 
 Quotes = Callable[[str], Quote | None]
 """The freshest quote of a symbol, or ``None``."""
@@ -160,8 +160,29 @@ class Case:
         if quote is None:
             return f"none: no price of {symbol}"
         if abs(self.now - quote.time_ns) > self.terms.quote_age:
-            return f"none: the price of {symbol} is {duration_text(abs(self.now - quote.time_ns))} old"
+            return f"none: the price of {symbol} is {age_text(self.now - quote.time_ns)}"
         return quote.ask if is_price(quote.ask) else f"none: the price of {symbol} is {quote.ask}"
+
+    def free(self) -> Decimal:
+        """Of the order's coin, in its units: what the books hold less what orders on their way may take of it.
+
+        Worst cases: an order in doubt takes it too, and a buy that is paid in the coin its highest price. Below zero
+        where they may take more than there is.
+        """
+        coin = base_of(self.symbol)
+        left = self.ledger.cash(coin)
+        for name, held in self.ledger.quantities.items():
+            if ":" not in name and base_of(name) == coin:
+                left = _plus(left, held)
+        for name in self.reservations.symbols():
+            if ":" in name:
+                continue
+            pending = self.reservations.pending(name)
+            if base_of(name) == coin:
+                left = _minus(left, pending.leaving)
+            elif quote_of(name) == coin:
+                left = _minus(left, _times(pending.buys, pending.highest_buy))
+        return left
 
     def rate(self, symbol: str, *, summed: bool = False) -> Decimal | str:
         """What a unit of the money a symbol is paid in is worth; 1 where no currency is stated.

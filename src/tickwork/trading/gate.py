@@ -8,8 +8,9 @@ decision. Of several refusals the first is given, in this order:
 
     halt · unresolved (a restart's open intents) · unknown (an order in this symbol) · symbol (not the venue's)
     · symbols (allowed, forbidden) · session · price (missing, NaN, zero) · quote age · price band (reference against
-    quote) · limit band · price tick · min quantity · max quantity · min notional · and then all of ``measures.RULES``,
-    which counts worst cases: each of account, workflow and symbol that has a limit, in this order
+    quote) · limit band · price tick · min quantity · max quantity · min notional · holdings (selling what is not
+    ours) · and then all of ``measures.RULES``, which counts worst cases: each of account, workflow and symbol that has
+    a limit, in this order
 
 What is missing, stale or not a number refuses wherever a limit needs it. An approval carries a warning for each limit
 that it brings near its end.
@@ -21,15 +22,19 @@ seen to by whoever can:
 * In a contract, the venue: it is told that the order only reduces, and cuts or drops it when the position is gone. Any
   number of reductions may be on their way, so a stop and a take-profit can rest side by side.
 * Where nothing can be sold short, a sell cannot open anything, whatever happens: the venue has nothing to deliver. But
-  there may be more of the coin than this position (paid in, or bought in another pair), and two reductions would sell
-  it. So a reduction is cut down to what reductions already on their way leave of the position, and fees that were
-  taken of the coin itself, and refused where these leave nothing. To replace one, cancel it first: the venue's answer
-  to the cancel frees its quantity. A reduction whose fate is *unknown* does not count, because an unknown order must
-  never block a stop; if it was executed after all, the second one sells what else there is, never what there is not.
+  there may be more of the coin than this position (somebody's own, paid in, or bought in another pair), and two
+  reductions would sell it. So a reduction is cut down to what reductions already on their way leave of the position,
+  and fees that were taken of the coin itself, and refused where these leave nothing. To replace one, cancel it first:
+  the venue's answer to the cancel frees its quantity. A reduction whose fate is *unknown* does not count, because an
+  unknown order must never block a stop; if it was executed after all, the second one sells what else there is, never
+  what there is not.
 * Where pairs or shares can be sold short and the venue knows no order that only reduces (``shorts``), and in a purchase
   that reduces a pair, unknown reductions count too: there the second one could open a position.
 
-A sell that is not marked so is judged as if it might open a short, which it might.
+A sell that is not marked so is judged as if it might open a short, which it might. Where nothing can be sold short it
+may come to no more than the *holdings* instead: what the books have of the coin (positions in all its pairs and cash,
+from which fees taken of the coin are gone) less everything that may still take some of it away, known or not. The
+venue's balance is not asked: it may hold coins that are no business of this account.
 
 Approvals expire (``approval_ttl``): what was judged by a price must not be sent long after it.
 """
@@ -41,6 +46,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from tickwork.errors import Refused
 from tickwork.market.bars import Quote
 from tickwork.trading.activity import Activity
 from tickwork.trading.exposure import Case, Measured, Quotes, Terms, is_price, share
@@ -53,7 +59,7 @@ from tickwork.trading.measures import Bound, Rule
 from tickwork.trading.orders import _SEAL, ZERO, Approval, ApprovedOrder, OrderIntent
 from tickwork.trading.reservations import Reservations
 from tickwork.trading.rulebook import Plan, Rulebook
-from tickwork.values import EXACT, base_of, duration_text, quote_of, ratio, rounded_down, rounded_up
+from tickwork.values import EXACT, age_text, base_of, duration_text, quote_of, ratio, rounded_down, rounded_up
 
 __all__ = ["Decision", "Reading", "Refusal", "RiskGate", "RiskLimits", "RiskRules"]
 
@@ -67,6 +73,10 @@ class Refusal:
     actual: str = ""
     scope: str = ""
     """Whose limit: ``account``, ``workflow NAME``, ``symbol NAME``; ``""`` for a rule that is nobody's."""
+
+    def error(self) -> Refused:
+        """To be raised; it has no field for the scope, so the actual figure names it."""
+        return Refused(self.rule, self.limit, f"{self.actual} ({self.scope})" if self.scope else self.actual)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +182,7 @@ class RiskGate:
             leverage=intent.leverage,
         )
         warnings: list[Reading] = []
-        refusal = _size(case, plan, rules) or _first(case, plan, warnings)
+        refusal = _size(case, plan, rules) or _held(case) or _first(case, plan, warnings)
         if refusal is not None:
             return Decision(refusal=refusal)
         return Decision(
@@ -218,7 +228,7 @@ class RiskGate:
             leverage=intent.leverage,
             counted=True,
         )
-        return _first(case, self._book.plan(intent.workflow, intent.symbol), [])
+        return _held(case) or _first(case, self._book.plan(intent.workflow, intent.symbol), [])
 
     def explain(
         self,
@@ -343,7 +353,7 @@ def _priced(intent: OrderIntent, plan: Plan, quote: Quote | None, now: int) -> R
         return Refusal(rule="price", limit=f"a quote of {intent.symbol}", actual=quote.symbol)
     age = now - quote.time_ns
     if abs(age) > plan.quote_age:
-        actual = f"{duration_text(abs(age))} {'old' if age > 0 else 'in the future'}"
+        actual = age_text(age)
         limit = duration_text(plan.quote_age)
         return Refusal(rule="quote_age", limit=limit, actual=actual, scope=plan.quote_age_scope)
     reference = intent.reference_price
@@ -385,6 +395,16 @@ def _size(case: Case, plan: Plan, rules: TradingRules) -> Refusal | None:
             if isinstance(ours, str) or ours < bound.limit:
                 return Refusal(rule=bound.rule, limit=str(bound.limit), actual=str(ours), scope=bound.scope)
     return None
+
+
+def _held(case: Case) -> Refusal | None:
+    """Do the books hold what is sold, where it cannot be sold short?"""
+    if case.side == "buy" or case.terms.can_short(case.symbol):
+        return None
+    free = case.free()
+    if case.quantity <= free:
+        return None
+    return Refusal(rule="holdings", limit=str(max(free, ZERO)), actual=str(case.quantity))
 
 
 def _first(case: Case, plan: Plan, warnings: list[Reading]) -> Refusal | None:

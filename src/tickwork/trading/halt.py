@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from tickwork.errors import InvalidInput
-from tickwork.values import DurationLike, duration, duration_text
+from tickwork.values import DurationLike, duration, duration_text, rounded_text
 
 HaltLevel = Literal["normal", "alert", "halt", "shutdown"]
 LEVELS: Final[tuple[HaltLevel, ...]] = ("normal", "alert", "halt", "shutdown")
@@ -174,5 +174,5 @@ def silence(since: int | None, now: int, limit: DurationLike = "5 minutes", why:
         raise InvalidInput("silence.limit", limit, "a duration above zero")
     if since is None or now - since < allowed:
         return None
-    actual = f"{duration_text(now - since)} without an answer" + (f" ({why})" if why else "")
+    actual = f"{rounded_text(now - since)} without an answer" + (f" ({why})" if why else "")
     return Cause(rule="venue_unreachable", limit=duration_text(allowed), actual=actual, level="alert")

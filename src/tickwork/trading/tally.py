@@ -28,6 +28,8 @@ class Pending:
     """The highest price that a buy among them is counted with; zero where none says one."""
     highest_sell: Decimal = ZERO
     """Likewise of sells: one that rests above the market fills when everything is worth that much."""
+    leaving: Decimal = ZERO
+    """Base units still to be sold at most, by orders that only reduce too."""
 
 
 NOTHING: Final = Pending(buys=ZERO, sells=ZERO, unknown=0)
@@ -36,10 +38,11 @@ NOTHING: Final = Pending(buys=ZERO, sells=ZERO, unknown=0)
 class Tally:
     """The sums of some orders."""
 
-    __slots__ = ("_pending", "_prices", "orders", "sums", "unknown")
+    __slots__ = ("_pending", "_prices", "leaving", "orders", "sums", "unknown")
 
     def __init__(self) -> None:
         self.sums: dict[Side, Decimal] = {"buy": ZERO, "sell": ZERO}
+        self.leaving = ZERO
         self.unknown = 0
         self.orders = 0
         self._prices: dict[Side, dict[Decimal, int]] = {"buy": {}, "sell": {}}
@@ -51,6 +54,8 @@ class Tally:
         self._pending = None
         self.orders += 1
         self.unknown += unknown
+        if side == "sell":
+            self.leaving = EXACT.add(self.leaving, left)
         if not reduces:
             self.sums[side] = EXACT.add(self.sums[side], left)
             prices = self._prices[side]
@@ -61,6 +66,8 @@ class Tally:
         self._pending = None
         self.orders -= 1
         self.unknown -= unknown
+        if side == "sell":
+            self.leaving = EXACT.subtract(self.leaving, left)
         if not reduces:
             self.sums[side] = EXACT.subtract(self.sums[side], left)
             prices = self._prices[side]
@@ -78,5 +85,6 @@ class Tally:
                 orders=self.orders,
                 highest_buy=max(self._prices["buy"], default=ZERO),
                 highest_sell=max(self._prices["sell"], default=ZERO),
+                leaving=self.leaving,
             )
         return self._pending

@@ -26,9 +26,9 @@ class Recorded:
         for one in judged.moved:
             match one:
                 case TrailingBegan():
-                    self.put(self.state(one.plan_id).trailing_from(one.best, one.marks))
+                    self.put(self.state(one.plan_id).trailing_from(one.best, one.marks, one.at_ns))
                 case BreakEvenSet():
-                    self.put(self.state(one.plan_id).at_break_even())
+                    self.put(self.state(one.plan_id).at_break_even(one.at_ns))
                 case BestPrice():
                     key = (one.venue, one.symbol, one.side)
                     before = self.marks.get(key)

@@ -89,7 +89,7 @@ def approved(
         retry_until=retry_until,
     )
     limits = RiskLimits(max_order_notional=vast, max_position_notional=vast, price_band=Decimal(1_000))
-    gate = RiskGate(limits, {symbol: rules})
+    gate = RiskGate(limits, {symbol: rules}, shorts=True)
     quote = Quote(symbol=symbol, venue="test", time_ns=0, bid=price, ask=price)
     decision = gate.check(intent, ledger=Ledger(), reservations=Reservations(), quote=quote, now=0, halt=Halt())
     assert decision.approval is not None, decision.refusal

@@ -229,7 +229,7 @@ def approve(
         time_in_force=force,
         reference_price=stage.price,
     )
-    gate = RiskGate(limits, {name: rules})
+    gate = RiskGate(limits, {name: rules}, shorts=True)  # what a venue holds is its own to say
     quote = Quote(symbol=name, venue=stage.venue.name, time_ns=0, bid=stage.price, ask=stage.price)
     decision = gate.check(
         intent, ledger=ledger or Ledger(), reservations=Reservations(), quote=quote, now=0, halt=Halt()
