@@ -145,5 +145,5 @@ def test_a_narrow_terminal_loses_no_word() -> None:
     words = " ".join(f"word{number}" for number in range(30))
     show([Finding(severity="warning", what="flow control", detail=words, advice="[bold]look")], narrow)
     text = narrow.export_text()
-    assert text.split() == ["warning", "flow", "control", *words.split(), "->", "[bold]look", "well:"]
+    assert text.split() == ["warning", "flow", "control", *words.split(), "->", "[bold]look", "well:", "nothing"]
     assert max(map(len, text.splitlines())) <= 40

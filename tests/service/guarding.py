@@ -266,7 +266,7 @@ class World:
             for _, entry in queries.reader.tape()
             if entry.record.kind == "intent" and entry.record.name == "submit" and entry.record.key not in done
         ]
-        self.desk.restore(orders.values(), fills, open_intents)
+        self.desk.restore(orders.values(), fills, open_intents, holders=self.whose)
         for adjusted in adjustments(queries, NAME):
             adoption = adjusted.adoption()
             adoptions.apply(adoption)

@@ -14,14 +14,25 @@ from tests.service.guarding import CASH, NAME, Wire
 from tests.trading.support import RULES, SPOT, SWAP, D, bar, gate, intent, quote
 from tickwork.errors import InvalidInput, NotSent, Rejected, Unknown
 from tickwork.outcome import Found, NotFound
-from tickwork.service.bare_flatten import BareAccount, BareReport, BareRun, flatten_without_tape, told
+from tickwork.service.bare_flatten import (
+    BareAccount,
+    BareReport,
+    BareRun,
+    check_symbols,
+    flatten_without_tape,
+    plan_without_tape,
+    told,
+    told_plan,
+)
 from tickwork.trading.halt import Halt
-from tickwork.trading.ledger import Ledger
+from tickwork.trading.ledger import Ledger, LedgerState, Position
+from tickwork.trading.reconciliation import WITHOUT_TAPE
 from tickwork.trading.reservations import Reservations
 from tickwork.trading.venue import Capabilities
 from tickwork.venues.paper import PaperVenue
 
 NONCE = b"n" * 16
+HOLDING = Ledger.of(LedgerState(positions={SPOT: Position(quantity=D(5))}))
 SLOW = Capabilities(
     deduplicates=False, request_validity=timedelta(seconds=5), visibility_bound=timedelta(seconds=5)
 )  # fmt: skip
@@ -48,7 +59,7 @@ class Place:
     async def _order(self, side: Any, quantity: str, symbol: str, **fields: Any) -> None:
         wanted = intent(side, quantity, symbol=symbol, **fields)
         decided = gate(price_band=D(1), max_quote_age="1000 days").check(
-            wanted, ledger=Ledger(), reservations=Reservations(), quote=quote(symbol=symbol, time_ns=0), now=0,
+            wanted, ledger=HOLDING, reservations=Reservations(), quote=quote(symbol=symbol, time_ns=0), now=0,
             halt=Halt(),
         )  # fmt: skip
         assert decided.approval is not None, decided
@@ -200,7 +211,7 @@ def test_client_ids_derive_from_the_nonce_and_never_repeat() -> None:
     asyncio.run(main())
     assert len(set(seen[:9])) == 9
     assert seen[9] == seen[0]
-    assert all(len(key) == 32 for key in seen)
+    assert all(len(key) == 32 and key.startswith(WITHOUT_TAPE) and int(key, 16) for key in seen)
     with pytest.raises(InvalidInput):
         run_of(b"short")
 
@@ -233,3 +244,23 @@ def test_what_is_certain_is_raised_and_what_is_not_is_looked_for() -> None:
             await run_of().effect("x", fails, ConnectionError())
 
     asyncio.run(main())
+
+
+def test_a_plan_tells_everything_there_is_and_changes_nothing() -> None:
+    place = Place()
+    plan = asyncio.run(plan_without_tape(place.account()))
+    assert plan.close == {SPOT: D(2), SWAP: D(-1)}
+    assert len(plan.cancel) == 2
+    assert place.wire.calls.count("submit") == place.wire.calls.count("cancel") == 0
+    words = told_plan(plan)
+    assert "whoever bought it" in words
+    assert f"sell 2.0000 of {SPOT}" in words
+    assert f"buy back 1.0000 of {SWAP}" in words
+    with pytest.raises(InvalidInput, match="TYPO"):
+        asyncio.run(check_symbols(place.account(), (SPOT, "TYPO")))
+
+
+def test_the_sum_comes_last() -> None:
+    lines = told(Place().flatten()).splitlines()
+    assert lines[0].startswith(f"  {SPOT}: 2.0000 -> 0")
+    assert lines[-1] == f"{NAME}: flat, 2 orders cancelled"

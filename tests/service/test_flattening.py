@@ -19,7 +19,7 @@ from tickwork.service.halting import HaltRaised
 from tickwork.service.trading import OrderAccepted, holdings
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.matching import TradingRules
-from tickwork.trading.orders import Fill
+from tickwork.trading.orders import Fill, Order
 
 ASKED = FlattenAsked(account=NAME, reason="test", by="ada")
 
@@ -185,8 +185,33 @@ async def test_what_is_wrong_is_said() -> None:
     for wrong in ({"account": "mian"}, {"reason": ""}, {"by": " "}):
         with pytest.raises(InvalidInput):
             await world.flattening.start(ASKED.replace(**wrong))
-    started = await world.flattening.verbs()["flatten"](reason="all", by="ada")
+    with pytest.raises(InvalidInput, match=f"{SPOT}.*BTC/USTD"):
+        await world.flattening.start(ASKED.replace(symbols=(SPOT, "BTC/USTD")))
+    for more in ({"symbols": ["BTC/USTD"]}, {"account": "mian"}):
+        with pytest.raises(InvalidInput):
+            await world.flattening.verbs()["flatten"](reason="all", by="ada", **more)
+    await world.engine.settled()
+    assert not world.told(HaltRaised), "before anything"
+    started = await world.flattening.verbs()["flatten"](reason="all", by="ada", symbols=[SPOT])
     assert [one.account for one in started] == [NAME]
+    await world.close()
+
+
+@live
+async def test_orders_that_rest_all_the_same_are_named_with_the_reason() -> None:
+    world = World()
+    await world.open()
+    world.wire.foreign = [
+        Order(
+            venue="paper", client_order_id="", venue_order_id="x9", account=NAME, symbol=SPOT, side="buy",
+            type="limit", quantity=D(1), limit_price=D(10),
+        )
+    ]  # fmt: skip
+    done = await flattened(world, ASKED.replace(foreign=True))
+    assert not done.complete
+    (why,) = done.orders
+    assert why.startswith("order x9 still rests: it bears no client id")
+    assert (await flattened(world)).orders == ()
     await world.close()
 
 

@@ -492,3 +492,20 @@ async def test_a_halt_that_was_raised_while_nobody_was_there_is_swept_at_the_sta
 @live
 async def test_halts_on_a_tape_without_any() -> None:
     assert halts_on(None) == {}
+
+
+@live
+async def test_clearing_tells_what_stands_all_the_same() -> None:
+    world = World()
+    await world.open()
+    await world.halting.raise_to("halt", "mine", by="ada", account=NAME)
+    for changed in (False, True):
+        if changed:
+            await world.halting.raise_to("halt", "all", by="ada")
+        answer = await world.halting.clear("over", by="ada")
+        assert answer.changed is changed
+        assert [(one.account, one.level, one.reason) for one in answer.still] == [(NAME, "halt", "mine")]
+    await world.halting.raise_to("alert", "all", by="ada")
+    answer = await world.halting.clear("over", by="ada", account=NAME)
+    assert [(one.account, one.level) for one in answer.still] == [("", "alert")]
+    await world.close()

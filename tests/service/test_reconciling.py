@@ -11,15 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.support import live
-from tests.service.guarding import NAME, World, adjusted, order
+from tests.service.guarding import CASH, NAME, World, adjusted, order
 from tests.trading.support import SPOT, D, bar, fill
+from tickwork.engines.embedded import Engine
 from tickwork.errors import InvalidInput
+from tickwork.service.bare_flatten import BareAccount, flatten_without_tape
 from tickwork.service.halting import HaltRaised
+from tickwork.service.positions import Marks, positions
 from tickwork.service.reconcile_events import AccountAdjusted, ReconcileAsked, ReconciliationDone, last_done
 from tickwork.service.reconciling import Every
-from tickwork.service.trading import OrderEnded, OrderFilled
+from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled, holdings
 from tickwork.trading.adoptions import Policy
 from tickwork.trading.orders import Order
+from tickwork.values import from_ns
 
 
 async def reconciled(world: World, **asked: Any) -> ReconciliationDone:
@@ -134,6 +138,121 @@ async def test_orders_of_nobody_are_cancelled_by_policy() -> None:
     assert {one.action for one in done.findings} == {"cancel"}
     assert done.clean
     assert world.wire.foreign == []
+    await world.close()
+
+
+@live
+async def test_a_word_counts_more_than_what_a_policy_has_left() -> None:
+    for word in ("cancel", "adopt"):
+        world = World(policy=Policy(orphan_orders="leave"))
+        await world.open()
+        world.wire.foreign = [foreign("a")]
+        assert (await reconciled(world)).clean
+        assert (await reconciled(world)).findings == ()
+        done = await reconciled(world, orphan_orders=word)
+        assert [(one.action, one.settled) for one in done.findings] == [(word, True)]
+        assert done.clean
+        assert (world.wire.foreign == []) is (word == "cancel")
+        assert (world.desk.reservations.state_of("a") is not None) is (word == "adopt")
+        await world.close()
+
+
+@live
+async def test_an_order_without_a_client_id_stays_reported() -> None:
+    world = World(policy=Policy(orphan_orders="leave"))
+    await world.open()
+    world.wire.foreign = [foreign("")]
+    assert (await reconciled(world)).clean
+    for word in ("cancel", "adopt"):
+        done = await reconciled(world, orphan_orders=word)
+        (line,) = done.findings
+        assert not done.clean
+        assert line.outcome.startswith("it bears no client id: cancel it at the venue")
+    await world.close()
+
+
+@live
+async def test_books_that_hold_what_somebody_else_has_sold_are_not_clean_because_that_was_left() -> None:
+    world = World()
+    await world.open()
+    await world.hold("2")
+    world.wire.more_fills = [fill(77, "sell", "1", "100", venue="paper", client_order_id="theirs")]
+    world.wire.more_balance = {"BTC": D(-1), "USDT": D(100)}
+    done = await reconciled(world, balances="leave")
+    (line,) = done.findings
+    assert (line.kind, line.action, line.settled, done.clean) == ("foreign_fill", "leave", False, False)
+    assert "1 BTC" in line.outcome
+    for word in ("", "leave"):
+        done = await reconciled(world, balances=word)
+        (line,) = done.findings
+        assert (line.kind, line.action, line.difference, done.clean) == ("shortage", "ask", D(-1), False)
+        assert done.level == "normal", "somebody has decided about it"
+    assert (await reconciled(world, balances="adopt")).clean
+    assert world.desk.ledger.quantity(SPOT) == D(1)
+    assert (await reconciled(world)).findings == ()
+    await world.close()
+
+
+@live
+async def test_the_gates_ledger_and_the_positions_of_the_tape_are_one() -> None:
+    world = World()
+    await world.open()
+    world.engine.post(AccountOpened(account=NAME, venue="paper", currency="USDT", amount=CASH["USDT"]))
+    await world.hold("2")
+    world.wire.more_balance = {"BTC": D(1), "USDT": D(7)}
+    assert (await reconciled(world, balances="adopt")).clean
+    found = positions(world.engine.queries, Marks())
+    (line,) = found.positions
+    assert (line.account, D(line.quantity), D(line.cost)) == (NAME, D(3), world.desk.ledger.cost(SPOT))
+    assert {name: D(held) for name, held in line.workflows.items()} == {"trader": D(2)}
+    assert D(found.cash) == world.desk.ledger.cash("USDT")
+    await world.close()
+
+
+@live
+async def test_positions_are_told_apart_by_account() -> None:
+    async with Engine("memory:", views=[]) as engine:
+        for number, name in enumerate(("main", "other"), 1):
+            engine.post(AccountOpened(account=name, venue="paper", currency="USDT", amount=D(100)))
+            made = fill(number, "buy", number, "10", venue="paper", account=name)
+            engine.post(OrderFilled.of(made, "trader", "", from_ns(0)))
+        await engine.durable()
+        found = positions(engine.queries, Marks(prices={SPOT: D(20)}))
+    assert [(one.account, one.quantity) for one in found.positions] == [("main", "1"), ("other", "2")]
+    assert [one.workflows for one in found.positions] == [{"trader": "1"}, {"trader": "2"}]
+    assert (found.capital, found.cash, found.equity) == ("200", "170", "230")
+
+
+@live
+async def test_what_was_flattened_without_a_tape_is_booked_as_the_holders() -> None:
+    world = World()
+    await world.open()
+    await world.hold("2")
+    world.kill()
+
+    async def sleep(seconds: float) -> None:
+        world.bar(100)
+
+    bare = BareAccount(
+        name=NAME, currency="USDT", venue=world.wire, nonce=b"n" * 16, clock=world.clock.now, sleep=sleep,
+        symbols=(SPOT,),
+    )  # fmt: skip
+    assert (await flatten_without_tape(bare)).complete
+    await world.open()
+    assert world.desk.ledger.quantity(SPOT) == D(2)
+    done = await reconciled(world)
+    assert [(one.kind, one.action) for one in done.findings] == [("missing_fill", "book")]
+    assert done.clean
+    assert world.desk.ledger.positions() == {}
+    assert {one.quantity for one in world.engine.items(holdings).values()} == {D(0)}
+    held = world.desk.activity.held("trader")
+    assert held is not None
+    assert held.quantity(SPOT) == 0
+    assert (await reconciled(world)).findings == ()
+    world.kill()
+    await world.open()
+    assert world.desk.ledger.positions() == {}
+    assert (await reconciled(world)).findings == ()
     await world.close()
 
 

@@ -12,7 +12,7 @@ from tickwork.faces.options import HOME, Home, Json, Tape, ask
 def disown(
     order: Annotated[str, typer.Argument(help="Client id of an order in doubt: see `orders --status unknown`.")],
     reason: Annotated[str, typer.Option(help="Who looked, where, and what they saw.")],
-    by: Annotated[str, typer.Option(help="Your name.", envvar="USER", show_envvar=False)] = "",
+    by: Annotated[str, typer.Option(help="Your name; by default the one you are logged in with.")] = "",
     json: Json = False,
     tape: Tape = None,
     home: Home = HOME,
@@ -24,5 +24,24 @@ def disown(
     """
     from tickwork.faces import tables
 
-    told = ask(tape, home, "disown", order=order, reason=reason, by=by)
+    told = ask(tape, home, "disown", order=order, reason=reason, by=name_of(by))
     return tables.say(told, f"order {order} of {told['account']} is disowned", as_json=json)
+
+
+def name_of(by: str) -> str:
+    """Who answers for it: as given, else the login name.
+
+    Raises:
+        InvalidInput: nobody knows.
+    """
+    import getpass
+
+    from tickwork.errors import InvalidInput
+
+    try:
+        name = by.strip() or getpass.getuser().strip()
+    except (KeyError, OSError):  # nobody is logged in
+        name = ""
+    if not name:
+        raise InvalidInput("--by", by, "your name: it goes on the tape")
+    return name

@@ -22,6 +22,7 @@ from tickwork.faces.breakers import breakers
 from tickwork.faces.doctor import doctor
 from tickwork.faces.doors import Doors
 from tickwork.faces.events import emit
+from tickwork.faces.exits import exits
 from tickwork.faces.graph import graph
 from tickwork.faces.halting import flatten, halt, unhalt
 from tickwork.faces.letters import discard, letters, redrive
@@ -208,6 +209,7 @@ for verb in (up, disown, emit, letters, redrive, discard, doctor, halt, unhalt, 
     app.command()(verb)
 app.add_typer(notify, name="notify")
 app.add_typer(breakers, name="breakers")
+app.add_typer(exits, name="exits")
 app.add_typer(schedules, name="schedules")
 app.add_typer(queues, name="queues")
 app.add_typer(graph, name="graph")

@@ -9,6 +9,9 @@ import typer
 from tickwork.faces.halting import Account, By, Wait, ending
 from tickwork.faces.options import HOME, Home, Json, Tape, ask
 
+_ORDERS = ("cancel", "adopt", "leave")
+_BALANCES = ("adopt", "leave")
+
 
 def reconcile(
     account: Account = "",
@@ -29,6 +32,8 @@ def reconcile(
     """
     from tickwork.faces import tables
 
+    _check("--orders", orders, _ORDERS)
+    _check("--balances", balances, _BALANCES)
     run = ask(tape, home, "reconcile", account=account, orphan_orders=orders, balances=balances, by=by)
     found = ending(tape, home, run, wait)
     if found is None:
@@ -37,6 +42,13 @@ def reconcile(
     words = "\n".join(map(_told, found)) or "no account is open"
     tables.say(found, words, as_json=json)
     return 0 if all(done["clean"] for done in found) else 1
+
+
+def _check(option: str, given: str, allowed: tuple[str, ...]) -> None:
+    from tickwork.errors import InvalidInput
+
+    if given and given not in allowed:
+        raise InvalidInput(option, given, f"one of {', '.join(allowed)}")
 
 
 def _told(done: Any) -> str:
@@ -49,7 +61,17 @@ def _told(done: Any) -> str:
     return "\n".join([head, *lines])
 
 
+_ASKED = {
+    "orphan_order": "say --orders cancel, adopt or leave",
+    "shortage": "say --balances adopt to take it out of the books",
+    "in_doubt": "it is looked for; `tickwork disown` if you know that it does not exist",
+    "missing_order": "look at the venue",
+}
+"""What a person can do, by kind of finding."""
+
+
 def _line(one: Any) -> str:
     worth = "unknown" if one["value"] is None else one["value"]
-    done = {"ask": "say --orders or --balances", "book": "booked", "end": "ended"}.get(one["action"], one["action"])
+    said = {"ask": _ASKED.get(one["kind"], "say --balances adopt or leave"), "book": "booked", "end": "ended"}
+    done = said.get(one["action"], one["action"])
     return f"  {one['severity']} {one['kind']}: {one['detail']} (worth {worth}; {one['outcome'] or done})"

@@ -192,13 +192,13 @@ def show_positions(held: Positions, *, as_json: bool) -> int:
         return 0
     out = console()
     if held.positions:
-        columns = ("symbol", "venue", "quantity", "average price", "cost", "price", "value", "held by")
-        give = ("average price", "cost", "venue", "price")
-        made = Grid(*columns, right=columns[2:-1], rest="held by", give=give)
+        columns = ("account", "symbol", "venue", "quantity", "average price", "cost", "price", "value", "held by")
+        give = ("average price", "cost", "venue", "price", "account")
+        made = Grid(*columns, right=columns[3:-1], rest="held by", give=give)
         for line in held.positions:
             holders = ", ".join(f"{name} {quantity}" for name, quantity in line.workflows.items())
             figures = (amount(line.average_price), amount(line.cost), known(line.price), known(line.value))
-            made.add(line.symbol, line.venue, line.quantity, *figures, holders)
+            made.add(line.account, line.symbol, line.venue, line.quantity, *figures, holders)
         show(made)
     else:
         out.print("no open position")

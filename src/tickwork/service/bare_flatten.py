@@ -3,7 +3,7 @@
 Theory of operation. No engine, no tape, nothing kept: gate and desk as always, and a stand-in for the verbs of a run
 that forgets. What the tape would know is taken from the venue: positions are its balances in the symbols that are
 given, orders are all that it lists there, whoever placed them. Client ids come from a random nonce, so they repeat none
-that was ever used.
+that was ever used; they begin with ``WITHOUT_TAPE``, so that a later reconciliation books their fills as ours.
 
 **Nothing is sent twice.** A submission whose answer is lost is looked for, again and again; only where the venue's own
 declaration makes "not found" a proof is the position closed by another order. Else the symbol is left alone and
@@ -34,6 +34,7 @@ from tickwork.trading.ledger import Ledger, LedgerState, Position
 from tickwork.trading.matching import TradingRules
 from tickwork.trading.order_life import WORKING
 from tickwork.trading.orders import ZERO, OrderIntent
+from tickwork.trading.reconciliation import WITHOUT_TAPE
 from tickwork.trading.venue import Balance, VenuePort
 from tickwork.values import EXACT, base_of, duration, plain, rounded_down, to_timedelta
 
@@ -135,7 +136,8 @@ class BareRun:
             Unknown: nobody could tell within the patience. And what is certain: as ``fn`` raises.
         """
         self._made += 1
-        key = hashlib.blake2b(f"{self._made}/{name}".encode(), key=self._nonce[:64], digest_size=16).hexdigest()
+        digest = hashlib.blake2b(f"{self._made}/{name}".encode(), key=self._nonce[:64], digest_size=12).hexdigest()
+        key = WITHOUT_TAPE + digest
         try:
             return await fn(*args, key=key)
         except CERTAIN:
@@ -173,6 +175,38 @@ class _Closing:
     orders: list[str] = field(default_factory=list)
     why: str = ""
     stuck: bool = False
+
+
+class BarePlan(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """What a flatten without a tape would do."""
+
+    account: str
+    venue: str
+    close: dict[str, Decimal]
+    """Everything there is of the account's symbols, by symbol, whoever bought it; below zero for a short."""
+    cancel: tuple[str, ...]
+    """Orders, by their client ids, else the venue's; whoever placed them."""
+
+
+async def plan_without_tape(account: BareAccount) -> BarePlan:
+    """What a flatten would close and cancel now. Changes nothing.
+
+    Raises:
+        Whatever the venue raises.
+    """
+    return await _Bare(account).plan()
+
+
+async def check_symbols(account: BareAccount, symbols: Collection[str]) -> None:
+    """Does the venue list the symbols that a person named?
+
+    Raises:
+        InvalidInput: not that one. And whatever the venue raises.
+    """
+    rules = await account.venue.rules(symbols)
+    for symbol in symbols:
+        if symbol not in rules:
+            raise InvalidInput("symbol", symbol, f"a symbol that {account.venue.name} lists")
 
 
 async def flatten_without_tape(account: BareAccount) -> BareReport:
@@ -218,6 +252,21 @@ class _Bare:
             await self._look(closing)
         return self._report(closing)
 
+    async def plan(self) -> BarePlan:
+        """What would be done."""
+        self._rules = await self._venue.rules(self._account.symbols)
+        held = self._held(await self._venue.balances())
+        orders = [order for order in await self._venue.open_orders() if self._is_meant(order.symbol)]
+        return BarePlan(
+            account=self._account.name,
+            venue=self._venue.name,
+            close=held,
+            cancel=tuple(order.client_order_id or order.venue_order_id for order in orders),
+        )
+
+    def _is_meant(self, symbol: str) -> bool:
+        return not self._account.symbols or symbol in self._account.symbols
+
     async def _look(self, closing: dict[str, _Closing]) -> dict[str, Decimal]:
         """What there is, noted; gives what of it no order has locked, by symbol."""
         balances = await self._venue.balances()
@@ -242,7 +291,7 @@ class _Bare:
             return
         desk = self._desk({})
         for order in listed:
-            if self._account.symbols and order.symbol not in self._account.symbols:
+            if not self._is_meant(order.symbol):
                 continue
             id = order.client_order_id or order.venue_order_id
             if not order.client_order_id:
@@ -358,9 +407,18 @@ def _free(symbol: str, total: Decimal, balances: Mapping[str, Balance]) -> Decim
 def told(report: BareReport) -> str:
     """A report in words."""
     lines: Sequence[str] = [
-        *(f"{line.symbol}: {plain(line.before)} -> {plain(line.left)}" + (f" ({line.why})" if line.why else "")
+        *(f"  {line.symbol}: {plain(line.before)} -> {plain(line.left)}" + (f" ({line.why})" if line.why else "")
           for line in report.lines),
-        *(f"still resting: {one}" for one in report.resting),
+        *(f"  still resting: {one}" for one in report.resting),
     ]  # fmt: skip
     flat = "flat" if report.complete else "NOT flat"
-    return "\n".join([f"{report.account}: {flat}, {len(report.cancelled)} orders cancelled", *lines])
+    return "\n".join([*lines, f"{report.account}: {flat}, {len(report.cancelled)} orders cancelled"])
+
+
+def told_plan(plan: BarePlan) -> str:
+    """A plan in words."""
+    lines = [f"  {'sell' if quantity > 0 else 'buy back'} {plain(abs(quantity))} of {symbol}, at the market"
+             for symbol, quantity in sorted(plan.close.items())]  # fmt: skip
+    lines += [f"  cancel order {id}" for id in plan.cancel]
+    whose = "everything there is of its symbols, whoever bought it"
+    return "\n".join([f"{plan.account} at {plan.venue}, {whose}:", *(lines or ["  nothing to do"])])

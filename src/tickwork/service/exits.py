@@ -12,6 +12,10 @@ If the process dies before a claim is on disk, the plan is as it was before the 
 **Stops never give up.** What a stop could not sell is due again after a pause that doubles up to half a minute, at
 whatever price; a person is told after the third failure, and then ever more seldom.
 
+**Plans end with their position.** ``holding_changed`` is told what each workflow holds, by the account's books: plans
+that are for more give way (``trading.exits.holding``), so that what was sold by hand, or closed for good, is never sold
+once more out of the next position.
+
 Prices are fed to ``on_quote`` and ``on_bar``; time limits and new tries need ``on_time``, which ``run`` calls.
 """
 
@@ -22,24 +26,27 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.engine import Engine
 from tickwork.errors import InvalidInput
 from tickwork.market.bars import Bar, Quote
+from tickwork.service.exits_blind import BlindMarkets
 from tickwork.service.exits_events import (
     ExitAtEntry,
     ExitClaimed,
     ExitPlanChanged,
     ExitPlanClosed,
     ExitPlanOpened,
+    ExitPlanShrunk,
     ExitStopsMoved,
     ExitTrailing,
     exit_marks,
     exit_plans,
 )
+from tickwork.service.exits_lines import ExitLine, book_lines, exit_line
 from tickwork.service.exits_run import ExitOrder, ExitRuns
 from tickwork.trading.desk import Desk
 from tickwork.trading.exits import (
@@ -49,16 +56,19 @@ from tickwork.trading.exits import (
     ExitBook,
     ExitPlan,
     ExitRules,
+    Holder,
     Judged,
     PlanState,
     PositionSide,
     StopAt,
     TrailingBegan,
     Unjudged,
+    too_much,
 )
 from tickwork.trading.matching import TradingRules
 from tickwork.trading.venue import Capabilities
-from tickwork.values import DurationLike
+from tickwork.values import DurationLike, duration, money
+from tickwork.values import quantity as check_quantity
 
 _log = logging.getLogger("tickwork.exits")
 
@@ -89,6 +99,7 @@ class Exits:
         slippage: by which fraction a limit order may be worse than the quote, where the venue has no market orders; it
             grows with each failure.
         patience: how long a limit order may rest, where the venue has no immediate ones, before it is cancelled.
+        blind_after: so long no price of a market with plans may have been judged before a person is told.
 
     Raises:
         InvalidInput: an argument is wrong.
@@ -101,6 +112,7 @@ class Exits:
         max_age: DurationLike = "30s",
         slippage: Decimal = Decimal("0.01"),
         patience: DurationLike = "10s",
+        blind_after: DurationLike = "30s",
     ) -> None:
         self._doors = doors
         self._book = ExitBook(max_age)
@@ -108,8 +120,14 @@ class Exits:
         self._opened = asyncio.Event()
         self._given: Engine | None = None
         self._since_ns = 0
-        self.unjudged: dict[tuple[str, str], Unjudged] = {}
+        self._blind = BlindMarkets(duration(blind_after, "exits.blindAfter"))
+        self._held: dict[Holder, Decimal] = {}
+        """What each workflow holds, as far as that was told."""
+
+    @property
+    def unjudged(self) -> Mapping[tuple[str, str], Unjudged]:
         """The last price of a venue's symbol, where that decided nothing."""
+        return self._blind.unjudged
 
     @property
     def workflows(self) -> tuple[Workflow, ...]:
@@ -128,6 +146,8 @@ class Exits:
         states: Mapping[str, PlanState] = engine.items(exit_plans)
         self._book.restore(states.values(), engine.items(exit_marks).values(), engine.clock.now())
         self._given, self._since_ns = engine, engine.clock.now()
+        for holder in self._book.holders():
+            self._fit(holder)  # to what was told before
         self._opened.set()
         for workflow in self.workflows:
             await engine.add(workflow)
@@ -211,6 +231,7 @@ class Exits:
             return  # a crash kept this step's record from the disk, and not what it did
         self._book.open(plan)
         self._engine.post(ExitPlanOpened(plan=plan))
+        self._fit((plan.account, plan.workflow, plan.symbol))
 
     async def resize(self, plan_id: str, quantity: Decimal) -> None:
         """The position is of another size now, by a purchase or a sale elsewhere; see ``PlanState.resized``.
@@ -226,6 +247,7 @@ class Exits:
         if quantity == 0:
             self._engine.post(self._closed(plan, "nothing held"))
         self._cancel(plan, too_many)
+        self._fit((plan.account, plan.workflow, plan.symbol))
         await self._engine.durable()
 
     async def close(self, plan_id: str, reason: str) -> None:
@@ -241,6 +263,44 @@ class Exits:
         self._engine.post(self._closed(plan, reason))
         self._cancel(plan, on_their_way)
         await self._engine.durable()
+
+    # -- what is held ---------------------------------------------------------------------------------------------
+
+    def holding_changed(self, account: str, workflow: str, symbol: str, quantity: Decimal) -> None:
+        """What a workflow holds, by its account's books: plans that are for more give way, those left empty are closed.
+
+        To be called after each fill that is booked, and for each of ``holders`` once the service is open. The same
+        again changes nothing. What claims hold is not touched: whether it has been sold is seen when they have ended.
+
+        Args:
+            account: whose books.
+            workflow: whose position.
+            symbol: of what.
+            quantity: base units, all there is now; below zero for a short.
+        """
+        holder = (account, workflow, symbol)
+        self._held[holder] = money(quantity, "holding.quantity")
+        self._fit(holder)
+
+    def holders(self) -> list[Holder]:
+        """Account, workflow and symbol of all plans."""
+        return self._book.holders()
+
+    def _fit(self, holder: Holder) -> None:
+        held, states = self._held.get(holder), self._book.held_by(*holder)
+        if held is None or not states:
+            return
+        for state in states:  # the tape may already know of fills that the book has not been told of
+            self._synced(state.plan.id)
+        for plan_id, less in too_much(self._book.held_by(*holder), held).items():
+            state = self._book.shrink(plan_id, less)
+            plan = state.plan
+            _log.info("%s is for %s less: %s holds %s %s", plan_id, less, plan.workflow, held, plan.symbol)
+            self._engine.post(ExitPlanShrunk(plan_id=plan_id, quantity=less))
+            if not state.flights and state.remaining < plan.quantity_step:
+                if plan_id in self._book:
+                    self._book.close(plan_id)
+                self._engine.post(self._closed(plan, "position gone"))
 
     def _closed(self, plan: ExitPlan, reason: str) -> ExitPlanClosed:
         return ExitPlanClosed(
@@ -282,6 +342,7 @@ class Exits:
         return self._act(
             self._book.on_quote(quote.venue, quote.symbol, quote.bid, quote.ask, quote.time_ns, now_ns),
             (quote.venue, quote.symbol),
+            now_ns,
         )
 
     def on_bar(self, bar: Bar) -> list[Claim]:
@@ -289,13 +350,17 @@ class Exits:
         now_ns, market = self._engine.clock.now(), (bar.venue, bar.symbol)
         if bar.start_ns < self._since_ns:  # it may hold prices of before a plan was opened
             return self._act(
-                self._book.on_quote(bar.venue, bar.symbol, bar.close, bar.close, bar.end_ns, now_ns), market
+                self._book.on_quote(bar.venue, bar.symbol, bar.close, bar.close, bar.end_ns, now_ns), market, now_ns
             )
-        return self._act(self._book.on_bar(bar, now_ns), market)
+        return self._act(self._book.on_bar(bar, now_ns), market, now_ns)
 
     def on_time(self) -> list[Claim]:
-        """Take the time: what has been held for too long, and what is to be tried again."""
-        return self._act(self._book.on_time(self._engine.clock.now()))
+        """Take the time: what has been held for too long, what is to be tried again, and where nothing is judged."""
+        now_ns = self._engine.clock.now()
+        for alert in self._blind.look(self._book.markets(), now_ns):
+            _log.warning("%s: %s", alert.what, alert.detail)
+            self._engine.post(alert)
+        return self._act(self._book.on_time(now_ns))
 
     async def run(self, sleep: Callable[[float], Awaitable[object]]) -> None:
         """Look at the time twice a second, until cancelled."""
@@ -303,11 +368,9 @@ class Exits:
             self.on_time()
             await sleep(_TICK_S)
 
-    def _act(self, judged: Judged, market: tuple[str, str] | None = None) -> list[Claim]:
-        if judged.unjudged is not None and market is not None:
-            self.unjudged[market] = judged.unjudged
-        elif market in self.unjudged:
-            del self.unjudged[market]
+    def _act(self, judged: Judged, market: tuple[str, str] | None = None, now_ns: int = 0) -> list[Claim]:
+        if market is not None:
+            self._blind.heard(market, judged.unjudged, now_ns)
         for moved in judged.moved:
             match moved:
                 case TrailingBegan():
@@ -342,8 +405,36 @@ class Exits:
         """What a run has told of a plan is on the tape: let the book know."""
         if self._given is None:
             return  # it will read all of it
-        state: PlanState | None = self._given.read(exit_plans, plan_id)
+        self._synced(plan_id)
+        state = self._book.get(plan_id)
         if state is not None:
+            plan = state.plan
+            self._fit((plan.account, plan.workflow, plan.symbol))
+
+    def _synced(self, plan_id: str) -> None:
+        known, state = self._book.get(plan_id), self._engine.read(exit_plans, plan_id)
+        if state is None:
+            if known is not None:
+                self._book.close(plan_id)
+        elif state != known:
             self._book.put(state)
-        elif plan_id in self._book:
-            self._book.close(plan_id)
+
+    # -- other processes ------------------------------------------------------------------------------------------
+
+    def verbs(self) -> dict[str, Any]:
+        """What other processes may ask for, to be given to ``Engine.offer``."""
+
+        async def listed(account: str = "") -> list[ExitLine]:
+            await self._engine.durable()
+            return book_lines(self._book, account)
+
+        async def resized(plan: str, quantity: str) -> ExitLine | None:
+            await self.resize(plan, check_quantity(quantity, "quantity"))
+            state = self._book.get(plan)
+            return None if state is None else exit_line(state, self._book.stop_of(plan))
+
+        async def closed(plan: str, reason: str = "") -> dict[str, str]:
+            await self.close(plan, reason)
+            return {"plan": plan, "reason": reason}
+
+        return {"exits": listed, "exits.resize": resized, "exits.close": closed}

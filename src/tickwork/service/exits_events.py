@@ -68,6 +68,14 @@ class ExitPlanChanged(Event, name="exits/plan.changed", version=1):
     """Base units there are now."""
 
 
+class ExitPlanShrunk(Event, name="exits/plan.shrunk", version=1):
+    """Less is held than its plans are for: this one is for so much less now."""
+
+    plan_id: str
+    quantity: Quantity
+    """Base units less."""
+
+
 class ExitPlanClosed(Event, name="exits/plan.closed", version=1):
     """Nothing is protected any more."""
 
@@ -76,7 +84,8 @@ class ExitPlanClosed(Event, name="exits/plan.closed", version=1):
     workflow: str
     symbol: Symbol
     reason: str
-    """``sold``, ``dust`` (less is left than can be traded), ``nothing held``, or what a person or workflow said."""
+    """``sold``, ``dust`` (less is left than can be traded), ``nothing held``, ``position gone`` (sold by something else
+    than its exits), or what a person or workflow said."""
 
 
 class ExitTrailing(Event, name="exits/trailing.began", version=1):
@@ -182,6 +191,7 @@ class ExitReleased(Event, name="exits/released", version=1):
     on=(
         ExitPlanOpened,
         ExitPlanChanged,
+        ExitPlanShrunk,
         ExitPlanClosed,
         ExitTrailing,
         ExitAtEntry,
@@ -190,6 +200,7 @@ class ExitReleased(Event, name="exits/released", version=1):
         ExitReleased,
     ),
     key=lambda event: event.plan_id,
+    version=2,
 )
 def exit_plans(state: PlanState | None, event: Any) -> PlanState | None:
     """Every open plan by its id."""
@@ -200,10 +211,12 @@ def exit_plans(state: PlanState | None, event: Any) -> PlanState | None:
     match event:
         case ExitPlanChanged():
             return state.resized(event.quantity)
+        case ExitPlanShrunk():
+            return state.shrunk(event.quantity)
         case ExitTrailing():
-            return state.trailing_from(event.best, event.marks)
+            return state.trailing_from(event.best, event.marks, event.at_ns)
         case ExitAtEntry():
-            return state.at_break_even()
+            return state.at_break_even(event.at_ns)
         case ExitClaimed():
             return state.claimed(event.claim)
         case ExitFilled():
@@ -214,7 +227,7 @@ def exit_plans(state: PlanState | None, event: Any) -> PlanState | None:
             return None
 
 
-@view("exit-marks", on=ExitStopsMoved, key=lambda event: f"{event.venue} {event.symbol} {event.side}")
+@view("exit-marks", on=ExitStopsMoved, key=lambda event: f"{event.venue} {event.symbol} {event.side}", version=2)
 def exit_marks(state: Marks | None, event: ExitStopsMoved) -> Marks:
     """The recorded best prices of every market and side."""
     before = state or Marks(venue=event.venue, symbol=event.symbol, side=event.side)

@@ -87,6 +87,8 @@ class FlattenDone(Event, name="trading/flatten.done", version=1):
     """No position is left, and no order that could open one."""
     swept: bool
     """All resting orders are gone."""
+    orders: tuple[str, ...] = ()
+    """Where they are not: which rest, or may, and why."""
     lines: tuple[FlattenLine, ...]
 
 
@@ -144,11 +146,12 @@ class Flattener:
                 break
             await run.all(*(self._close(run, asked, one, closing[one.symbol]) for one in todo))
         left: list[Held] = await run.step("left", self.positions, asked.account, asked.symbols)
-        done = _done(run.id, asked.account, closing, left, swept.complete)
+        done = _done(run.id, asked.account, closing, left, swept)
         await run.emit(done)
         if not done.complete:
             detail = f"account {asked.account}: " + "; ".join(
-                f"{plain(line.left)} {line.symbol} is left: {line.why}" for line in done.lines if line.left
+                [f"{plain(line.left)} {line.symbol} is left: {line.why}" for line in done.lines if line.left]
+                + list(done.orders)
             )
             await run.emit(Alert(run=run.id, what="an account is not flat", detail=detail))
         return done
@@ -312,7 +315,7 @@ def _why_not(placement: Placement) -> str:
     return f"rejected: {placement.rejection}" if placement.ack is None else ""
 
 
-def _done(run: str, account: str, closing: Mapping[str, _Closing], left: Sequence[Held], swept: bool) -> FlattenDone:
+def _done(run: str, account: str, closing: Mapping[str, _Closing], left: Sequence[Held], swept: Swept) -> FlattenDone:
     still = {one.symbol: one for one in left}
     lines = []
     for symbol, one in sorted(closing.items()):
@@ -327,7 +330,14 @@ def _done(run: str, account: str, closing: Mapping[str, _Closing], left: Sequenc
                 why=why,
             )
         )
-    return FlattenDone(run=run, account=account, complete=swept and not still, swept=swept, lines=tuple(lines))
+    return FlattenDone(
+        run=run,
+        account=account,
+        complete=swept.complete and not still,
+        swept=swept.complete,
+        orders=swept.undone(),
+        lines=tuple(lines),
+    )
 
 
 def flatten_workflow(accounts: Mapping[str, GuardedAccount], halts: Halts) -> Workflow:
@@ -339,6 +349,19 @@ def flatten_workflow(accounts: Mapping[str, GuardedAccount], halts: Halts) -> Wo
         return await flattener.flatten(run, asked)
 
     return flatten
+
+
+def _check_symbols(symbols: Sequence[str], accounts: Sequence[GuardedAccount]) -> None:
+    """
+    Raises:
+        InvalidInput: a symbol that none of the accounts trades or holds.
+    """
+    known = sorted(set().union(*(account.known_symbols() for account in accounts)))
+    for symbol in symbols:
+        if symbol not in known:
+            names = ", ".join(account.name for account in accounts)
+            has = ", ".join(known) or "it has none"
+            raise InvalidInput("symbol", symbol, f"a symbol that {names} trades or holds: {has}")
 
 
 class FlattenStarted(msgspec.Struct, frozen=True, rename="camel"):
@@ -362,10 +385,12 @@ class Flattening:
         ``id``: the same again is the same flatten.
 
         Raises:
-            InvalidInput: no such account, no reason, nobody; the id of another flatten.
+            InvalidInput: no such account, no reason, nobody; a symbol that the account neither trades nor holds; the id
+                of another flatten.
         """
         check_words(asked.reason, asked.by)
         account = account_named(self._accounts, asked.account)
+        _check_symbols(asked.symbols, [account])
         handle = await self._engine.start(self._flow, asked, id=id, owner=account.owner)
         return FlattenStarted(asked.account, handle.id)
 
@@ -384,8 +409,12 @@ class Flattening:
             if not self._accounts:
                 raise InvalidInput("account", account, "an account that is open here: none is")
             names = [account] if account else sorted(self._accounts)
+            known = {name: account_named(self._accounts, name).known_symbols() for name in names}
+            _check_symbols(symbols, [self._accounts[name] for name in names])
+            mine = {name: tuple(one for one in symbols if one in known[name]) for name in names}
+            names = [name for name in names if mine[name] or not symbols]
             asked = [
-                FlattenAsked(account=name, reason=reason, by=by, halt=halt, symbols=tuple(symbols), foreign=foreign)
+                FlattenAsked(account=name, reason=reason, by=by, halt=halt, symbols=mine[name], foreign=foreign)
                 for name in names
             ]
             ids = [id if account or id is None else f"{id}.{name}" for name in names]

@@ -54,6 +54,10 @@ class GuardedAccount:
     margined: bool = False
     """Do contracts at this venue move only profit and fees, and not the whole notional, in the currency's balance?"""
 
+    def known_symbols(self) -> set[str]:
+        """What it trades, holds or has orders in."""
+        return {*self.symbols, *self.desk.ledger.positions(), *self.desk.reservations.symbols()}
+
     def is_ours(self, key: str) -> bool:
         """Was the order of this client id placed here?"""
         held = self.desk.reservations

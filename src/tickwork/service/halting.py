@@ -15,7 +15,9 @@ derives from the event's position, so however often the process dies there is on
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -31,6 +33,7 @@ from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.service.guarded import GuardedAccount, account_named
 from tickwork.service.sweeping import Sweeper, SweepPlan, Swept
+from tickwork.service.trading import AccountOpened
 from tickwork.trading.halt import LEVELS, BreachLike, HaltLevel, Halts, Verdict, check_level, judge, worse
 from tickwork.values import from_ns, timestamp_ns
 
@@ -88,6 +91,8 @@ class HaltAnswer(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     reason: str
     changed: bool
     """False: it stood at that level, or above, already; nothing stood that could be cleared."""
+    still: tuple[HaltLine, ...] = ()
+    """After clearing: other halts that stand all the same, of accounts that this one was for or of all."""
 
 
 def scope(event: HaltRaised | HaltCleared) -> str:
@@ -135,17 +140,25 @@ class Halting:
     """Raises and clears halts of an open engine that was given ``halt_lines`` and the workflow of ``halt_workflow``.
 
     Args:
-        accounts: those that are open, by name; it may change. ``None``: nobody knows them, and any name is taken.
+        accounts: those that are open, by name; it may change. ``None``: none is, ``known`` are those on the tape.
         now: ns since 1970 UTC.
+        known: names of accounts, where none is open.
     """
 
     def __init__(
-        self, engine: Engine, halts: Halts, accounts: Mapping[str, GuardedAccount] | None, now: Callable[[], int]
+        self,
+        engine: Engine,
+        halts: Halts,
+        accounts: Mapping[str, GuardedAccount] | None,
+        now: Callable[[], int],
+        *,
+        known: Collection[str] = (),
     ) -> None:
         self._engine = engine
         self._halts = halts
         self._accounts = accounts
         self._now = now
+        self._known = known
 
     def raise_soon(
         self, level: HaltLevel, reason: str, *, by: str, made_by: Raiser = "rule", account: str = ""
@@ -197,7 +210,7 @@ class Halting:
         owner = self._checked(reason, by, account)
         before: HaltLine | None = self._engine.read(halt_lines, account or ALL)
         if before is None:
-            return self._answer(account, changed=False)
+            return self._answer(account, changed=False, still=self._still(account))
         at = from_ns(self._now())
         self._engine.post(
             HaltCleared(account=account, owner=owner, level=before.level, reason=reason, by=by, at=at)
@@ -208,7 +221,7 @@ class Halting:
         halt.clear()
         if after is not None:  # it was raised again meanwhile
             halt.raise_to(after.level, after.reason)
-        return self._answer(account, changed=True)
+        return self._answer(account, changed=True, still=self._still(account))
 
     def judged(self, breaches: Iterable[BreachLike], *, account: str = "") -> Verdict:
         """Raise to what breaches come to; to be called where they are found, as often as they are."""
@@ -257,11 +270,24 @@ class Halting:
     def _checked(self, reason: str, by: str, account: str) -> str:
         """The account's owner."""
         check_words(reason, by)
-        return account_named(self._accounts, account).owner if account and self._accounts is not None else ""
+        if not account:
+            return ""
+        if self._accounts is not None:
+            return account_named(self._accounts, account).owner
+        known = {*self._known, *(line.account for line in self.standing() if line.account)}
+        if account not in known:
+            raise InvalidInput("account", account, f"an account on this tape: {', '.join(sorted(known)) or 'none is'}")
+        return ""
 
-    def _answer(self, account: str, *, changed: bool) -> HaltAnswer:
+    def _answer(self, account: str, *, changed: bool, still: Sequence[HaltLine] = ()) -> HaltAnswer:
         halt = self._halts.of(account)
-        return HaltAnswer(account=account, level=halt.level, reason=halt.reason, changed=changed)
+        return HaltAnswer(
+            account=account, level=halt.level, reason=halt.reason, changed=changed, still=tuple(still)
+        )  # fmt: skip
+
+    def _still(self, account: str) -> list[HaltLine]:
+        """The halts that stand besides that of this account, or of all, and hold it, or some of all."""
+        return [line for line in self.standing() if line.account != account and "" in (line.account, account)]
 
 
 def check_words(reason: str, by: str) -> None:
@@ -317,11 +343,15 @@ def _stands(account: str) -> Callable[[], Awaitable[bool]]:
 # -------------------------------------------------------------------------------------------------- without an owner
 
 
+_WITHOUT_WORKFLOWS: Final = ("that no workflow declares", "is not registered", ", which is not declared")
+"""Of what an engine warns that was given no workflows."""
+
+
 async def change_unowned(tape: str, change: Callable[[Halting], Awaitable[HaltAnswer]]) -> HaltAnswer:
     """Raise or clear on the tape at a path that no process has open; whoever opens it next starts so.
 
     Raises:
-        InvalidInput: the tape is of a demo or a session, which live in another time.
+        InvalidInput: the tape is of a demo or a session, which live in another time; or no such account is on it.
         TapeError: there is no tape, or it cannot be used. TapeLocked: a process has it open after all.
     """
     queries = Queries.open(tape)
@@ -329,5 +359,25 @@ async def change_unowned(tape: str, change: Callable[[Halting], Awaitable[HaltAn
         raise InvalidInput("tape", tape, "one that accounts trade on; a demo is stopped by stopping it")
     halts = Halts()
     restore(halts, halts_on(queries))
-    async with Engine(f"sqlite:///{tape}", views=[halt_lines]) as engine:
-        return await change(Halting(engine, halts, None, engine.clock.now))
+    known = {
+        AccountOpened.read(entry.record.version, bytes(entry.record.value)).account
+        for entry in queries.events(AccountOpened.event_name)
+    }
+    with _knowing_no_workflows():
+        async with Engine(f"sqlite:///{tape}", views=[halt_lines]) as engine:
+            return await change(Halting(engine, halts, None, engine.clock.now, known=known))
+
+
+@contextlib.contextmanager
+def _knowing_no_workflows() -> Iterator[None]:
+    """Do not warn of runs and schedules without their workflows: this engine runs none, the next one will."""
+    log = logging.getLogger("tickwork.engine")
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not any(words in record.getMessage() for words in _WITHOUT_WORKFLOWS)
+
+    log.addFilter(is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_news)

@@ -1,8 +1,11 @@
-"""What the account of a tape holds, and what that is worth at the newest prices on it: a reading of the fills."""
+"""What the accounts of a tape hold, and what that is worth at the newest prices on it.
+
+A reading of the fills, and of what was taken into the books on somebody's word: the ledgers are those of the gate.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,20 +18,22 @@ from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.market.triggers import PriceChanged, PriceCrossed, VolumeSpiked
 from tickwork.service.demo_tape import DemoFinished
-from tickwork.service.orders import trading_events
 from tickwork.service.paper_tape import PaperFinished
+from tickwork.service.reconcile_events import AccountAdjusted
 from tickwork.service.trading import AccountOpened, OrderFilled
+from tickwork.trading.adoptions import Adoptions
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import ZERO
 from tickwork.values import EXACT, plain
 
-Place = tuple[str, str]
-"""Venue and symbol."""
+Book = tuple[str, str]
+"""Account and venue."""
 
 
 class PositionLine(msgspec.Struct, rename="camel", kw_only=True):
-    """One symbol's position at one venue."""
+    """One symbol's position of one account at one venue."""
 
+    account: str
     symbol: str
     venue: str
     quantity: str
@@ -39,13 +44,14 @@ class PositionLine(msgspec.Struct, rename="camel", kw_only=True):
     value: str | None
     """At that price."""
     workflows: dict[str, str]
-    """Which workflow holds how much of it."""
+    """Which workflow holds how much of it; what was taken over is nobody's."""
 
 
 class Positions(msgspec.Struct, rename="camel", kw_only=True):
-    """What an account holds, folded from the fills on a tape. Money is in ``currency``, over all venues."""
+    """What accounts hold, folded from a tape. Money is in ``currency``, over all accounts and venues."""
 
     account: str
+    """The first of them, whose currency it is; which position is whose is in the lines."""
     currency: str
     capital: str
     """Money that was paid in; coins that were are in ``coins``."""
@@ -128,49 +134,62 @@ def equity_of(ledger: Ledger, marks: Mapping[str, Decimal], currency: str) -> De
 
 @dataclass(slots=True)
 class _Books:
-    """The accounts on a tape: a ledger for each venue."""
+    """The accounts on a tape: a ledger for each, at each venue."""
 
     opened: AccountOpened
-    """The first of them: its currency is the account's."""
-    ledgers: dict[str, Ledger] = field(default_factory=dict)
-    held: dict[Place, dict[str, Decimal]] = field(default_factory=dict)
-    """By workflow."""
+    """The first of them: its currency is that of the sums."""
+    ledgers: dict[Book, Ledger] = field(default_factory=dict)
+    adoptions: dict[Book, Adoptions] = field(default_factory=dict)
+    held: dict[tuple[Book, str], dict[str, Decimal]] = field(default_factory=dict)
+    """By book and symbol, then by workflow."""
 
     def take(self, event: Event) -> None:
         match event:
             case AccountOpened():
-                self.ledgers.setdefault(event.venue, Ledger()).deposit(event.currency, event.amount)
+                self._ledger((event.account, event.venue)).deposit(event.currency, event.amount)
             case OrderFilled():
-                fill = event.fill()
-                self.ledgers.setdefault(event.venue, Ledger()).apply(fill)
-                mine = self.held.setdefault((event.venue, event.symbol), {})
-                mine[event.workflow] = EXACT.add(mine.get(event.workflow, ZERO), fill.signed_quantity)
+                fill, book = event.fill(), (event.account, event.venue)
+                if self._ledger(book).apply(fill):
+                    mine = self.held.setdefault((book, event.symbol), {})
+                    mine[event.workflow] = EXACT.add(mine.get(event.workflow, ZERO), fill.signed_quantity)
+            case AccountAdjusted():
+                self._ledger((event.account, event.venue))
+                self.adoptions[event.account, event.venue].apply(event.adoption())
             case _:
                 pass
 
+    def _ledger(self, book: Book) -> Ledger:
+        if book not in self.ledgers:
+            self.ledgers[book] = Ledger()
+            self.adoptions[book] = Adoptions(*book, self.ledgers[book])
+        return self.ledgers[book]
+
     def lines(self, marks: Marks) -> list[PositionLine]:
         found = [
-            (symbol, venue, position, marks.of(venue).get(symbol))
-            for venue, ledger in self.ledgers.items()
+            (symbol, book, position, marks.of(book[1]).get(symbol))
+            for book, ledger in self.ledgers.items()
             for symbol, position in ledger.positions().items()
         ]
         return [
             PositionLine(
+                account=book[0],
                 symbol=symbol,
-                venue=venue,
+                venue=book[1],
                 quantity=plain(position.quantity),
                 average_price=plain(position.average_price or ZERO),
                 cost=plain(position.cost),
                 price=_text(price),
                 value=_text(None if price is None else EXACT.multiply(position.quantity, price)),
-                workflows={name: plain(held) for name, held in sorted(self.held[venue, symbol].items()) if held},
+                workflows={
+                    name: plain(held) for name, held in sorted(self.held.get((book, symbol), {}).items()) if held
+                },
             )
-            for symbol, venue, position, price in sorted(found, key=lambda one: one[:2])
+            for symbol, book, position, price in sorted(found, key=lambda one: (one[1][0], one[0], one[1][1]))
         ]
 
     def equity(self, marks: Marks) -> Decimal | None:
         total = ZERO
-        for venue, ledger in self.ledgers.items():
+        for (_, venue), ledger in self.ledgers.items():
             try:
                 total = EXACT.add(total, equity_of(ledger, marks.of(venue), self.opened.currency))
             except InvalidInput:  # a price is missing: then nobody knows
@@ -193,14 +212,23 @@ class _Books:
         return {name: plain(amount) for name, amount in sorted(found.items())}
 
 
+_BOOKED: Final[dict[str, type[Event]]] = {cls.event_name: cls for cls in (AccountOpened, OrderFilled, AccountAdjusted)}
+
+
+def _told(queries: Queries) -> Iterator[Event]:
+    """What changes books, in the tape's order."""
+    for entry in queries.events(*_BOOKED):
+        yield _BOOKED[entry.record.name].read(entry.record.version, bytes(entry.record.value))
+
+
 def positions(queries: Queries, marks: Marks) -> Positions:
-    """What the account of a tape holds, and what that is worth at ``marks``.
+    """What the accounts of a tape hold, and what that is worth at ``marks``.
 
     Raises:
         InvalidInput: no account was ever opened on this tape.
     """
     books: _Books | None = None
-    for _, _, event in trading_events(queries):
+    for event in _told(queries):
         if books is None and isinstance(event, AccountOpened):
             books = _Books(event)
         if books is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -33,6 +34,7 @@ from tickwork.trading.halt import HaltLevel
 from tickwork.trading.ledger import Ledger
 from tickwork.trading.orders import Fill, Order
 from tickwork.trading.reconciliation import (
+    WITHOUT_TAPE,
     Books,
     Finding,
     Report,
@@ -40,9 +42,12 @@ from tickwork.trading.reconciliation import (
     VenueSnapshot,
     agreed,
     breach,
+    expected_balances,
     reconcile,
+    shortages,
 )
-from tickwork.values import DurationLike, duration, duration_text
+from tickwork.trading.reservations import Reservation
+from tickwork.values import DurationLike, duration, duration_text, plain
 
 T = TypeVar("T")
 
@@ -115,15 +120,15 @@ class Reconciler:
 
     # -- looking --------------------------------------------------------------------------------------------------
 
-    async def look(self, name: str) -> Looked:
-        """Two looks at an account; what they agree on."""
+    async def look(self, name: str, again: bool = False) -> Looked:
+        """Two looks at an account; what they agree on. ``again``: orders that were left alone count too."""
         account = account_named(self._accounts, name)
         begin = account.clock()
-        report = await self._once(account)
+        report = await self._once(account, again)
         if report.findings:
             bound = account.venue.capabilities.visibility_bound or timedelta(0)
             await self._sleep(max(self._pause, bound).total_seconds())
-            report = agreed(report, await self._once(account))
+            report = agreed(report, await self._once(account, again))
         if report.clean:
             self._clean_at[name] = begin
         return Looked(
@@ -134,11 +139,11 @@ class Reconciler:
             account.venue.capabilities.absence_is_proof,
         )
 
-    async def _once(self, account: GuardedAccount) -> Report:
+    async def _once(self, account: GuardedAccount, again: bool) -> Report:
         unseen: dict[str, str] = {}
         await _asked("news", account.pull(), unseen)
         since = max(account.opened_at, self._clean_at.get(account.name, 0) - MARGIN_NS)
-        ours = _books(account, since)
+        ours = _books(account, since, again=again)
         theirs = await _snapshot(account, ours, since, unseen)
         return reconcile(ours, theirs, self._tolerances, account.mark)
 
@@ -151,7 +156,8 @@ class Reconciler:
             policy = replace(policy, orphan_orders=asked.orphan_orders)
         if asked.balances:
             policy = replace(policy, balances=asked.balances)
-        looked: Looked = await run.step("look", self.look, name)
+        again = asked.orphan_orders in ("cancel", "adopt")  # a person's word counts more than what a policy has left
+        looked: Looked = await run.step("look", self.look, name, again)
         lines: list[FindingLine] = []
         for found in looked.findings:
             action = policy.action(found, absence_is_proof=looked.absence_is_proof)
@@ -162,9 +168,12 @@ class Reconciler:
                 outcome = await self._cancel(run, name, found)
             elif action in ("adopt", "leave"):
                 outcome = await self._adjust(run, name, found, action, asked.by)
+            elif found.order is not None and not found.order.client_order_id:
+                outcome = "it bears no client id: cancel it at the venue, or leave it"
             lines.append(FindingLine.of(found, action, outcome))
         unsettled = {line.id for line in lines if not line.settled}
-        serious = [found for found in looked.findings if found.id in unsettled]
+        decided = {line.id for line in lines if line.action == "leave" or line.kind == "shortage"}
+        serious = [found for found in looked.findings if found.id in unsettled - decided]
         level: HaltLevel = await run.step("judge", self.judge, name, serious) if serious else "normal"
         done = ReconciliationDone(
             run=run.id,
@@ -184,6 +193,8 @@ class Reconciler:
         """Book a fill of ours that we lack, or the end of an order the venue has no trace of, as news are."""
         account = account_named(self._accounts, name)
         if found.fill is not None:
+            if found.fill.client_order_id.startswith(WITHOUT_TAPE):
+                _hand_over(account, found.fill)
             await account.book([found.fill], [])
             return ""
         held = account.desk.reservations.get(found.key)
@@ -210,7 +221,21 @@ class Reconciler:
         venue = account_named(self._accounts, name).venue.name
         await run.emit(AccountAdjusted.of(adoption, found, action, account=name, venue=venue, by=by))
         await run.step("adjust", self.adjust, name, adoption)
-        return ""
+        if action == "adopt":
+            return ""
+        lacking: list[str] = await run.step("lacking", self.lacking, name, adoption.left)
+        return f"left, but the books hold more than {venue} has: {', '.join(lacking)}" if lacking else ""
+
+    async def lacking(self, name: str, left: dict[str, Decimal]) -> list[str]:
+        """Of what was just left alone: what the books hold of it that the venue lacks."""
+        account = account_named(self._accounts, name)
+        booked = expected_balances(account.desk.ledger, margined=account.margined)
+        short = shortages(booked, account.adoptions.left)
+        return [
+            f"{plain(abs(short[asset]))} {asset}"
+            for asset in left
+            if asset in short and abs(short[asset]) > self._tolerances.of(asset)
+        ]
 
     async def adoption(self, name: str, found: Finding, action: Literal["adopt", "leave"], id: str) -> Adoption | None:
         """What it means to adopt a finding or to leave it, at the prices of now."""
@@ -237,8 +262,14 @@ class Reconciler:
 # ------------------------------------------------------------------------------------------------------------ pictures
 
 
-def _books(account: GuardedAccount, since: int) -> Books:
-    """Our picture. Orders too young for the venue's lists to show are left out."""
+def _books(account: GuardedAccount, since: int, *, again: bool) -> Books:
+    """Our picture. Orders too young for the venue's lists to show are left out.
+
+    ``again``: as though no order of somebody else had been left alone.
+    """
+    settled = account.adoptions.settled
+    if again:
+        settled = {id for id in settled if not id.startswith("orphan_order ")}
     held = account.desk.reservations
     bound = duration(account.venue.capabilities.visibility_bound or timedelta(0))
     young = account.clock() - bound
@@ -255,15 +286,32 @@ def _books(account: GuardedAccount, since: int) -> Books:
         is_ours=account.is_ours,
         fills={(fill.symbol, fill.fill_id): fill for fill in account.fills_since(since)},
         left=dict(account.adoptions.left),
-        settled=frozenset(account.adoptions.settled),
+        settled=frozenset(settled),
         margined=account.margined,
     )
 
 
+def _hand_over(account: GuardedAccount, fill: Fill) -> None:
+    """Make the order of a fill that was sent without a tape the largest holder's, whose position it has closed."""
+    activity, symbol = account.desk.activity, fill.symbol
+    if account.workflow_of(fill.client_order_id) is not None:
+        return
+    held = {name: book.quantity(symbol) for name in activity.workflows() if (book := activity.held(name)) is not None}
+    opposite = {name: quantity for name, quantity in held.items() if quantity * fill.signed_quantity < 0}
+    order = Reservation(
+        symbol=symbol,
+        side=fill.side,
+        total=fill.quantity,
+        reduce_only=True,
+        state="filled",
+        workflow=max(opposite, key=lambda name: (abs(opposite[name]), name), default=""),
+        since=fill.time,
+    )
+    account.desk.expect_end(fill.client_order_id, order)
+
+
 def _symbols(account: GuardedAccount, orders: Iterable[Order] = ()) -> list[str]:
-    desk = account.desk
-    more = (order.symbol for order in orders)
-    return sorted({*account.symbols, *desk.ledger.positions(), *desk.reservations.symbols(), *more})
+    return sorted(account.known_symbols() | {order.symbol for order in orders})
 
 
 async def _snapshot(account: GuardedAccount, ours: Books, since: int, unseen: dict[str, str]) -> VenueSnapshot:

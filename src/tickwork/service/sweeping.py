@@ -122,6 +122,8 @@ class Swept(msgspec.Struct, rename="camel", kw_only=True):
     left: tuple[str, ...] = ()
     looks: int = 0
     reason: str = ""
+    problems: dict[str, str] = {}
+    """Why the last cancel of an order failed, by what it is known by."""
 
     def count(self, outcome: Outcome) -> int:
         """How many orders came to that."""
@@ -130,6 +132,15 @@ class Swept(msgspec.Struct, rename="camel", kw_only=True):
     def failed(self) -> tuple[str, ...]:
         """Those that rest all the same."""
         return tuple(key for key, one in self.outcomes.items() if one == "failed")
+
+    def undone(self) -> tuple[str, ...]:
+        """What keeps it from being complete, in words: each order with the reason."""
+        if self.complete:
+            return ()
+        found = [f"order {key} still rests: {self.problems.get(key, 'it could not be cancelled')}"
+                 for key in self.failed()]  # fmt: skip
+        found += [f"order {one.id}: nobody knows whether it exists" for one in self.doubts]
+        return tuple(found) or (self.reason,)
 
 
 class _Cancelled(msgspec.Struct, frozen=True):
@@ -148,7 +159,7 @@ class Sweeper:
         self, run: Run, name: str, plan: SweepPlan, wanted: Callable[[], Awaitable[bool]] | None = None
     ) -> Swept:
         """Cancel what rests in an account; verbs of a body. ``wanted``: whether to go on, asked before every look."""
-        swept = Swept(outcomes={})
+        swept = Swept(outcomes={}, problems={})
         failures: dict[str, int] = {}
         quiet = 0
         for number in range(plan.looks):
@@ -222,6 +233,7 @@ class Sweeper:
         if order is None:
             failures[key] = failures.get(key, 0) + 1
             swept.outcomes[key] = "failed"
+            swept.problems[key] = one.error
             if failures[key] == (GIVEN_UP if one.resting.client_order_id else 1):
                 await self._acknowledge(run, name, one.resting, "failed", reason=one.error)
         elif order.status in FINAL:  # else the venue takes its time, and the next look tells

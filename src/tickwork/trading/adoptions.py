@@ -54,6 +54,8 @@ class Policy:
             case "orphan_order":
                 named = found.order is not None and found.order.client_order_id
                 return self.orphan_orders if named or self.orphan_orders == "leave" else "ask"
+            case "shortage":  # to leave it is what made it
+                return "adopt" if self.balances == "adopt" else "ask"
             case _:
                 small = found.value is not None and found.value < self.adopt_below
                 return "adopt" if small else self.balances
@@ -179,14 +181,17 @@ def adoption_of(
     if found.kind == "orphan_order":
         order = found.order if action == "adopt" else None
         return Adoption(id=id, settles="" if order else found.id, order=order, time=time)
-    settles = "" if found.kind in ("balance", "position") else found.id
+    settles = "" if found.kind in ("balance", "position", "shortage") else found.id
     if action == "leave":
         return Adoption(id=id, settles=settles, left=dict(found.moves), time=time)
     traded = found.kind == "foreign_fill"
     taken = [_taken(asset, amount, terms, found.fill, traded) for asset, amount in found.moves.items()]
     if None in taken:
         return None
-    return Adoption(id=id, settles=settles, taken=tuple(one for one in taken if one is not None), time=time)
+    back = {}  # what is taken into the books is not left alone any more
+    if found.kind == "shortage":
+        back = {asset: EXACT.minus(amount) for asset, amount in found.moves.items()}
+    return Adoption(id=id, settles=settles, taken=tuple(one for one in taken if one is not None), left=back, time=time)
 
 
 def _taken(asset: str, amount: Decimal, terms: Terms, fill: Fill | None, traded: bool) -> Taken | None:

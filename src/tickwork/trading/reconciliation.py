@@ -11,6 +11,12 @@ before balances are compared, so a fill that got lost is one finding and not thr
     foreign_fill    of an order that is none of ours        orphan_order    working there, and none of ours
     altered_fill    booked here with other figures          in_doubt        nobody knows whether it was sent
     balance, position                                       what nothing else explains
+    shortage        the books hold what the venue has not, and somebody left it at that
+
+A fill of an order that was sent without a tape (``WITHOUT_TAPE``) is ours, though no tape knows the order.
+
+A **shortage** stays, because leaving makes nobody's books right: what is left alone may be more than the books say,
+and never less. Somebody has decided about it, so it raises no halt; adopting it takes it out of the books.
 
 (Of a margined contract, realised profit depends on the order of fills, so one that is booked after later ones can leave
 a difference in the currency; a restart, which sorts them, settles it.)
@@ -39,10 +45,20 @@ from tickwork.trading.venue import Balance
 from tickwork.values import EXACT, base_of, money, quantity, quote_of
 
 Kind = Literal[
-    "missing_fill", "foreign_fill", "altered_fill", "missing_order", "orphan_order", "in_doubt", "balance", "position"
+    "missing_fill",
+    "foreign_fill",
+    "altered_fill",
+    "missing_order",
+    "orphan_order",
+    "in_doubt",
+    "balance",
+    "position",
+    "shortage",
 ]
 Severity = Literal["minor", "moderate", "major", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("minor", "moderate", "major", "critical")
+WITHOUT_TAPE: Final = "ba5eba5e"
+"""With what the client ids of orders begin that this program sends without a tape; they are hex digits like all."""
 Mark = Callable[[str], Decimal | None]
 """The price of a symbol, ``None`` where it is not known or too old."""
 
@@ -221,7 +237,8 @@ class _Comparison:
                 self._lacking(fill)
 
     def _lacking(self, fill: Fill) -> None:
-        kind: Kind = "missing_fill" if self._ours.is_ours(fill.client_order_id) else "foreign_fill"
+        key = fill.client_order_id
+        kind: Kind = "missing_fill" if key.startswith(WITHOUT_TAPE) or self._ours.is_ours(key) else "foreign_fill"
         found = self._finding(
             kind,
             fill.symbol,
@@ -288,6 +305,7 @@ class _Comparison:
         if self._theirs.balances is None or self._theirs.fills is None:
             return  # without the fills nobody can tell what a balance should be
         expected = expected_balances(self._ledger, margined=self._ours.margined)
+        self._shortages(expected)
         for more in (self._ours.left, self._corrections):
             for asset, amount in more.items():
                 expected[asset] = EXACT.add(expected.get(asset, ZERO), amount)
@@ -303,6 +321,14 @@ class _Comparison:
             self._finding(
                 kind, asset, "", difference, value, detail, ours=ours, theirs=theirs, moves={asset: difference}
             )
+
+    def _shortages(self, booked: Mapping[str, Decimal]) -> None:
+        for asset, lacking in shortages(booked, self._ours.left).items():
+            if abs(lacking) <= self._tolerances.of(asset):
+                continue
+            detail = f"{self._ours.venue} lacks {abs(lacking)} {asset} that the books hold; it was left at that"
+            moves = {asset: lacking}
+            self._finding("shortage", asset, "", lacking, self._worth(asset, lacking), detail, moves=moves)
 
     # -- values ---------------------------------------------------------------------------------------------------
 
@@ -371,6 +397,18 @@ def expected_balances(ledger: Ledger, *, margined: bool = False) -> dict[str, De
                 currency = quote_of(symbol)
                 expected[currency] = EXACT.add(expected.get(currency, ZERO), position.cost)
     return expected
+
+
+def shortages(booked: Mapping[str, Decimal], left: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """What of the booked a venue lacks because it was left at that: theirs less ours, by asset; contracts by symbol."""
+    found: dict[str, Decimal] = {}
+    for asset, amount in left.items():
+        ours = booked.get(asset, ZERO)
+        if amount < 0 < ours:
+            found[asset] = max(amount, EXACT.minus(ours))
+        elif ours < 0 < amount and ":" in asset:
+            found[asset] = min(amount, EXACT.minus(ours))
+    return found
 
 
 def effect_of(fill: Fill, *, margined: bool = False) -> dict[str, Decimal]:

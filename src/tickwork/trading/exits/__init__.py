@@ -5,7 +5,8 @@ systems say of it), ``ExitPlan`` for which position, ``ExitBook`` what is due. W
 first, and says what became of it: see ``book`` and ``state``.
 """
 
-from tickwork.trading.exits.book import ExitBook
+from tickwork.trading.exits.book import ExitBook, Holder
+from tickwork.trading.exits.holding import too_much
 from tickwork.trading.exits.legs import Leg
 from tickwork.trading.exits.plan import ExitPlan, PositionSide, Reason
 from tickwork.trading.exits.reading import read_rules
@@ -35,6 +36,7 @@ __all__ = [
     "ExitPlan",
     "ExitRules",
     "Flight",
+    "Holder",
     "Judged",
     "Leg",
     "Marks",
@@ -50,4 +52,5 @@ __all__ = [
     "held_for",
     "ladder",
     "read_rules",
+    "too_much",
 ]

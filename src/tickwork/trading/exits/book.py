@@ -12,7 +12,10 @@ exit can have the same quantity; ``filled`` and ``released`` say what became of 
 **Which price.** A long is judged by the bid, which is what a sale gets; a short by the ask. A missing, zero, NaN,
 crossed, stale or older price decides nothing, and ``Judged.unjudged`` says so.
 
-Prices of before a plan was opened are not for it.
+**Time goes on.** A plan sleeps until there is a price of when it was opened, or later; and no price is taken that is
+older than the newest known one of its market. So none of before a plan was opened decides for it, in whatever order
+they come. After a restart the newest known one is the last that is on record as having opened, moved or claimed
+something: a price of before that would meet stops which were not there yet.
 
 **Gaps.** All levels of a ladder that a price has reached are one due, of their summed quantity. A stop whose level was
 jumped over is due at the price there is.
@@ -35,6 +38,7 @@ from msgspec.structs import replace
 
 from tickwork.errors import InvalidInput
 from tickwork.market.bars import LARGEST, Bar
+from tickwork.market.levels import ALWAYS
 from tickwork.trading.exits.market import Dues, Market, stop_due
 from tickwork.trading.exits.plan import ExitPlan
 from tickwork.trading.exits.standing import Hour, Standing
@@ -43,6 +47,8 @@ from tickwork.trading.exits.told import ExitDue, Judged, Marks, Moved, StopAt, U
 from tickwork.values import DurationLike, duration, duration_text
 
 NOTHING: Final = Judged()
+Holder = tuple[str, str, str]
+"""Account, workflow, symbol."""
 Why = Literal["missing", "not_a_price", "crossed", "stale", "future", "older"]
 
 
@@ -62,6 +68,7 @@ class ExitBook:
             raise InvalidInput("exits.maxAge", max_age, "a duration above zero")
         self._plans: dict[str, Standing] = {}
         self._markets: dict[str, dict[str, Market]] = {}
+        self._holders: dict[Holder, dict[str, Standing]] = {}
         self._hours: list[Hour] = []
         self._count = 0
 
@@ -77,6 +84,14 @@ class ExitBook:
         """Where a plan stands; ``None``: there is none of this id, or it is closed."""
         standing = self._plans.get(plan_id)
         return None if standing is None else standing.state
+
+    def held_by(self, account: str, workflow: str, symbol: str) -> list[PlanState]:
+        """The plans of what one workflow holds of a symbol in an account."""
+        return [standing.state for standing in self._holders.get((account, workflow, symbol), {}).values()]
+
+    def holders(self) -> list[Holder]:
+        """Account, workflow and symbol of all plans."""
+        return list(self._holders)
 
     def states(self) -> Iterator[PlanState]:
         """Of all plans."""
@@ -129,6 +144,17 @@ class ExitBook:
         """
         standing = self._standing(plan_id)
         return self._put(standing, standing.state.resized(quantity))
+
+    def shrink(self, plan_id: str, quantity: Decimal) -> PlanState:
+        """The holding is less than its plans are for, by so much of this one; see ``holding.too_much``.
+
+        Raises:
+            InvalidInput: no plan of this id, or more than is free of it.
+        """
+        standing = self._standing(plan_id)
+        state = standing.state.shrunk(quantity)
+        self._put(standing, state)
+        return state
 
     def close(self, plan_id: str) -> tuple[Claim, ...]:
         """Forget a plan, whatever is left of its position.
@@ -221,9 +247,7 @@ class ExitBook:
             now_ns: the time now, by which its age is judged.
         """
         symbols = self._markets.get(venue)
-        market = None if symbols is None else symbols.get(symbol)
-        if market is None:
-            return NOTHING
+        market = (None if symbols is None else symbols.get(symbol)) or self._market(venue, symbol)
         if bid is None or ask is None:
             return self._unjudged(market, "missing", f"bid {bid}, ask {ask}", time_ns)
         try:
@@ -250,23 +274,22 @@ class ExitBook:
 
         Nobody knows in which order a bar saw its high and its low, so the worse is taken to have come first: open, low,
         high, close for longs, open, high, low, close for shorts. A plan that was opened within the bar is judged by its
-        close alone.
+        close alone; so are all of a bar that began before the newest known price.
 
         Args:
             bar: a bar that has ended.
             now_ns: the time now, by which the age of its end is judged.
         """
-        market = self._markets.get(bar.venue, {}).get(bar.symbol)
-        if market is None:
-            return NOTHING
-        at_ns = bar.end_ns
+        market = self._market(bar.venue, bar.symbol)
+        at_ns, whole = bar.end_ns, bar.start_ns >= market.newest_ns
         if at_ns < market.newest_ns or not -self.max_age_ns <= now_ns - at_ns <= self.max_age_ns:
             return self._badly_dated(market, at_ns, now_ns)
         market.newest_ns = at_ns
-        market.wake(bar.start_ns)
         dues: Dues = {}
         moved: list[Moved] = []
-        for bid, ask in ((bar.open, bar.open), (bar.low, bar.high), (bar.high, bar.low)):
+        if whole:
+            market.wake(bar.start_ns)
+        for bid, ask in ((bar.open, bar.open), (bar.low, bar.high), (bar.high, bar.low)) if whole else ():
             market.judge(bid, ask, at_ns, now_ns, dues, moved)
         market.wake(at_ns)
         market.judge(bar.close, bar.close, at_ns, now_ns, dues, moved)
@@ -304,13 +327,17 @@ class ExitBook:
             market = self._market(venue, symbol)
             trail = market.longs.trail if side == "long" else market.shorts.trail
             trail.marks = one.number
-        for state in states:
-            if state.closed:
-                continue
-            plan = state.plan
-            standing = self._stand(state)
+            market.newest_ns = max(market.newest_ns, one.at_ns)
+        stood = [self._stand(state) for state in states if not state.closed]
+        for standing in stood:
+            plan = standing.state.plan
             market = self._market(plan.venue, plan.symbol)
-            market.rest(standing, now_ns)
+            opened_ns = plan.opened_ns if plan.opened_ns <= now_ns else ALWAYS
+            market.newest_ns = max(market.newest_ns, opened_ns, standing.state.seen_ns)
+        for standing in stood:
+            plan = standing.state.plan
+            market = self._market(plan.venue, plan.symbol)
+            market.rest(standing, market.newest_ns)
             if not standing.asleep:
                 market.side(plan).follow(standing, known.get((plan.venue, plan.symbol, plan.side)))
             market.side(plan).aim(standing, settle=False)
@@ -347,14 +374,20 @@ class ExitBook:
         self._count += 1
         standing = self._plans[plan.id] = Standing(state, self._count)
         self._market(plan.venue, plan.symbol).count += 1
+        self._holders.setdefault(_holder(plan), {})[plan.id] = standing
         return standing
 
     def _put(self, standing: Standing, state: PlanState) -> tuple[Claim, ...]:
         standing.state = state
         self._aim(standing)
         if state.closed:
-            del self._plans[state.plan.id]
-            self._market(state.plan.venue, state.plan.symbol).count -= 1
+            plan = state.plan
+            del self._plans[plan.id]
+            self._market(plan.venue, plan.symbol).count -= 1
+            mine = self._holders[_holder(plan)]
+            del mine[plan.id]
+            if not mine:
+                del self._holders[_holder(plan)]
         return state.excess
 
     def _aim(self, standing: Standing) -> None:
@@ -371,6 +404,8 @@ class ExitBook:
             standing.hour = hour
 
     def _badly_dated(self, market: Market, time_ns: int, now_ns: int) -> Judged:
+        if not market.count:
+            return NOTHING
         age = now_ns - time_ns
         if abs(age) <= self.max_age_ns:
             by = duration_text(market.newest_ns - time_ns)
@@ -381,12 +416,16 @@ class ExitBook:
         return self._unjudged(market, "future", f"{text} ahead", time_ns)
 
     def _unjudged(self, market: Market, why: Why, found: str, time_ns: int) -> Judged:
-        return Judged(unjudged=Unjudged(market.venue, market.symbol, why, found, time_ns))
+        return Judged(unjudged=Unjudged(market.venue, market.symbol, why, found, time_ns)) if market.count else NOTHING
 
 
 def _judged(dues: Dues, moved: list[Moved]) -> Judged:
     due = sorted(dues.values(), key=lambda one: one.plan.id)
     return Judged(tuple(due), tuple(moved)) if due or moved else NOTHING
+
+
+def _holder(plan: ExitPlan) -> Holder:
+    return plan.account, plan.workflow, plan.symbol
 
 
 def _hour(standing: Standing) -> Hour | None:

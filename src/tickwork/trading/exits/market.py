@@ -129,12 +129,12 @@ class MarketSide:
         for standing in self._begins.reached(key.copy_negate()):
             plan = standing.state.plan
             best = plan.key(max(key, plan.key(plan.entry_price)))
-            standing.state = standing.state.trailing_from(best, self.trail.marks)
+            standing.state = standing.state.trailing_from(best, self.trail.marks, at_ns)
             moved.append(TrailingBegan(plan.id, best, self.trail.marks, at_ns))
             self.follow(standing, None)
             self.aim(standing)
         for standing in self._evens.reached(key.copy_negate()):
-            standing.state = standing.state.at_break_even()
+            standing.state = standing.state.at_break_even(at_ns)
             plan, even = standing.state.plan, standing.state.plan.rules.break_even
             stop = plan.price_at(even.offset if even is not None else ZERO)
             moved.append(BreakEvenSet(plan.id, stop, at_ns))
@@ -182,7 +182,7 @@ class Market:
         self.longs = MarketSide(venue, symbol, "long")
         self.shorts = MarketSide(venue, symbol, "short")
         self.newest_ns = ALWAYS
-        """Time of the newest quote that was judged."""
+        """Time of the newest price that is known of. No plan is awake that was opened later."""
         self.count = 0
         """Plans here."""
         self.asleep: list[Hour] = []

@@ -96,6 +96,12 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="cam
     """Best price (bid of a long, ask of a short) since trailing began, as far as recorded with the plan; ``None``:
     it has not begun. Marks of the symbol above number ``marks`` may be better."""
     marks: int = 0
+    seen_ns: int = 0
+    """Time of the newest price that is on record as having moved or claimed something; older ones are not for it."""
+    late: Decimal = ZERO
+    """Base units of claims that were given back: their orders may yet turn out to have executed them."""
+    taken: Decimal = ZERO
+    """So much of ``late`` as the holding is already known to have lost: a late fill of it counts no second time."""
 
     @classmethod
     def begin(cls, plan: ExitPlan) -> PlanState:
@@ -167,6 +173,7 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="cam
             flights=(*self.flights, Flight(claim)) if claim.quantity else self.flights,
             tripped=claim.reason if first_stop else self.tripped,
             retry_ns=0 if first_stop else self.retry_ns,
+            seen_ns=self.seen_ns if claim.price is None else max(self.seen_ns, claim.at_ns),
         )
 
     def filled(self, claim: Claim, quantity: Decimal) -> PlanState:
@@ -184,9 +191,15 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="cam
                 flights.append(flight)
             elif flight.open > quantity:
                 flights.append(Flight(flight.claim, EXACT.add(flight.filled, quantity)))
-        remaining = max(EXACT.subtract(self.remaining, quantity), ZERO)
         legs = self._legs_after(claim, quantity)
-        return replace(self, remaining=remaining, flights=tuple(flights), legs=legs, failures=0)
+        late, taken = self.late, self.taken
+        if self.flight(claim) is None:
+            known = min(taken, quantity)
+            late = max(EXACT.subtract(late, quantity), ZERO)
+            taken = min(EXACT.subtract(taken, known), late)
+            quantity = EXACT.subtract(quantity, known)
+        remaining = max(EXACT.subtract(self.remaining, quantity), ZERO)
+        return replace(self, remaining=remaining, flights=tuple(flights), legs=legs, failures=0, late=late, taken=taken)
 
     def released(self, claim: Claim, retry_ns: int = 0) -> PlanState:
         """After the claim's order has ended, or was never placed: what it did not fill is free again.
@@ -210,6 +223,7 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="cam
             flights=flights,
             retry_ns=max(self.retry_ns, retry_ns) if holds_up else self.retry_ns,
             failures=self.failures if flight.filled else self.failures + 1,
+            late=EXACT.add(self.late, flight.open),
         )
 
     def resized(self, quantity: Decimal) -> PlanState:
@@ -230,13 +244,24 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="cam
         legs = grown(self.legs, original, self.plan.quantity_step, self.busy)
         return replace(self, remaining=quantity, original=original, legs=legs)
 
-    def trailing_from(self, best: Decimal, marks: int) -> PlanState:
-        """After trailing has begun at a price, with so many marks of its market before."""
-        return replace(self, best=best, marks=marks)
+    def shrunk(self, quantity: Decimal) -> PlanState:
+        """After the holding has turned out to be less than its plans are for, by so much of this one.
 
-    def at_break_even(self) -> PlanState:
-        """After the stop at the entry was set."""
-        return replace(self, break_even=True)
+        Raises:
+            InvalidInput: no quantity above zero, or more than is free: what is on its way may be what is missing.
+        """
+        if not 0 < check_quantity(quantity, "shrunk.quantity") <= self.free:
+            raise InvalidInput("shrunk.quantity", quantity, f"above zero, at most the {self.free} that are free")
+        taken = min(EXACT.add(self.taken, quantity), self.late)
+        return replace(self, remaining=EXACT.subtract(self.remaining, quantity), taken=taken)
+
+    def trailing_from(self, best: Decimal, marks: int, at_ns: int) -> PlanState:
+        """After trailing has begun at a price of a time, with so many marks of its market before."""
+        return replace(self, best=best, marks=marks, seen_ns=max(self.seen_ns, at_ns))
+
+    def at_break_even(self, at_ns: int) -> PlanState:
+        """After the stop at the entry was set by a price of a time."""
+        return replace(self, break_even=True, seen_ns=max(self.seen_ns, at_ns))
 
     def _mine(self, claim: Claim) -> None:
         if claim.plan_id != self.plan.id or claim.number > self.claims:

@@ -98,13 +98,15 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel")
     """Of the last one."""
     prices: tuple[tuple[int, Decimal], ...] = ()
     """Numbers, ascending, and prices, each less good than the one before: what a later, better one hides is dropped."""
+    at_ns: int = 0
+    """Time of the last one."""
 
     def after(self, best: BestPrice) -> Marks:
         """With one more."""
         longs = self.side == "long"
         kept = [(n, price) for n, price in self.prices if (price > best.price if longs else price < best.price)]
         prices = (*kept, (best.number, best.price))
-        return msgspec.structs.replace(self, number=best.number, prices=prices)
+        return msgspec.structs.replace(self, number=best.number, prices=prices, at_ns=best.at_ns)
 
     def best_after(self, number: int) -> Decimal | None:
         """The best of those after the ``number``-th; ``None``: there was none."""
