@@ -17,6 +17,7 @@ from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.market.triggers import PriceChanged, PriceCrossed, VolumeSpiked
+from tickwork.service.accounts.events import EquityMarked
 from tickwork.service.demo_tape import DemoFinished
 from tickwork.service.paper_tape import PaperFinished
 from tickwork.service.reconcile_events import AccountAdjusted
@@ -87,7 +88,8 @@ class Marks:
 
 
 _PRICED: Final[dict[str, type[Event]]] = {
-    cls.event_name: cls for cls in (PriceChanged, PriceCrossed, VolumeSpiked, OrderFilled, DemoFinished, PaperFinished)
+    cls.event_name: cls
+    for cls in (PriceChanged, PriceCrossed, VolumeSpiked, OrderFilled, EquityMarked, DemoFinished, PaperFinished)
 }
 
 
@@ -103,6 +105,9 @@ def last_marks(queries: Queries) -> Marks:
             case PriceChanged() | PriceCrossed() | VolumeSpiked() | OrderFilled():
                 marks.prices[event.symbol] = event.price
                 marks.at = event.known_at
+            case EquityMarked() if event.prices:
+                marks.prices |= event.prices
+                marks.at = event.at
             case DemoFinished() if event.marks:
                 marks.prices |= event.marks
                 marks.at = event.at

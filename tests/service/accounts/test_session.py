@@ -18,6 +18,7 @@ from tickwork.engines.system_clock import SystemClock
 from tickwork.errors import InvalidInput, Refused, TapeLocked
 from tickwork.service.accounts.session import LiveSession
 from tickwork.service.orders import orders
+from tickwork.service.positions import last_marks, positions
 from tickwork.sim.exchange import Exchange, Fault, Faults, Market, MexcApi, serving, truth
 
 D = Decimal
@@ -147,6 +148,22 @@ async def test_a_stop_is_there_after_a_restart_and_sells(tmp_path: Path, monkeyp
             await until(lambda: states(session) == ["filled", "filled"])
             assert session.trading.account("main").desk.ledger.quantity("BTC/USDT") == 0
             await until(lambda: not session.trading.exits.plans())
+
+
+@awaited
+async def test_positions_are_worth_what_the_market_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place(tmp_path, monkeypatch) as here:
+        async with here.session() as session:
+            await go(session)
+            await until(lambda: states(session) == ["filled"])
+        here.exchange.move("BTC/USDT", D(50_000))
+        async with here.session() as session:
+
+            def price() -> Decimal:
+                (line,) = positions(queries := session.engine.queries, last_marks(queries)).positions
+                return D(line.price or 0)
+
+            await until(lambda: 49_000 < price() < 51_000)
 
 
 @awaited

@@ -248,10 +248,16 @@ class OpenAccount:
             return
         self._marked_at = now
         self.desk.activity.marked(equity, now, profits)
-        marked = EquityMarked(
-            account=self.name, currency=self.currency, equity=equity, profits=profits, at=from_ns(now)
+        self._post(
+            EquityMarked(
+                account=self.name,
+                currency=self.currency,
+                equity=equity,
+                profits=profits,
+                prices=marks,
+                at=from_ns(now),
+            )
         )
-        self._post(marked)
 
     # -- for ever -------------------------------------------------------------------------------------------------
 

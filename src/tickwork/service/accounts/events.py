@@ -61,4 +61,6 @@ class EquityMarked(Event, name="trading/equity.marked", version=1):
     equity: Money
     profits: dict[str, Money] = Field(default_factory=dict)
     """What each workflow has made, its positions at those prices."""
+    prices: dict[str, Money] = Field(default_factory=dict)
+    """Those prices, by symbol: the middle of bid and ask."""
     at: datetime

@@ -22,7 +22,7 @@ def load(path: Path, trading: Trading) -> list[Workflow]:
         InvalidInput: no such file, no such function in it, or not workflows. What the file itself raises is raised.
     """
     if not path.is_file():
-        raise InvalidInput("workflows", str(path), "a file of Python")
+        raise InvalidInput("workflows", str(path.absolute()), "a file of Python")
     # functions of steps are found again by module and name: the name must be the same in every process
     name = f"tickwork_workflows_{path.stem}_{blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
