@@ -5,12 +5,12 @@ Shapes are those of https://developers.binance.com/docs/binance-spot-api-docs/re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-from tickwork.sim.exchange.api import MS, ApiError, Call, Parameters, VenueApi, whole
+from tickwork.sim.exchange.api import MS, ApiError, Call, whole
 from tickwork.sim.exchange.book import Book, Level
+from tickwork.sim.exchange.market_data import MarketData
 from tickwork.sim.exchange.markets import ZERO, Market
 from tickwork.sim.exchange.orders import Trade
 from tickwork.sim.exchange.rendering import INTERVALS, average, day_figures, rounded
@@ -36,24 +36,10 @@ def _levels(levels: list[Level]) -> list[list[str]]:
     return [[eight(at), eight(quantity)] for at, quantity in levels]
 
 
-class BinanceMarketData(VenueApi):
+class BinanceMarketData(MarketData):
     """The public routes of Binance spot."""
 
-    def market(self, parameters: Parameters) -> Market:
-        if not parameters.get("symbol"):
-            raise missing("symbol")
-        market = self.exchange.markets.get(parameters["symbol"])
-        if market is None:
-            raise ApiError(-1121, "Invalid symbol.")
-        return market
-
-    def ping(self, call: Call) -> Any:
-        """``{}``."""
-        return {}
-
-    def time(self, call: Call) -> Any:
-        """``{"serverTime": 1499827319559}``."""
-        return {"serverTime": self.exchange.server_time() // MS}
+    missing = staticmethod(missing)
 
     def info(self, call: Call) -> Any:
         """The rules, as filters."""
@@ -179,14 +165,9 @@ class BinanceMarketData(VenueApi):
             for bar in bars
         ]
 
-    def _per_market(self, call: Call, one: Callable[[Book], dict[str, Any]]) -> Any:
-        if call.parameters.get("symbol"):
-            return one(self.book(self.market(call.parameters)))
-        return [one(book) for book in self.exchange.books.values()]
-
     def ticker_day(self, call: Call) -> Any:
         """``/ticker/24hr``; ``priceChangePercent`` is in percent here."""
-        return self._per_market(call, self._day)
+        return self.per_market(call, self._day)
 
     def _day(self, book: Book) -> dict[str, Any]:
         now = self.exchange.server_time() // MS
@@ -221,11 +202,11 @@ class BinanceMarketData(VenueApi):
 
     def ticker_price(self, call: Call) -> Any:
         """``{"symbol":"LTCBTC","price":"4.00000200"}``."""
-        return self._per_market(call, lambda book: {"symbol": book.market.id, "price": eight(book.price)})
+        return self.per_market(call, lambda book: {"symbol": book.market.id, "price": eight(book.price)})
 
     def ticker_book(self, call: Call) -> Any:
         """``{"symbol":"LTCBTC","bidPrice":"4.00000000","bidQty":"431.00000000","askPrice":...,"askQty":...}``."""
-        return self._per_market(call, lambda book: {"symbol": book.market.id, **self._best(book)})
+        return self.per_market(call, lambda book: {"symbol": book.market.id, **self._best(book)})
 
 
 def _filters(market: Market) -> list[dict[str, Any]]:

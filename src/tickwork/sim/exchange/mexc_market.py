@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tickwork.sim.exchange.api import MS, ApiError, Call, Parameters, VenueApi, whole
+from tickwork.sim.exchange.api import MS, ApiError, Call, whole
 from tickwork.sim.exchange.book import Book
+from tickwork.sim.exchange.market_data import MarketData
 from tickwork.sim.exchange.markets import Market, decimals
 from tickwork.sim.exchange.orders import Trade
 from tickwork.sim.exchange.rendering import INTERVALS, best_texts, day_figures, level_texts, trimmed
@@ -28,24 +29,10 @@ def missing(name: str) -> ApiError:
     return ApiError(700004, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
-class MexcMarketData(VenueApi):
+class MexcMarketData(MarketData):
     """The public routes of MEXC spot v3."""
 
-    def market(self, parameters: Parameters) -> Market:
-        if not parameters.get("symbol"):
-            raise missing("symbol")
-        market = self.exchange.markets.get(parameters["symbol"])
-        if market is None:
-            raise ApiError(-1121, "Invalid symbol.")
-        return market
-
-    def ping(self, call: Call) -> Any:
-        """``{}``."""
-        return {}
-
-    def time(self, call: Call) -> Any:
-        """``{"serverTime": 1645539742000}``."""
-        return {"serverTime": self.exchange.server_time() // MS}
+    missing = staticmethod(missing)
 
     def info(self, call: Call) -> Any:
         """The rules. There are no LOT_SIZE and MIN_NOTIONAL filters: decimals are ``baseAssetPrecision`` and
@@ -175,14 +162,9 @@ class MexcMarketData(VenueApi):
             for bar in bars
         ]
 
-    def _per_market(self, call: Call, one: Any) -> Any:
-        if call.parameters.get("symbol"):
-            return one(self.book(self.market(call.parameters)))
-        return [one(book) for book in self.exchange.books.values()]
-
     def ticker_day(self, call: Call) -> Any:
         """``/ticker/24hr`` as captured in 2024; ``priceChangePercent`` is a fraction there ("0.0173")."""
-        return self._per_market(call, self._day)
+        return self.per_market(call, self._day)
 
     def _day(self, book: Book) -> dict[str, Any]:
         now = self.exchange.server_time() // MS
@@ -199,11 +181,11 @@ class MexcMarketData(VenueApi):
 
     def ticker_price(self, call: Call) -> Any:
         """``{"symbol":"BTCUSDT","price":"184.34"}``."""
-        return self._per_market(call, lambda book: {"symbol": book.market.id, "price": trimmed(book.price)})
+        return self.per_market(call, lambda book: {"symbol": book.market.id, "price": trimmed(book.price)})
 
     def ticker_book(self, call: Call) -> Any:
         """``{"symbol":"AEUSDT","bidPrice":"0.11001","bidQty":"115.59","askPrice":"0.11127","askQty":"215.48"}``."""
-        return self._per_market(call, lambda book: {"symbol": book.market.id, **best_texts(book)})
+        return self.per_market(call, lambda book: {"symbol": book.market.id, **best_texts(book)})
 
     def contracts(self, call: Call) -> Any:
         """``/api/v1/contract/detail``, which ccxt asks for with every list of markets: there are none here."""

@@ -110,10 +110,6 @@ class Trail:
         """Where a plan's trailing stop is, as a key; ``None``: it does not trail."""
         return None if standing.member is None else _whole(standing).stop(standing.member[0])
 
-    def best_of(self, standing: Standing) -> Decimal | None:
-        """The best key it has seen; ``None``: it does not trail."""
-        return None if standing.member is None else _whole(standing).best
-
     def join(self, standing: Standing, best: Decimal, distance: Decimal, ratchet: Decimal) -> None:
         """Let a plan trail, with the best key it has seen, as it is on record."""
         peaks = self._peaks
