@@ -3,6 +3,7 @@
     TickworkError
     ├── Retryable              try again later
     │   ├── QueueFull          a queue has no room (queue, capacity)
+    │   ├── NotRunning         no process has the tape open that it needs (tape)
     │   └── NotSent            certain: nothing left this process, or what left it certainly did nothing
     │       ├── BreakerOpen    the dependency is resting; nothing was asked of it (breaker, retry_at, why)
     │       ├── NeverArrived   an effect was made and certainly did not happen, as often as it was tried (effect, key)
@@ -14,8 +15,11 @@
     ├── Unknown                look, never resend: it may have happened
     ├── Fatal                  do not retry
     │   ├── InvalidInput       change what was given (path, found, expected)
+    │   │   ├── NotFound           there is nothing of that name or id
+    │   │   ├── Conflict           it is there, and its state does not allow that
     │   │   └── InvalidDocument    the same of a document, all of it at once (document, problems)
     │   │   └── InvalidExpression  the text of an expression is wrong at one place (path, text, expected, position)
+    │   ├── Forbidden          whoever asks has no right to it (what, who, needs)
     │   ├── Refused            our own risk gate said no (rule, limit, actual)
     │   ├── Rejected           the venue said no (venue, reason)
     │   ├── ForeignAwait       a workflow body awaited something that is not a verb of its run
@@ -152,6 +156,20 @@ class QueueFull(Retryable):
         return f"queue {self.queue!r} is full: {self.capacity:,} messages are not done; nothing was sent, try later"
 
 
+class NotRunning(Retryable):
+    """No process has the tape open, so nobody can do what was asked; nothing was done.
+
+    Args:
+        tape: its path.
+    """
+
+    def __init__(self, tape: str) -> None:
+        super().__init__(tape)
+
+    def __str__(self) -> str:
+        return f"no process has this tape open: {self.args[0]}; start `tickwork up`, or give another tape"
+
+
 class Unknown(TickworkError):
     """Nobody knows yet whether it happened. Look it up; never send it again blindly."""
 
@@ -188,6 +206,14 @@ class InvalidInput(Fatal):
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}; found {self.found!r}"
+
+
+class NotFound(InvalidInput):
+    """Nothing of this kind (``path``: run, queue, order ...) has the name or id that was given (``found``)."""
+
+
+class Conflict(InvalidInput):
+    """It is there, and the state it is in (told in ``found``) does not allow what was asked."""
 
 
 class InvalidExpression(InvalidInput):
@@ -266,6 +292,27 @@ def problem_text(path: str, found: Any, expected: str, position: int = -1) -> st
     if position < 0:
         return f"{path}: expected {expected}; found {found!r}"
     return str(InvalidExpression(path, str(found), expected, position))
+
+
+class Forbidden(Fatal):
+    """Whoever asks has no right to it.
+
+    Args:
+        what: what was asked for.
+        who: the caller's name.
+        needs: what would be needed, in words.
+    """
+
+    def __init__(self, what: str, who: str, needs: str) -> None:
+        super().__init__(what, who, needs)
+
+    @property
+    def needs(self) -> str:
+        """What would be needed."""
+        return str(self.args[2])
+
+    def __str__(self) -> str:
+        return f"{self.args[1]} may not do this: {self.args[0]} needs {self.args[2]}"
 
 
 class Refused(Fatal):

@@ -31,7 +31,7 @@ from typing import Any, Final
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.engine import Engine
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NotFound
 from tickwork.market.bars import Bar, Quote
 from tickwork.service.exits_blind import BlindMarkets
 from tickwork.service.exits_events import (
@@ -219,7 +219,7 @@ class Exits:
     def _terms(self, account: str, symbol: str) -> TradingRules:
         door = self._doors.get(account)
         if door is None:
-            raise InvalidInput("account", account, f"one of {', '.join(self._doors)}")
+            raise NotFound("account", account, f"one of {', '.join(self._doors)}")
         terms = door.rules.get(symbol)
         if terms is None:
             raise InvalidInput("symbol", symbol, f"one that {account} trades: {', '.join(sorted(door.rules))}")
@@ -331,7 +331,7 @@ class Exits:
     def _plan(self, plan_id: str) -> ExitPlan:
         state = self._book.get(plan_id)
         if state is None:
-            raise InvalidInput("plan", plan_id, "the id of a plan that is open")
+            raise NotFound("plan", plan_id, "the id of a plan that is open")
         return state.plan
 
     # -- prices and time ------------------------------------------------------------------------------------------

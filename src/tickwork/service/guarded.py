@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tickwork.errors import InvalidInput
+from tickwork.errors import NotFound
 from tickwork.trading.adoptions import Adoptions, Policy
 from tickwork.trading.desk import Desk
 from tickwork.trading.orders import Fill, Order
@@ -73,5 +73,5 @@ def account_named(accounts: Mapping[str, GuardedAccount], name: str) -> GuardedA
     """
     found = accounts.get(name)
     if found is None:
-        raise InvalidInput("account", name, f"an account that is open here: {', '.join(sorted(accounts)) or 'none is'}")
+        raise NotFound("account", name, f"an account that is open here: {', '.join(sorted(accounts)) or 'none is'}")
     return found

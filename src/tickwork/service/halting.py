@@ -30,7 +30,7 @@ from tickwork.core.view import view
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.queries import Queries
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NotFound
 from tickwork.service.guarded import GuardedAccount, account_named
 from tickwork.service.sweeping import Sweeper, SweepPlan, Swept
 from tickwork.service.trading import AccountOpened
@@ -276,7 +276,7 @@ class Halting:
             return account_named(self._accounts, account).owner
         known = {*self._known, *(line.account for line in self.standing() if line.account)}
         if account not in known:
-            raise InvalidInput("account", account, f"an account on this tape: {', '.join(sorted(known)) or 'none is'}")
+            raise NotFound("account", account, f"an account on this tape: {', '.join(sorted(known)) or 'none is'}")
         return ""
 
     def _answer(self, account: str, *, changed: bool, still: Sequence[HaltLine] = ()) -> HaltAnswer:

@@ -30,7 +30,13 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def run_lines(
-    queries: Queries, status: str | None = None, workflow: str | None = None, limit: int = 20
+    queries: Queries,
+    status: str | None = None,
+    workflow: str | None = None,
+    limit: int = 20,
+    *,
+    owner: str | None = None,
+    before: int | None = None,
 ) -> list[RunLine]:
     """Runs with what they came to, newest first.
 
@@ -38,7 +44,7 @@ def run_lines(
         InvalidInput: an unknown status, or a limit below 1.
     """
     found = []
-    for info in queries.runs(status, workflow, limit=limit):
+    for info in queries.runs(status, workflow, owner, before, limit):
         detail = queries.show(info.id)
         line = RunLine(
             id=info.id,

@@ -11,7 +11,7 @@ import msgspec
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.schedule_rows import ScheduleInfo, info_of, read_rows
 from tickwork.engines.embedded.schedules import next_times
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NotFound
 from tickwork.market.sessions import parse_times
 from tickwork.values import from_ns
 
@@ -62,7 +62,7 @@ def next_on_tape(queries: Queries, name: str, count: int) -> list[datetime]:
     rows = read_rows(queries.reader)
     row = rows.get(name)
     if row is None:
-        raise InvalidInput("schedule", name, f"one of this tape: {', '.join(rows) or 'there is none'}")
+        raise NotFound("schedule", name, f"one of this tape: {', '.join(rows) or 'there is none'}")
     try:
         times = parse_times(row.spec, row.zone)
     except InvalidInput:

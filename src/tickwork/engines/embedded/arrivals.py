@@ -47,14 +47,23 @@ class Arrivals:
         Raises:
             InvalidInput: not an event, an empty source or id, or not a duration.
         """
+        arrival = self.post(event, source=source, id=id, window=window)
+        await self._log.durable()
+        return arrival
+
+    def post(self, event: Event, *, source: str, id: str, window: DurationLike = "24 hours") -> Arrival:
+        """Like ``publish``, without waiting for the disk: the event, and that it has arrived, may be lost together."""
         if not (isinstance(event, Event) and event.event_name):
             raise InvalidInput("event", event, "an instance of a named subclass of Event")
         for path, text in (("source", source), ("id", id)):
             if not isinstance(text, str) or not text:
                 raise InvalidInput(path, text, "a text that is not empty")
-        arrival = self._arrive(event, (source, id), duration(window, "window"))
-        await self._log.durable()
-        return arrival
+        return self._arrive(event, (source, id), duration(window, "window"))
+
+    def find(self, source: str, id: str) -> int | None:
+        """Where what has arrived under an id is on the tape; ``None``: it has not, or its window is over."""
+        known = self._fresh.get((source, id)) or self._kept((source, id))
+        return known[0] if known is not None and self._now() <= known[1] else None
 
     def _arrive(self, event: Event, key: tuple[str, str], window: int) -> Arrival:
         """Look and publish in one go: nothing else happens in between."""

@@ -24,7 +24,7 @@ from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.live import Pend
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.runs import Runs
-from tickwork.errors import BreakerOpen, InvalidInput
+from tickwork.errors import BreakerOpen, InvalidInput, NotFound
 from tickwork.values import DurationLike, duration, from_ns
 
 
@@ -236,7 +236,7 @@ class Breakers:
         circuit, now = self._circuits.get(name), self._now()
         if circuit is None:
             known = ", ".join(sorted(self._circuits)) or "none has been used yet"
-            raise InvalidInput("breaker", name, f"one that a step or an effect has used: {known}")
+            raise NotFound("breaker", name, f"one that a step or an effect has used: {known}")
         self._change(circuit, act(circuit.breaker, circuit.state, now), now, by)
         self._pump()
         await self._log.durable()

@@ -12,14 +12,14 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tickwork.core.codec import decode_error, encode_error
-from tickwork.errors import InvalidInput, StepFailed, TickworkError
+from tickwork.errors import InvalidInput, NotFound, StepFailed, TickworkError
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -65,17 +65,6 @@ class Control:
                 os.umask(mask)
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LINE_MAX)
 
-    def offer(self, verbs: Mapping[str, Verb]) -> None:
-        """Answer more verbs.
-
-        Raises:
-            InvalidInput: one of them is answered already.
-        """
-        twice = next((verb for verb in verbs if verb in self._verbs), None)
-        if twice is not None:
-            raise InvalidInput("verb", twice, "a name that no other verb has")
-        self._verbs.update(verbs)
-
     def drop(self) -> None:
         """Stop listening and leave the socket's file, as a death does."""
         if self._server is not None:
@@ -110,9 +99,7 @@ class Control:
                 )
             verb = self._verbs.get(request.pop("verb"))
             if verb is None:
-                raise InvalidInput(
-                    "verb", line[:100].decode(errors="replace"), "one of " + ", ".join(sorted(self._verbs))
-                )
+                raise NotFound("verb", line[:100].decode(errors="replace"), "one of " + ", ".join(sorted(self._verbs)))
             answer = _packed({"ok": msgspec.to_builtins(await verb(**request))})
             if len(answer) > LINE_MAX:
                 raise InvalidInput("answer", f"{len(answer):,} bytes", f"at most {LINE_MAX:,}: ask for fewer at once")

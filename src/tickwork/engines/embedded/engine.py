@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
+import msgspec
+
 from tickwork.core.clock import Clock
 from tickwork.core.event import Event
 from tickwork.core.queue import Queue
@@ -25,7 +27,7 @@ from tickwork.engines.embedded.lock import OwnerLock
 from tickwork.engines.embedded.owner import Owner
 from tickwork.engines.embedded.queries import ApprovalInfo, DeadLetter, RunDetail, RunInfo
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import InvalidInput, TapeError
+from tickwork.errors import Conflict, InvalidInput, NotFound, TapeError
 from tickwork.values import duration, timestamp_ns
 
 
@@ -62,6 +64,7 @@ class Engine(Assembly):
     ) -> None:
         super().__init__(url, workflows, views, queues, clock, seed, hot_max, duration(park_after), vfs)
         self._control: Control | None = None
+        self._verbs: dict[str, Verb] = {}
         self._opened = False
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -88,8 +91,9 @@ class Engine(Assembly):
             self._opened = True
             self._recover()
             await self._log.durable()
+            self._verbs = Owner(self).verbs()
             if self._memory is None:
-                self._control = Control(self.path, Owner(self).verbs())
+                self._control = Control(self.path, self._verbs)
                 await self._control.start()
         except BaseException:
             # nobody will close what did not open: let everything go, so that it can be tried again
@@ -244,7 +248,7 @@ class Engine(Assembly):
         self._check_open()
         seq = self._runs.find(id)
         if seq is None:
-            raise InvalidInput("run", id, "the id of a run on this tape")
+            raise NotFound("run", id, "the id of a run on this tape")
         return seq
 
     def _named(self, seq: int) -> tuple[str, int]:
@@ -269,7 +273,7 @@ class Engine(Assembly):
         else:
             await self.durable()
             if not self._runs.endings.cancel_stuck(seq, reason):
-                raise InvalidInput("run", id, "an unfinished run: only those can be cancelled")
+                raise Conflict("run", id, "an unfinished run: only those can be cancelled")
         await self._done()
 
     async def pause(self, id: str) -> None:
@@ -277,9 +281,7 @@ class Engine(Assembly):
         run = self._unfinished(id, "paused")
         if run.status is Status.QUEUED:
             self._runs.drop(run)
-            raise InvalidInput(
-                "run", f"{id}, which is queued", "a run that has begun; cancel this one, or let it begin"
-            )
+            raise Conflict("run", f"{id}, which is queued", "a run that has begun; cancel this one, or let it begin")
         if not run.paused:
             self._log.record(run, Record("paused", self.clock.now()))
             run.paused = True
@@ -307,13 +309,9 @@ class Engine(Assembly):
         await self.durable()
         row = self.queries.row(id)
         if row.status != Status.DEAD:
-            raise InvalidInput(
-                "run", f"{id}, which is {Status(row.status).name.lower()}", "a dead run (see dead_letters)"
-            )
+            raise Conflict("run", f"{id}, which is {Status(row.status).name.lower()}", "a dead run (see dead_letters)")
         if (row.workflow, row.version) not in self._workflows:
-            raise InvalidInput(
-                "run", id, f"a run whose workflow is registered ({row.workflow!r} version {row.version})"
-            )
+            raise Conflict("run", id, f"a run whose workflow is registered ({row.workflow!r} version {row.version})")
         await self.letters.redrive([id])
 
     async def approve(self, id: str, yes: bool, by: str = "") -> None:
@@ -327,7 +325,7 @@ class Engine(Assembly):
         if row is None and (changes or not self._reader.rows("SELECT 1 FROM approvals WHERE id=?", (id,))):
             known = ", ".join(approval.id for approval in self.queries.approvals() if approval.id != id)
             known = known or "there is none"
-            raise InvalidInput("approval", id, f"the id of an open question: {known}")
+            raise NotFound("approval", id, f"the id of an open question: {known}")
         self._family.approve(id, yes, by)
         await self._done()
 
@@ -379,7 +377,7 @@ class Engine(Assembly):
         self._runs.wake_any(seq)
         run = self._runs.hot.get(seq)
         if run is None or run.ending is not None:
-            raise InvalidInput("run", id, f"an unfinished run whose workflow is registered: only those can be {what}")
+            raise Conflict("run", id, f"an unfinished run whose workflow is registered: only those can be {what}")
         return run
 
     async def _done(self) -> None:
@@ -523,7 +521,7 @@ class Engine(Assembly):
         await self._crank.failed.wait()
 
     def offer(self, verbs: Mapping[str, Verb]) -> None:
-        """Let other processes ask for more than the engine itself does: verbs of its control socket, by name.
+        """Answer more than the engine itself does: verbs of ``ask``, and of the control socket for other processes.
 
         They are answered like the engine's own, and may take any JSON values. For this opening.
 
@@ -531,8 +529,22 @@ class Engine(Assembly):
             InvalidInput: one of them is answered already.
         """
         self._check_open()
-        if self._control is not None:
-            self._control.offer(verbs)
+        twice = next((verb for verb in verbs if verb in self._verbs), None)
+        if twice is not None:
+            raise InvalidInput("verb", twice, "a name that no other verb has")
+        self._verbs.update(verbs)
+
+    async def ask(self, verb: str, /, **arguments: Any) -> Any:
+        """Do what another process may ask for over the control socket, and answer as it is answered: in JSON values.
+
+        Raises:
+            NotFound: nobody here answers this verb. TickworkError, TypeError, ValueError: what it raises.
+        """
+        self._check_open()
+        found = self._verbs.get(verb)
+        if found is None:
+            raise NotFound("verb", verb, "one of " + ", ".join(sorted(self._verbs)))
+        return msgspec.to_builtins(await found(**arguments))
 
     @property
     def fault(self) -> TapeError | None:

@@ -24,7 +24,7 @@ from tickwork.core.tape import Record
 from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import InvalidInput, TapeError
+from tickwork.errors import Conflict, InvalidInput, NotFound, TapeError
 from tickwork.values import duration
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ class Letters:
         letter = None if seq is None else self._load(seq)
         if letter is None or letter.status != LetterStatus.OPEN:
             found = id if letter is None else f"{id}, which is {LetterStatus(letter.status).name.lower()}"
-            raise InvalidInput("letter", found, "an open dead letter (see `tickwork letters`)")
+            raise NotFound("letter", found, "an open dead letter (see `tickwork letters`)")
         return letter
 
     def _acts(
@@ -355,7 +355,7 @@ class Letters:
         run = self._runs.hot.get(letter.run) or self._runs.load(letter.run)
         if run is None or run.status is not Status.DEAD:
             found = "is not dead" if run is not None else "is of a workflow that is not registered"
-            raise InvalidInput("letter", f"{letter.seq}, whose run {found}", "a dead run of a registered workflow")
+            raise Conflict("letter", f"{letter.seq}, whose run {found}", "a dead run of a registered workflow")
         if payload is None:
             return lambda due, by: self._redrive_run(letter, due, by) or ""
         input = run.workflow.encode_input(payload)

@@ -26,7 +26,7 @@ from tickwork.core.tape import NOTHING, Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.bodies import Bodies
 from tickwork.engines.embedded.runs import Runs
-from tickwork.errors import InvalidInput, QueueFull, TapeError
+from tickwork.errors import InvalidInput, NotFound, QueueFull, TapeError
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -162,7 +162,7 @@ class Lines:
         desk = self.desks.get(name) if isinstance(name, str) else None
         if desk is None or not desk.declared:
             known = ", ".join(sorted(name for name, desk in self.desks.items() if desk.declared)) or "it has none"
-            raise InvalidInput("queue", name, f"a queue that the engine was given (Engine(queues=[...])): {known}")
+            raise NotFound("queue", name, f"a queue that the engine was given (Engine(queues=[...])): {known}")
         return desk
 
     # -- sending --------------------------------------------------------------------------------------------------

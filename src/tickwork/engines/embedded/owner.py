@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tickwork.core.event import newest_event, read_event
-from tickwork.errors import InvalidInput, NewerEvent
+from tickwork.errors import InvalidInput, NewerEvent, NotFound
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.engine import Engine
@@ -48,7 +48,7 @@ class Owner:
         known = [w for w in self._engine.workflows if w.name == workflow and version in (None, w.version)]
         if not known:
             names = ", ".join(sorted({w.name for w in self._engine.workflows}))
-            raise InvalidInput("workflow", workflow, f"one of {names}")
+            raise NotFound("workflow", workflow, f"one of {names}")
         newest = max(known, key=lambda w: w.version)
         return (await self._engine.start(newest, input, id=id, owner=owner)).id
 
@@ -64,7 +64,7 @@ class Owner:
         newest = max(classes, key=lambda cls: cls.event_version, default=None) or newest_event(name)
         if newest is None:
             names = ", ".join(sorted({known for known, _ in self._engine.event_classes}))
-            raise InvalidInput("event", name, f"one of {names}")
+            raise NotFound("event", name, f"one of {names}")
         if version is None:
             return {"seq": await self._engine.emit(newest(**fields), delay=delay), "letter": False}
         data = msgspec.json.encode(fields)

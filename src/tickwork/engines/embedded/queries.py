@@ -18,7 +18,7 @@ from tickwork.engines.embedded.queue_tables import QueueTables
 from tickwork.engines.embedded.reader import Reader, started
 from tickwork.engines.embedded.schema import connect, parse_url
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import InvalidInput, TapeError
+from tickwork.errors import InvalidInput, NotFound, TapeError
 from tickwork.values import from_ns
 
 
@@ -176,9 +176,7 @@ class Queries:
         row = self.reader.run_named(id)
         if row is None:
             near = [other.id for other in self.runs(limit=3)]
-            raise InvalidInput(
-                "run", id, "the id of a run on this tape" + (f", such as {', '.join(near)}" if near else "")
-            )
+            raise NotFound("run", id, "the id of a run on this tape" + (f", such as {', '.join(near)}" if near else ""))
         return row
 
     def _waiting(self, row: RunRow, course: Course) -> list[str]:

@@ -16,7 +16,7 @@ from tickwork.core.tally import DAY, MINUTE, SECOND, Day
 from tickwork.core.tape import Entry
 from tickwork.engines.embedded.lines import COLUMNS, item_of, words
 from tickwork.engines.embedded.reader import Reader
-from tickwork.errors import InvalidInput, TapeCorrupt
+from tickwork.errors import InvalidInput, NotFound, TapeCorrupt
 from tickwork.values import from_ns
 
 
@@ -141,7 +141,7 @@ class QueueTables:
         """
         settings = self._reader.one("SELECT settings FROM queues WHERE name=?", (name,))
         if settings is None:
-            raise InvalidInput("queue", name, f"a queue of this tape: {', '.join(self.names()) or 'it has none'}")
+            raise NotFound("queue", name, f"a queue of this tape: {', '.join(self.names()) or 'it has none'}")
         found: dict[str, Any] = msgspec.json.decode(settings)
         return found
 
@@ -214,7 +214,7 @@ class QueueTables:
         """
         rows = self._rows("seq=?", (seq,))
         if not rows:
-            raise InvalidInput("message", seq, "the position of a message, as `tickwork queues show` lists them")
+            raise NotFound("message", seq, "the position of a message, as `tickwork queues show` lists them")
         return self.info(rows[0][1], item_of(rows[0]), now)
 
     def info(self, queue: str, item: Item, now: int) -> MessageInfo:

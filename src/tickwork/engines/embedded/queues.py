@@ -24,7 +24,7 @@ from tickwork.engines.embedded.lines import Desk, Lines
 from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.queue_tables import MessageInfo, MessageLetter, QueueStatus, QueueTables, age, average
 from tickwork.engines.embedded.runs import Runs
-from tickwork.errors import InvalidInput, QueueFull
+from tickwork.errors import InvalidInput, NotFound, QueueFull
 from tickwork.values import DurationLike, duration
 
 
@@ -262,7 +262,7 @@ class Queues(Leases):
             known = all_known.get(seq)
             if known is None or known[1].stage is not Stage.DEAD:
                 what = seq if known is None else f"{seq}, which is {known[1].stage.name.lower()}"
-                raise InvalidInput("message", what, "the position of a message that is a dead letter")
+                raise NotFound("message", what, "the position of a message that is a dead letter")
             found.append((lines.desk(known[0]), known[1]))
         return found
 

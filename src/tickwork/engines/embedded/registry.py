@@ -6,6 +6,7 @@ and opened again with the workflow at the end of ``workflows=``. All of that is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tickwork.core.workflow import Workflow
@@ -44,6 +45,8 @@ class Registry:
         self._starters: list[Starter] = [events, *starters]
         self._newest = {workflow.name: workflow for workflow in newest(runs.workflows.values())}
         self._retired: set[str] = set()
+        self.admits: Callable[[str], bool] = lambda name: True
+        """May a workflow of this name that is added take what is new? One that may not rests, as if it had retired."""
 
     @property
     def starting(self) -> list[Workflow]:
@@ -76,7 +79,7 @@ class Registry:
     async def add(self, workflow: Workflow) -> None:
         """See ``Engine.add``."""
         takes_over, returns = self.fits(workflow)
-        key = (workflow.name, workflow.version)
+        key, admitted = (workflow.name, workflow.version), self.admits(workflow.name)
         with self._crank:
             if key not in self._runs.workflows:
                 self._runs.workflows[key] = workflow
@@ -84,7 +87,9 @@ class Registry:
             if takes_over:
                 self._newest[workflow.name] = workflow
                 self._flows.put(workflow)
-            if takes_over or returns:
+            if not admitted:
+                self._retired.add(workflow.name)
+            elif takes_over or returns:
                 self._retired.discard(workflow.name)
                 for starter in self._starters:
                     starter.put(workflow)

@@ -76,6 +76,8 @@ class Runs:
         self.ready: deque[tuple[LiveRun | int, Callable[[], Any] | None]] = deque()
         self.outbox: deque[Callable[[], object]] = deque()
         self.turning = False
+        self.draining = False
+        """No turn is taken any more: what is under way ends, and is heard of when the tape is opened again."""
         self.hot_max = hot_max
         self.parkable: OrderedDict[int, tuple[LiveRun, int]] = OrderedDict()
         """Runs that merely wait, longest first, with the time since when (ns)."""
@@ -201,6 +203,8 @@ class Runs:
         if self.turning:
             return True
         self._post()
+        if self.draining:
+            return False
         ready = self.ready
         virtual = self.clock.virtual
         stop, left = time.perf_counter() + SLICE, TURNS
@@ -251,6 +255,9 @@ class Runs:
             return
         del run.pends[pend.place]
         seq = self.log.record(run, record)
+        if self.draining:
+            self._heard_later(run)
+            return
         if run.paused or drive is None:
             # on the tape, and heard when the run is resumed
             self._settle_paused(run)
@@ -259,6 +266,12 @@ class Runs:
         if record.kind == "wait" and record.ref:
             drive.since = record.ref
         self._turn(run, lambda drive: drive.deliver(pend.place, answer))
+
+    def _heard_later(self, run: LiveRun) -> None:
+        """The answer is on the tape; its run hears of it when the tape is opened again."""
+        if not run.paused:
+            run.status, run.wake_at = Status.RUNNING, 0
+        self.log.row(run)
 
     def put_off(self, run: LiveRun, waiting: Waiting) -> None:
         """The turn is long enough: answer this ask in another, so that everybody else has a turn."""

@@ -30,7 +30,7 @@ from tickwork.engines.embedded.live import LiveRun
 from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.schedule_rows import ScheduleInfo, ScheduleRow, encode_row, info_of, read_rows
 from tickwork.engines.embedded.status import Status
-from tickwork.errors import InvalidInput, TapeError
+from tickwork.errors import Conflict, InvalidInput, NotFound, TapeError
 from tickwork.values import from_ns
 
 _log = logging.getLogger("tickwork.engine")
@@ -389,7 +389,7 @@ class Schedules:
         busy = self._busy(name, row)
         if busy and (row.overlap == "skip" or len(row.queued) >= QUEUE_MAX):
             found = f"{name}, whose run {row.running[0]} has not ended"
-            raise InvalidInput("schedule", found, "one whose last run has ended, or that may overlap")
+            raise Conflict("schedule", found, "one whose last run has ended, or that may overlap")
         self._log.outside(self._record("run-now", name, by=by))
         id = None
         if busy:
@@ -408,7 +408,7 @@ class Schedules:
         """
         row = self._row(name)
         if row.next_due is None:
-            raise InvalidInput("schedule", f"{name}, which is never due again", "one that has a next time")
+            raise Conflict("schedule", f"{name}, which is never due again", "one that has a next time")
         return await self._change(name, row, "skip-next", by, skip_next=True)
 
     async def pause(self, name: str, by: str = "") -> ScheduleInfo:
@@ -448,7 +448,7 @@ class Schedules:
         if name not in self._declared:
             known = ", ".join(sorted(self._declared)[:20]) or "there is none"
             found = f"{name}, which no workflow declares" if name in self._rows else name
-            raise InvalidInput("schedule", found, f"the name of a schedule: {known}")
+            raise NotFound("schedule", found, f"the name of a schedule: {known}")
         return self._rows[name]
 
     def verbs(self) -> dict[str, Verb]:

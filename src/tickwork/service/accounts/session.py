@@ -28,7 +28,7 @@ from tickwork.core.view import View
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.queries import Queries
-from tickwork.errors import InvalidInput, Retryable, TapeError
+from tickwork.errors import InvalidInput, NotFound, Retryable, TapeError
 from tickwork.graph.versioning.versions import named
 from tickwork.market.bars import Quote
 from tickwork.market.live import LiveFeed, Placed
@@ -426,7 +426,7 @@ class LiveSession:
         doubtful = {key: one for one in accounts for key in one.desk.reservations.doubtful()}
         if order not in doubtful:
             known = ", ".join(doubtful) or "there is none"
-            raise InvalidInput("order", order, f"the client id of an order in doubt: {known}")
+            raise NotFound("order", order, f"the client id of an order in doubt: {known}")
         await doubtful[order].disown(order, by=by, reason=reason, durable=self.engine.durable)
         return {"order": order, "account": doubtful[order].name}
 

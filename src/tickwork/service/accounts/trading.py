@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tickwork.core.run import Run
-from tickwork.errors import InvalidInput
+from tickwork.errors import NotFound
 from tickwork.service.accounts.account import OpenAccount
 from tickwork.service.accounts.prices import LivePrices
 from tickwork.service.accounts.providers import LiveProviders
@@ -93,5 +93,5 @@ class Trading:
         """
         found = self.accounts.get(name)
         if found is None:
-            raise InvalidInput("account", name, f"one of {', '.join(self.accounts)}")
+            raise NotFound("account", name, f"one of {', '.join(self.accounts)}")
         return found

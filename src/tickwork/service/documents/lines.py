@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.queue_tables import MessageInfo, MessageLetter, QueueStatus, QueueTables
-from tickwork.errors import InvalidInput
+from tickwork.errors import NotFound
 from tickwork.graph.tenants import bare
 from tickwork.service.documents.reports import iso
 
@@ -62,7 +62,7 @@ def _known(known: dict[str, str], name: str) -> str:
     """The engine's name of an owner's queue."""
     found = known.get(name)
     if found is None:
-        raise InvalidInput("queue", name, f"a queue of this tape: {', '.join(known) or 'it has none'}")
+        raise NotFound("queue", name, f"a queue of this tape: {', '.join(known) or 'it has none'}")
     return found
 
 
