@@ -44,7 +44,7 @@ class OrderLine(msgspec.Struct, rename="camel", kw_only=True):
     client_order_id: str = ""
 
 
-_ORDER_EVENTS: Final[dict[str, type[Event]]] = {
+ORDER_EVENTS: Final[dict[str, type[Event]]] = {
     cls.event_name: cls
     for cls in (
         AccountOpened,
@@ -60,10 +60,10 @@ _ORDER_EVENTS: Final[dict[str, type[Event]]] = {
 }
 
 
-def trading_events(queries: Queries) -> Iterator[tuple[int, int, Event]]:
-    """The trading events of a tape in order: position, time (ns), event."""
-    for entry in queries.events(*_ORDER_EVENTS):
-        cls = _ORDER_EVENTS[entry.record.name]
+def trading_events(queries: Queries, after: int = 0) -> Iterator[tuple[int, int, Event]]:
+    """The events of orders after a position, in order: position, time (ns), event."""
+    for entry in queries.events(*ORDER_EVENTS, after=after):
+        cls = ORDER_EVENTS[entry.record.name]
         yield entry.seq, entry.record.at, cls.from_wire(bytes(entry.record.value))
 
 
@@ -79,27 +79,33 @@ def orders(queries: Queries, status: str | None = None, limit: int = 100) -> lis
         raise InvalidInput("limit", limit, "a whole number from 1")
     lines: dict[str, OrderLine] = {}
     for seq, at, event in trading_events(queries):
-        match event:
-            case OrderAccepted():
-                # one that was in doubt keeps its place
-                known = lines.get(event.client_order_id)
-                lines[event.client_order_id] = _line(seq, at, event) if known is None else _found(known, seq, at, event)
-            case OrderRefused() | OrderRejected():
-                lines[f"{seq}"] = _line(seq, at, event)
-            case OrderInDoubt():
-                lines.setdefault(event.client_order_id, _doubtful(seq, at, event))
-            case OrderCleared() if not event.found:
-                if event.client_order_id in lines and lines[event.client_order_id].status == "unknown":
-                    del lines[event.client_order_id]  # it never was; what became of its intent is told apart
-            case OrderDisowned() if event.client_order_id in lines:
-                lines[event.client_order_id].status = "refused"
-                lines[event.client_order_id].reason = f"disowned by {event.by}: {event.reason}"
-            case OrderFilled() | OrderEnded() if event.client_order_id in lines:
-                _update(lines[event.client_order_id], event)
-            case _:
-                pass
+        told(lines, seq, at, event)
     chosen = [line for line in reversed(lines.values()) if status in (None, line.status)]
     return chosen[:limit]
+
+
+def told(lines: dict[str, OrderLine], seq: int, at: int, event: Event) -> None:
+    """Book an event, at its position and time (ns), into the lines of orders; those are by client id, refused and
+    rejected intents by their position."""
+    match event:
+        case OrderAccepted():
+            # one that was in doubt keeps its place
+            known = lines.get(event.client_order_id)
+            lines[event.client_order_id] = _line(seq, at, event) if known is None else _found(known, seq, at, event)
+        case OrderRefused() | OrderRejected():
+            lines[f"{seq}"] = _line(seq, at, event)
+        case OrderInDoubt():
+            lines.setdefault(event.client_order_id, _doubtful(seq, at, event))
+        case OrderCleared() if not event.found:
+            if event.client_order_id in lines and lines[event.client_order_id].status == "unknown":
+                del lines[event.client_order_id]  # it never was; what became of its intent is told apart
+        case OrderDisowned() if event.client_order_id in lines:
+            lines[event.client_order_id].status = "refused"
+            lines[event.client_order_id].reason = f"disowned by {event.by}: {event.reason}"
+        case OrderFilled() | OrderEnded() if event.client_order_id in lines:
+            _update(lines[event.client_order_id], event)
+        case _:
+            pass
 
 
 def _doubtful(seq: int, at: int, event: OrderInDoubt) -> OrderLine:

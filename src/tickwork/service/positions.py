@@ -86,8 +86,26 @@ class Marks:
         """By symbol: what counts at a venue."""
         return self.prices | self.at_venues.get(venue, {})
 
+    def take(self, event: Event) -> None:
+        """Note the prices that an event tells; of other events, nothing."""
+        match event:
+            case PriceChanged() | PriceCrossed() | VolumeSpiked() | OrderFilled():
+                self.prices[event.symbol] = event.price
+                self.at = event.known_at
+            case EquityMarked() if event.prices:
+                self.prices |= event.prices
+                self.at = event.at
+            case DemoFinished() if event.marks:
+                self.prices |= event.marks
+                self.at = event.at
+            case PaperFinished() if event.marks:
+                self.at_venues = event.marks
+                self.at = event.at
+            case _:
+                pass
 
-_PRICED: Final[dict[str, type[Event]]] = {
+
+PRICED: Final[dict[str, type[Event]]] = {
     cls.event_name: cls
     for cls in (PriceChanged, PriceCrossed, VolumeSpiked, OrderFilled, EquityMarked, DemoFinished, PaperFinished)
 }
@@ -99,23 +117,8 @@ def last_marks(queries: Queries) -> Marks:
     Of each symbol the newest counts, so a session that was interrupted is priced at different times.
     """
     marks = Marks()
-    for entry in queries.events(*_PRICED):
-        event = _PRICED[entry.record.name].from_wire(bytes(entry.record.value))
-        match event:
-            case PriceChanged() | PriceCrossed() | VolumeSpiked() | OrderFilled():
-                marks.prices[event.symbol] = event.price
-                marks.at = event.known_at
-            case EquityMarked() if event.prices:
-                marks.prices |= event.prices
-                marks.at = event.at
-            case DemoFinished() if event.marks:
-                marks.prices |= event.marks
-                marks.at = event.at
-            case PaperFinished() if event.marks:
-                marks.at_venues = event.marks
-                marks.at = event.at
-            case _:
-                pass
+    for entry in queries.events(*PRICED):
+        marks.take(PRICED[entry.record.name].from_wire(bytes(entry.record.value)))
     return marks
 
 
@@ -138,7 +141,7 @@ def equity_of(ledger: Ledger, marks: Mapping[str, Decimal], currency: str) -> De
 
 
 @dataclass(slots=True)
-class _Books:
+class Books:
     """The accounts on a tape: a ledger for each, at each venue."""
 
     opened: AccountOpened
@@ -216,14 +219,31 @@ class _Books:
                     found[name] = EXACT.add(found.get(name, ZERO), ledger.capital(name))
         return {name: plain(amount) for name, amount in sorted(found.items())}
 
+    def worth(self, marks: Marks) -> Positions:
+        """All of it, at these prices."""
+        lines, coins, cash, equity = self.lines(marks), self.coins(), self.sum("cash"), self.equity(marks)
+        return Positions(
+            account=self.opened.account,
+            currency=self.opened.currency,
+            capital=plain(self.sum("capital")),
+            cash=plain(cash),
+            fees=plain(self.sum("fees")),
+            realised=plain(self.sum("realised")),
+            coins=coins,
+            value=_text(None if equity is None else EXACT.subtract(equity, cash)),
+            equity=_text(equity),
+            priced_at=marks.at if (lines or coins) and equity is not None else None,
+            positions=lines,
+        )
 
-_BOOKED: Final[dict[str, type[Event]]] = {cls.event_name: cls for cls in (AccountOpened, OrderFilled, AccountAdjusted)}
+
+BOOKED: Final[dict[str, type[Event]]] = {cls.event_name: cls for cls in (AccountOpened, OrderFilled, AccountAdjusted)}
 
 
 def _told(queries: Queries) -> Iterator[Event]:
     """What changes books, in the tape's order."""
-    for entry in queries.events(*_BOOKED):
-        yield _BOOKED[entry.record.name].read(entry.record.version, bytes(entry.record.value))
+    for entry in queries.events(*BOOKED):
+        yield BOOKED[entry.record.name].read(entry.record.version, bytes(entry.record.value))
 
 
 def positions(queries: Queries, marks: Marks) -> Positions:
@@ -232,28 +252,15 @@ def positions(queries: Queries, marks: Marks) -> Positions:
     Raises:
         InvalidInput: no account was ever opened on this tape.
     """
-    books: _Books | None = None
+    books: Books | None = None
     for event in _told(queries):
         if books is None and isinstance(event, AccountOpened):
-            books = _Books(event)
+            books = Books(event)
         if books is not None:
             books.take(event)
     if books is None:
         raise InvalidInput("tape", "no account on it", "a tape that something has traded on, such as the demo's")
-    lines, coins, cash, equity = books.lines(marks), books.coins(), books.sum("cash"), books.equity(marks)
-    return Positions(
-        account=books.opened.account,
-        currency=books.opened.currency,
-        capital=plain(books.sum("capital")),
-        cash=plain(cash),
-        fees=plain(books.sum("fees")),
-        realised=plain(books.sum("realised")),
-        coins=coins,
-        value=_text(None if equity is None else EXACT.subtract(equity, cash)),
-        equity=_text(equity),
-        priced_at=marks.at if (lines or coins) and equity is not None else None,
-        positions=lines,
-    )
+    return books.worth(marks)
 
 
 def _text(value: Decimal | None) -> str | None:
