@@ -140,6 +140,11 @@ def conceal(text: str) -> None:
     _SCRUBBER.add({form for part in parts for form in (part, quote(part), quote(part, safe=""))})
 
 
+def concealed(text: str) -> str:
+    """A text without what was concealed, and without the secrets of the channels that are open."""
+    return _SCRUBBER.scrubbed(text)
+
+
 def exposes(literal: str, url: SecretStr, path: str) -> bool:
     """Does ``literal``, what a file holds of a URL, hold one of the secrets of that URL?
 

@@ -45,7 +45,7 @@ def under_way(engine: Engine) -> list[UnderWay]:
             run=pend.run.id,
             workflow=pend.run.workflow.name,
             kind="effect" if isinstance(pend.waiting.ask, Effect) else "step",
-            name=pend.waiting.ask.name,  # type: ignore[attr-defined]
+            name=getattr(pend.waiting.ask, "name", ""),
             since=from_ns(pend.since) if pend.since else None,
         )
         for run in engine._runs.hot.values()
@@ -63,7 +63,7 @@ def _has_begun(pend: Pend) -> bool:
     if not isinstance(pend.waiting.ask, Effect) or not pend.busy:
         return False
     # between two attempts it is certain that nothing has happened, unless somebody looks for it
-    resting = pend.due and getattr(pend.fire, "__func__", None) is Effects._launch and not pend.doubtful
+    resting = pend.due and getattr(pend.fire, "__name__", "") == Effects._launch.__name__ and not pend.doubtful
     return not resting
 
 
