@@ -48,6 +48,7 @@ from pydantic_settings import (
 from tickwork.errors import InvalidInput
 from tickwork.notify.rules import Channel, Limit, QuietHours, Route, Rules
 from tickwork.service.accounts.config import AccountConfig
+from tickwork.service.api.caller import Scope
 from tickwork.values import Duration
 from tickwork.venues.notifications import conceal, exposes
 
@@ -170,6 +171,46 @@ class NotifySettings(Section):
         return {name: self.channels[name].resolved(name, os.environ if env is None else env) for name in names}
 
 
+class LimitSettings(Section):
+    """``[server.limits]``: how much the server takes. Halting has room of its own."""
+
+    body_bytes: int = Field(1 << 20, ge=1_024, le=64 << 20)
+    """Of one request."""
+    per_caller: float = Field(500.0, gt=0)
+    """Requests a second, of one token or of this machine, over time."""
+    per_address: float = Field(1_000.0, gt=0)
+    """The same of one address, whoever calls from it."""
+    burst_seconds: float = Field(4.0, ge=1, le=60)
+    """For how many seconds' worth a caller that was quiet may call at once."""
+    at_once: int = Field(200, ge=1, le=100_000)
+    """Requests that are answered at one time."""
+    connections: int = Field(1_000, ge=8, le=100_000)
+    header_seconds: float = Field(10.0, gt=0, le=600)
+    """Until the head of a request has come."""
+    body_seconds: float = Field(30.0, gt=0, le=600)
+    """Until its body has."""
+    idle_seconds: int = Field(60, ge=1, le=3_600)
+    """How long a connection is kept on which nothing is asked."""
+
+
+class ServerSettings(Section):
+    """``[server]``: what `tickwork up` serves over HTTP, and to whom."""
+
+    enabled: bool = True
+    host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    """Any but an address of this machine alone needs a token (`tickwork tokens create`)."""
+    port: int = Field(8420, ge=0, le=65_535)
+    """0: any that is free."""
+    local: tuple[Scope, ...] | None = None
+    """The rights of whoever calls from this machine without a token: by default all but ``admin`` on paper, and to read
+    and to operate in live trading."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which it may be called, besides those of this machine; whoever uses one of them needs a token."""
+    allowed_origins: tuple[str, ...] = ()
+    """Sites whose pages may call it, such as ``https://desk.example``."""
+    limits: LimitSettings = LimitSettings()
+
+
 class Settings(BaseSettings):
     """The configuration. ``load`` makes it; made by hand, it takes its fields and looks at nothing else."""
 
@@ -190,6 +231,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """What the command line logs on stderr: this, and worse."""
     notify: NotifySettings = NotifySettings()
+    server: ServerSettings = ServerSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -23,6 +23,7 @@ from tickwork.service.api.commanded import ANSWER_MAX, WINDOW, CommandAnswered, 
 from tickwork.service.api.operation import CATALOGUE, Args, Call, Operation
 from tickwork.service.api.problems import KeyReused, Problem, problem_of
 from tickwork.service.api.reading import FileReaders, OwnReaders, Readers
+from tickwork.service.api.tokens import TokenStore
 
 T = TypeVar("T")
 
@@ -90,13 +91,15 @@ class Service:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         memory = engine.path == ":memory:"
+        self.tokens = TokenStore.beside(engine.path)
+        """Who may call from elsewhere."""
         self._readers: Readers = OwnReaders(engine.queries) if memory else FileReaders(engine.path)
         self._under_way: dict[tuple[str, str], asyncio.Future[None]] = {}
         """Calls with a key that have no answer yet."""
 
     def open(self) -> None:
         """Answer other processes too, over the control socket."""
-        self.engine.offer({"call": self._called})
+        self.engine.offer({"call": self._called, **self.tokens.verbs(self.engine.clock.now)})
 
     def close(self) -> None:
         """Let the tape's file go."""

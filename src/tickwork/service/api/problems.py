@@ -74,6 +74,7 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "not-acceptable": (406, "None of the forms that are asked for"),
     "method-not-allowed": (405, "This cannot be done to it"),
     "unsupported-media-type": (415, "The body is of another form"),
+    "request-timeout": (408, "The request did not come in time"),
     "too-large": (413, "There is too much of it"),
     "too-many-requests": (429, "Too much at once"),
     "cross-site": (403, "Asked from another site"),
@@ -172,6 +173,17 @@ class KeyReused(InvalidInput):
     """An idempotency key that was used for another call."""
 
 
+class Unauthenticated(TickworkError):
+    """Nobody knows who asks: no token, an unknown one, or one that is over.
+
+    Args:
+        why: in words.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+
 _PLAIN: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (NotFound, "not-found"),
     (Conflict, "conflict"),
@@ -180,6 +192,7 @@ _PLAIN: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (Refused, "refused"),
     (Rejected, "rejected"),
     (Forbidden, "forbidden"),
+    (Unauthenticated, "unauthenticated"),
     (LeaseExpired, "lease-expired"),
     (Expired, "expired"),
     (QueueFull, "queue-full"),

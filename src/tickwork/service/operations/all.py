@@ -1,6 +1,6 @@
 """Fills the catalogue: to import this is to know every operation."""
 
 from tickwork.service.api.operation import CATALOGUE
-from tickwork.service.operations import runs
+from tickwork.service.operations import runs, system, tokens
 
-__all__ = ["CATALOGUE", "runs"]
+__all__ = ["CATALOGUE", "runs", "system", "tokens"]
