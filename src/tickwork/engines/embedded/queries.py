@@ -19,7 +19,7 @@ from tickwork.engines.embedded.reader import Reader, started
 from tickwork.engines.embedded.schema import connect, parse_url
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput, NotFound, TapeError
-from tickwork.values import from_ns
+from tickwork.values import MAX_NS, from_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +287,23 @@ class Queries:
         )
         entries = (self.reader.record(seq) for (seq,) in seqs)
         return [entry for entry in entries if entry is not None]
+
+    def latest(self, *names: str, before: int | None = None) -> Iterator[Entry]:
+        """Events of these names, newest first, before a position; reads no more of the tape than is taken."""
+        marks = ",".join("?" * len(names))
+        while True:
+            rows = self.reader.rows(
+                f"SELECT seq FROM events WHERE name IN ({marks}) AND seq<? ORDER BY seq DESC LIMIT 200",
+                (*names, MAX_NS if before is None else before),
+            )
+            found = [seq for (seq,) in rows]
+            for seq in found:
+                entry = self.reader.record(seq)
+                if entry is not None:
+                    yield entry
+            if len(found) < 200:
+                return
+            before = found[-1]
 
     def effects(self, name: str) -> Iterator[Entry]:
         """Intents and outcomes of all effects of a name, in tape order; reads no more of the tape than it must."""
