@@ -31,9 +31,9 @@ class Arrival(NamedTuple):
 class Arrivals:
     """Remembers what has arrived, by source and id."""
 
-    def __init__(self, runs: Runs, publish: Callable[..., int], crank: Crank) -> None:
+    def __init__(self, runs: Runs, post: Callable[..., int], crank: Crank) -> None:
         self._runs = runs
-        self._publish = publish
+        self._post = post
         self._crank = crank
         self._log = runs.log
         self._now = runs.clock.now
@@ -41,31 +41,51 @@ class Arrivals:
         """Position and end of the window of those that are not yet known to be on disk."""
         self._swept_at = 0
 
-    async def publish(self, event: Event, *, source: str, id: str, window: DurationLike = "24 hours") -> Arrival:
+    async def publish(
+        self,
+        event: Event,
+        *,
+        source: str,
+        id: str,
+        window: DurationLike = "24 hours",
+        delay: DurationLike | None = None,
+    ) -> Arrival:
         """Publish an event unless it has arrived within its window; on return it is on disk, with the runs it started.
+
+        Args:
+            delay: how long after its arrival it is published.
 
         Raises:
             InvalidInput: not an event, an empty source or id, or not a duration.
         """
-        arrival = self.post(event, source=source, id=id, window=window)
+        arrival = self.post(event, source=source, id=id, window=window, delay=delay)
         await self._log.durable()
         return arrival
 
-    def post(self, event: Event, *, source: str, id: str, window: DurationLike = "24 hours") -> Arrival:
+    def post(
+        self,
+        event: Event,
+        *,
+        source: str,
+        id: str,
+        window: DurationLike = "24 hours",
+        delay: DurationLike | None = None,
+    ) -> Arrival:
         """Like ``publish``, without waiting for the disk: the event, and that it has arrived, may be lost together."""
         if not (isinstance(event, Event) and event.event_name):
             raise InvalidInput("event", event, "an instance of a named subclass of Event")
         for path, text in (("source", source), ("id", id)):
             if not isinstance(text, str) or not text:
                 raise InvalidInput(path, text, "a text that is not empty")
-        return self._arrive(event, (source, id), duration(window, "window"))
+        later = 0 if delay is None else duration(delay, "delay")
+        return self._arrive(event, (source, id), duration(window, "window"), later)
 
     def find(self, source: str, id: str) -> int | None:
         """Where what has arrived under an id is on the tape; ``None``: it has not, or its window is over."""
         known = self._fresh.get((source, id)) or self._kept((source, id))
         return known[0] if known is not None and self._now() <= known[1] else None
 
-    def _arrive(self, event: Event, key: tuple[str, str], window: int) -> Arrival:
+    def _arrive(self, event: Event, key: tuple[str, str], window: int, delay: int) -> Arrival:
         """Look and publish in one go: nothing else happens in between."""
         now = self._now()
         known = self._fresh.get(key) or self._kept(key)
@@ -73,7 +93,7 @@ class Arrivals:
             return Arrival(known[0], repeated=True)
         self._sweep(now)
         with self._crank:
-            seq = self._publish(event, key=key[1])
+            seq = self._post(event, now + delay, key=key[1])
             self._log.batch.put("arrivals", key, (seq, now + window))
             self._fresh[key] = found = seq, now + window
             self._log.after(lambda: self._on_disk(key, found))

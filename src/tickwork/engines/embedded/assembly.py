@@ -154,7 +154,7 @@ class Assembly:
         self.flow = Flows(runs)
         self.letters = Letters(runs, self._events.post, self._crank.pump)
         self.breakers = Breakers(runs, self._events.publish, self._crank.pump)
-        self.arrivals = Arrivals(runs, self._events.publish, self._crank)
+        self.arrivals = Arrivals(runs, self._events.post, self._crank)
         self.schedules = Schedules(runs, self._events.publish)
         self.letters.queues = self.queues = Queues(runs, self._events.post, self._crank.pump, self._queue_list)
         starters: list[Starter] = [self.schedules, self.queues.consumers]

@@ -192,12 +192,12 @@ class Events:
         self.route(seq, event, record.value)
         return seq
 
-    def post(self, event: Event, due: int) -> int:
+    def post(self, event: Event, due: int, **fields: Any) -> int:
         """Publish an event from outside of runs, now or when it is due (ns)."""
         now = self._now()
         if due <= now:
-            return self.publish(event)
-        seq = self._log.outside(event_record(event, "event", now, due=due))
+            return self.publish(event, **fields)
+        seq = self._log.outside(event_record(event, "event", now, due=due, **fields))
         self.classes.setdefault((event.event_name, event.event_version), type(event))
         self._log.batch.delayed[seq] = due
         self._runs.timers.delayed(seq, due)

@@ -142,6 +142,17 @@ def _fields(error: BaseException) -> Problem | None:
     return problem("forbidden", str(error), needs=error.needs) if isinstance(error, Forbidden) else None
 
 
+class NotServed(NotRunning):
+    """The process that owns the tape has no part that could do what was asked; nothing was done.
+
+    Args:
+        part: what it lacks, such as ``workflow documents``.
+    """
+
+    def __str__(self) -> str:
+        return f"the process that owns this tape serves no {self.args[0]}: start it with `tickwork up`"
+
+
 class VersionConflict(Conflict):
     """A document was changed since the version that the caller knows.
 
