@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import sys
+from collections.abc import Callable
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,6 +20,7 @@ import typer
 
 from tickwork.faces.accounts import disown
 from tickwork.faces.breakers import breakers
+from tickwork.faces.call import call
 from tickwork.faces.doctor import doctor
 from tickwork.faces.doors import Doors
 from tickwork.faces.events import emit
@@ -26,6 +28,7 @@ from tickwork.faces.exits import exits
 from tickwork.faces.graph import graph
 from tickwork.faces.halting import flatten, halt, unhalt
 from tickwork.faces.letters import discard, letters, redrive
+from tickwork.faces.mcp.verb import mcp
 from tickwork.faces.notify import notify
 from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, ask_owner_of, queries_of, tape_of
 from tickwork.faces.queues import queues
@@ -207,6 +210,8 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
 
 for verb in (up, disown, emit, letters, redrive, discard, doctor, halt, unhalt, flatten, reconcile):
     app.command()(verb)
+app.command(add_help_option=False)(call)
+app.command()(mcp)
 app.add_typer(notify, name="notify")
 app.add_typer(breakers, name="breakers")
 app.add_typer(exits, name="exits")
@@ -249,8 +254,12 @@ class _Told(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._last: list[str] = []
+        self.redact: Callable[[str], str] = str
+        """Takes out of a text what nobody should read."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "told", False):  # a verb has said it already
+            return
         text = self.format(record)
         if record.levelno >= logging.CRITICAL:
             self._last.append(text)
@@ -268,6 +277,7 @@ class _Told(logging.Handler):
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
             # what has lines of its own (all problems of a document, the place in an expression) keeps them
+            text = self.redact(text)
             whole = "Traceback" in text or "\n  " in text
             print(f"tickwork: {text if whole else ' '.join(text.split())}", file=sys.stderr)
 
