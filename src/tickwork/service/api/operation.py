@@ -133,6 +133,10 @@ class Operation:
     """Does it heed whose things are whose? Others are not for callers that are bound to an owner."""
     account: str = ""
     """The field of the arguments that says which account it trades on; ``""`` there means all of them."""
+    etag: str = ""
+    """Where in the answer of a query that shows a document its version is, such as ``workflow.version``."""
+    if_match: str = ""
+    """The field of the arguments of a command that says which version of a document the caller knows."""
     examples: tuple[dict[str, Any], ...] = ()
     """Arguments, as they are written."""
     in_path: tuple[str, ...] = field(default=())
