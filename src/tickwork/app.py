@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tickwork.service.paper import PaperOptions, PaperSession
     from tickwork.service.paper_account import PaperDesk
     from tickwork.service.paper_tape import Beginning, PaperFiles, PaperStarted
+    from tickwork.service.running.roles import Roles
     from tickwork.settings import Settings
     from tickwork.trading.desk import Desk
     from tickwork.trading.matching import TradingRules
@@ -239,14 +240,15 @@ def _begin_paper(
     return beginning, release
 
 
-def open_live(config: Path | None, live: bool) -> LiveSession:
+def open_live(config: Path | None, live: bool, roles: Roles | None = None) -> LiveSession:
     """Trading in real time, as configured; nothing is asked of anybody yet. Use it as ``async with``.
+
+    ``roles``: what takes new work; by default all.
 
     Raises:
         InvalidInput: the configuration is wrong, a key is missing, or ``live`` is asked for and not configured.
     """
     import asyncio
-    import os
     import random
 
     from tickwork.engines.embedded import Engine
@@ -254,6 +256,8 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
     from tickwork.errors import InvalidInput
     from tickwork.service.accounts import session
     from tickwork.service.accounts.one_desk import claim
+    from tickwork.service.environment import environment
+    from tickwork.service.running.roles import ALL_ROLES
     from tickwork.settings import load
     from tickwork.trading.matching import LIVE_LIKE, Costs
     from tickwork.venues.feeds.ccxt import CcxtFeed
@@ -265,8 +269,8 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
         raise InvalidInput("mode", settings.mode, '"live" in the configuration besides --live, to trade real money')
     if not settings.accounts and config is None and not Path("tickwork.toml").is_file():
         raise InvalidInput("accounts", "no tickwork.toml in this folder", "one with [accounts.<name>], or --config")
-    clock = SystemClock()
-    setting = Setting(now=clock.now, sleep=asyncio.sleep, random=random.random, environ=os.environ)
+    clock, environ = SystemClock(), environment()
+    setting = Setting(now=clock.now, sleep=asyncio.sleep, random=random.random, environ=environ)
     files = session.LiveFiles(settings.home, live)
     code = _Code(settings, files)
 
@@ -311,10 +315,10 @@ def open_live(config: Path | None, live: bool) -> LiveSession:
         make_workflows=code.workflows,
         begun=code.begun,
         lock=lambda: _lock_of(files.home, files.home / ("up-live" if live else "up-paper")),
-        claim=lambda name, account: claim(
-            name, account.venue, account.url, account.keys(name, os.environ)[0], os.environ
-        ),
+        claim=lambda name, account: claim(name, account.venue, account.url, account.keys(name, environ)[0], environ),
         views=code.views,
+        roles=roles or ALL_ROLES,
+        documents=code.documents,
     )
 
 
@@ -323,13 +327,14 @@ def _venues(now: Callable[[], int], *, keys: bool, real: bool) -> Callable[[str,
 
     def make(name: str, account: AccountConfig) -> VenuePort:
         import asyncio
-        import os
 
         from tickwork.service.accounts.session import source_of
+        from tickwork.service.environment import environment
         from tickwork.venues.named import venue_named
 
-        given = tuple(os.environ.get(variable, "").strip() for variable in account.names_of_keys())
-        key, secret = account.keys(name, os.environ) if keys else given if all(given) else ("", "")
+        environ = environment()
+        given = tuple(environ.get(variable, "").strip() for variable in account.names_of_keys())
+        key, secret = account.keys(name, environ) if keys else given if all(given) else ("", "")
         return venue_named(
             source_of(account) if account.venue == "paper" else account.venue,
             name,
@@ -396,10 +401,10 @@ def examine_accounts(config: Path | None) -> list[Finding]:
         InvalidInput: the configuration is wrong.
     """
     import asyncio
-    import os
 
     from tickwork.engines.system_clock import SystemClock
     from tickwork.service.accounts.examining import examine
+    from tickwork.service.environment import environment
     from tickwork.settings import load
 
     settings = load(config, judge_urls=False)
@@ -409,7 +414,7 @@ def examine_accounts(config: Path | None) -> list[Finding]:
     async def look() -> list[Finding]:
         found: list[Finding] = []
         for name, account in settings.accounts.items():
-            found += await examine(name, account, make_venue=make_venue, env=os.environ, live=live)
+            found += await examine(name, account, make_venue=make_venue, env=environment(), live=live)
         return found
 
     return asyncio.run(look()) if settings.accounts else []
@@ -430,6 +435,7 @@ class _Code:
         if self._notifier is not None:
             self.views += self._notifier.views
         self._documents = [store.load(source).document for source in settings.documents]
+        self.documents = [document.name for document in self._documents]
         self._files = settings.workflows
         self._tape = files.tape
         self._breakers = PaperBreakers()

@@ -48,6 +48,7 @@ from pydantic_settings import (
 from tickwork.errors import InvalidInput
 from tickwork.notify.rules import Channel, Limit, QuietHours, Route, Rules
 from tickwork.service.accounts.config import AccountConfig
+from tickwork.service.environment import environment
 from tickwork.service.api.caller import Scope
 from tickwork.values import Duration
 from tickwork.venues.notifications import conceal, exposes
@@ -168,7 +169,7 @@ class NotifySettings(Section):
             InvalidInput: one cannot be found.
         """
         names = self.channels if channels is None else channels
-        return {name: self.channels[name].resolved(name, os.environ if env is None else env) for name in names}
+        return {name: self.channels[name].resolved(name, environment() if env is None else env) for name in names}
 
 
 class LimitSettings(Section):

@@ -33,6 +33,7 @@ from tickwork.faces.notify import notify
 from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, ask_owner_of, queries_of, tape_of
 from tickwork.faces.queues import queues
 from tickwork.faces.reconciling import reconcile
+from tickwork.faces.running import down, logs, status
 from tickwork.faces.schedules import schedules
 from tickwork.faces.up import up
 
@@ -208,7 +209,7 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
     return tables.say({"run": run, "done": verb}, f"{run} {done}", as_json=as_json)
 
 
-for verb in (up, disown, emit, letters, redrive, discard, doctor, halt, unhalt, flatten, reconcile):
+for verb in (up, down, status, logs, disown, emit, letters, redrive, discard, doctor, halt, unhalt, flatten, reconcile):
     app.command()(verb)
 app.command(add_help_option=False)(call)
 app.command()(mcp)

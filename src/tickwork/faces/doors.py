@@ -33,8 +33,8 @@ class Doors:
     open_demo: Callable[[DemoOptions], DemoSession]
     open_paper: Callable[..., PaperSession]
     """``open_paper(options, make_workflows, views=...)``."""
-    open_live: Callable[[Path | None, bool], LiveSession]
-    """``open_live(config, live)``."""
+    open_live: Callable[..., LiveSession]
+    """``open_live(config, live, roles)``."""
     examine_accounts: Callable[[Path | None], list[Finding]]
     """Of the configuration at a path, or the one in the working directory."""
     defaults: Callable[[], Defaults]

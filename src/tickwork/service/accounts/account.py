@@ -74,6 +74,8 @@ class OpenAccount:
         """Called with account, workflow, symbol and what is held now, after each fill that is booked."""
         self.unheard_since: int | None = None
         """Since when (ns) the venue has not answered a look; ``None``: it did."""
+        self.looked_ns: int | None = None
+        """When the venue last answered a look (ns)."""
         self._post = post
         self._quotes = quotes
         self._clock = clock
@@ -142,6 +144,7 @@ class OpenAccount:
             news = await self.desk.news()
             self._take(news.fills, news.ended)
             self._miss(news.missing)
+            self.looked_ns = self._clock()
             return len(news.fills) + len(news.ended)
 
     async def book(self, fills: Sequence[Fill], ended: Sequence[Order]) -> None:

@@ -45,6 +45,8 @@ class Guards:
         self._accounts: dict[str, GuardedAccount] = {}
         self._open: dict[str, tuple[OpenAccount, RiskRules]] = {}
         self._halting: Halting | None = None
+        self.judged_ns: int | None = None
+        """When the limits were last looked at (ns)."""
 
     def recall(self, queries: Queries | None) -> None:
         """Take up the halts that stand on the tape."""
@@ -77,8 +79,8 @@ class Guards:
             policy=Policy(orphan_orders=config.on_orphan_order, balances=config.on_orphan_balance),
         )
 
-    def workflows(self, reconcile_every: DurationLike) -> Iterable[Workflow]:
-        """What the engine runs for them."""
+    def workflows(self, reconcile_every: DurationLike | None) -> Iterable[Workflow]:
+        """What the engine runs for them. ``None``: accounts are reconciled only when somebody asks for it."""
         self._halt_flow = halt_workflow(self._accounts)
         self._flatten_flow = flatten_workflow(self._accounts, self.halts)
         self._reconcile_flow = reconcile_workflow(
@@ -109,7 +111,7 @@ class Guards:
 
     def judge(self) -> None:
         """Raise the halts that limits and silent venues come to."""
-        now = self._clock()
+        now = self.judged_ns = self._clock()
         for name, (account, rules) in self._open.items():
             found = [one for one in breaches(rules, account.desk.activity, now) if one.scope == "account"]
             quiet = silence(account.unheard_since, now)

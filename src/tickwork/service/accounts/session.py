@@ -33,6 +33,7 @@ from tickwork.graph.versioning.versions import named
 from tickwork.market.bars import Quote
 from tickwork.market.live import LiveFeed, Placed
 from tickwork.service.accounts.account import OpenAccount
+from tickwork.service.accounts.asked import Asked
 from tickwork.service.accounts.config import AccountConfig
 from tickwork.service.accounts.guarding import VIEWS as GUARD_VIEWS
 from tickwork.service.accounts.guarding import Guards, every_of
@@ -47,11 +48,16 @@ from tickwork.service.accounts.opening import (
 )
 from tickwork.service.accounts.prices import LivePrices
 from tickwork.service.accounts.providers import LiveProvider, LiveProviders
+from tickwork.service.accounts.session_parts import described, parts_of
 from tickwork.service.accounts.trader import LiveTrader
 from tickwork.service.accounts.trading import Trading
+from tickwork.service.alerts import ALERT_VIEWS
 from tickwork.service.exits import ExitDoor, Exits
 from tickwork.service.exits_events import EXIT_VIEWS
 from tickwork.service.results import results
+from tickwork.service.running.parts import Part
+from tickwork.service.running.roles import ALL_ROLES, EXITS, RECONCILIATION, Roles
+from tickwork.service.running.status import ProcessStatus
 from tickwork.service.session_tape import reading
 from tickwork.service.trading import executed, holdings
 from tickwork.service.watch import WATCH_VIEWS, Watch
@@ -68,7 +74,7 @@ PATIENCE_S: Final = 15.0
 """Seconds that are waited for first prices."""
 _LOOK_S: Final = 0.05
 
-VIEWS: Final[tuple[View, ...]] = (holdings, results, executed, *WATCH_VIEWS, *EXIT_VIEWS, *GUARD_VIEWS)
+VIEWS: Final[tuple[View, ...]] = (holdings, results, executed, *WATCH_VIEWS, *EXIT_VIEWS, *GUARD_VIEWS, *ALERT_VIEWS)
 """The views that a live engine always has."""
 
 
@@ -131,6 +137,8 @@ class LiveSession:
         lock: owns the folder; returns what lets it go.
         claim: claims an account at its venue, for live trading; returns what lets it go.
         views: what the workflows read besides ``VIEWS``.
+        roles: which of all this takes new work.
+        documents: names of documents that ``begun`` publishes.
     """
 
     def __init__(
@@ -148,6 +156,8 @@ class LiveSession:
         lock: Callable[[], Callable[[], None]],
         claim: Callable[[str, AccountConfig], Callable[[], None]],
         views: Iterable[View] = (),
+        roles: Roles = ALL_ROLES,
+        documents: Sequence[str] = (),
     ) -> None:
         if not accounts:
             raise InvalidInput("accounts", "none", "at least one account: [accounts.<name>] in tickwork.toml")
@@ -165,7 +175,15 @@ class LiveSession:
         self._lock = lock
         self._claim = claim
         self._views = tuple(views)
+        self.roles = roles
+        self.on_owned: Callable[[], None] = lambda: None
+        """Called once the folder is this process's, before anything is asked of anybody."""
+        self.judged_ns: int | None = None
+        """When exits last judged a price (ns)."""
+        self._documents = tuple(documents)
         self._stack = AsyncExitStack()
+        self._feeding = AsyncExitStack()
+        """What brings in new things; closed first."""
         self._papers: dict[tuple[str, str], list[PaperVenue]] = {}
         """On paper: the venues that trade on a price, by whose it is."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -190,6 +208,7 @@ class LiveSession:
     async def _open(self) -> None:
         self.files.home.mkdir(parents=True, exist_ok=True)
         self._stack.callback(self._lock())
+        self.on_owned()
         self._feeds = self._make_feeds(self._configs)
         self.prices = LivePrices(self._setting.now)
         venues = {name: await self._venue(name, config) for name, config in self._configs.items()}
@@ -198,32 +217,59 @@ class LiveSession:
             self.guards.recall(queries)
             self.opened = {name: self._account(name, *venues[name], queries) for name in self._configs}
         self.trading = self._trading()
+        self.asked = Asked(self.opened, self.trading, self.files.recordings, self._setting.now)
         every = every_of({name: config.reconcile_every for name, config in self._configs.items()})
-        own = [*self.trading.exits.workflows, *self.guards.workflows(every)]
-        workflows = [*own, *self._make_workflows(self.trading)]
+        guarding = list(self.guards.workflows(every if self.roles.runs(RECONCILIATION) else None))
+        own = [*self.trading.exits.workflows, *guarding, *self.asked.workflows()]
+        workflows = [*own, *self._chosen(self._make_workflows(self.trading))]
         self.notes += self._limits_of_nobody(workflows)
         self.engine = self._make_engine(self.files.tape, workflows, (*VIEWS, *self._views))
         await self.engine.open()
         self._stack.push_async_callback(self.engine.close)
+        protecting = {workflow.name for workflow in own}
+        self.engine.registry.admits = lambda name: name in protecting or self.roles.admits(name)
         self.engine.offer({"disown": self.disown})
         await self.guards.open(self.engine)
         for name, opened in self.opened.items():
             await self._first_time(name, opened)
         await self.engine.durable()
         await self._open_exits(self.trading.exits)
+        self.asked.open(self.engine, lambda: getattr(self, "watch", None))
         await self._begun(self.engine)
         for name, opened in self.opened.items():
             await self._first_look(name, opened.account)
         self.watch, self._began_ns = self._watch(), self._setting.now()
         self._stack.push_async_callback(self._stop)
-        await self._stack.enter_async_context(self.watch)
+        self._stack.push_async_callback(self.quiet)
+        await self._feeding.enter_async_context(self.watch)
         await self._priced()
         for opened in self.opened.values():
             opened.account.mark()
-        await self.guards.begin()
+        if self.roles.runs(RECONCILIATION):
+            await self.guards.begin()
         self._tasks.append(asyncio.create_task(self.guards.run()))
-        self._tasks.append(asyncio.create_task(self.trading.exits.run(self._setting.sleep)))
+        self._tasks.append(asyncio.create_task(self.asked.run(self._setting.sleep)))
+        if self.roles.runs(EXITS):
+            self._tasks.append(asyncio.create_task(self.trading.exits.run(self._setting.sleep)))
         self._tasks += [asyncio.create_task(opened.account.run(self._setting.sleep)) for opened in self.opened.values()]
+
+    def _chosen(self, workflows: Sequence[Workflow]) -> Sequence[Workflow]:
+        """The workflows, of which those that are to take no new work have no triggers."""
+        names = [workflow.name for workflow in workflows]
+        self.roles.check([*names, *self._documents])
+        self.notes += self.roles.notes(names)
+        for workflow in workflows:
+            if not self.roles.admits(workflow.name):
+                workflow.triggers = ()
+        return workflows
+
+    async def quiet(self) -> None:
+        """Let nothing new come in: the feeds end, with their triggers. Orders go on being followed.
+
+        Raises:
+            TapeError, RecordingFailed: what stopped the watch.
+        """
+        await self._feeding.aclose()
 
     async def _priced(self) -> None:
         """Wait for the first prices, for a while: what starts before them would find none."""
@@ -404,7 +450,9 @@ class LiveSession:
         self.prices.take(placed)
         what = placed.item.what
         if isinstance(what, Quote) and placed.item.known_ns >= self._began_ns:
-            self.trading.exits.on_quote(what)
+            if self.roles.runs(EXITS):
+                self.trading.exits.on_quote(what)
+                self.judged_ns = placed.item.known_ns
             for venue in self._papers.get((what.venue, what.symbol), ()):
                 if venue.on_quote(what):
                     self._wake(venue)
@@ -434,22 +482,46 @@ class LiveSession:
         """Publish an event; for accounts, which are made before the engine."""
         return self.engine.post(event)
 
-    async def serve(self) -> None:
-        """Run until the process is told to stop.
+    async def failed(self) -> None:
+        """Return, or raise why, when the session cannot go on.
 
         Raises:
             TickworkError: what stopped it.
         """
-        serving = asyncio.create_task(self.watch.serve())
+        ends = [asyncio.ensure_future(self.watch.wait()), asyncio.ensure_future(self.engine.failed())]
         try:
-            done, _ = await asyncio.wait([serving, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*ends, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            serving.cancel()
-            with suppress(asyncio.CancelledError):
-                await serving
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+        if self.engine.fault is not None:
+            raise self.engine.fault
         for task in done:
             if not task.cancelled():
                 task.result()
+
+    @property
+    def names_of_secrets(self) -> set[str]:
+        """The environment variables that hold the keys of its accounts."""
+        return {name for config in self._configs.values() for name in config.names_of_keys()}
+
+    def now(self) -> int:
+        """ns since 1970 UTC."""
+        return self._setting.now()
+
+    def fault(self) -> str:
+        """What is wrong with it; empty: nothing."""
+        fault = self.engine.fault or self.watch.fault
+        return "" if fault is None else f"{type(fault).__name__}: {fault}"
+
+    def parts(self) -> list[Part]:
+        """What it consists of, for ``tickwork status``."""
+        return parts_of(self)
+
+    def describe(self, status: ProcessStatus) -> ProcessStatus:
+        """A status with what the session knows."""
+        return described(self, status)
 
 
 def source_of(config: AccountConfig) -> str:

@@ -68,7 +68,11 @@ def last(home: Path, count: int, wanted: Wanted) -> list[LogLine]:
 
 
 def follow(
-    home: Path, wanted: Wanted, *, going_on: Callable[[], bool] = lambda: True, sleep: Callable[[float], object] = time.sleep
+    home: Path,
+    wanted: Wanted,
+    *,
+    going_on: Callable[[], bool] = lambda: True,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[LogLine]:
     """The lines that come from now on, also when the file is moved away and another begins.
 

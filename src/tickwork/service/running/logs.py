@@ -94,9 +94,7 @@ class LogFile(logging.Handler):
         OSError: the folder or the file cannot be written.
     """
 
-    def __init__(
-        self, home: Path, redact: Callable[[str], str], *, largest: int = LARGEST, kept: int = KEPT
-    ) -> None:
+    def __init__(self, home: Path, redact: Callable[[str], str], *, largest: int = LARGEST, kept: int = KEPT) -> None:
         super().__init__(logging.INFO)
         self.path = log_file(home)
         self.lost = 0
@@ -106,10 +104,10 @@ class LogFile(logging.Handler):
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = self._opened()
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+    def filter(self, record: logging.LogRecord) -> bool:
         """Ours, and what others warn of: their lower levels may hold addresses and bodies."""
         ours = record.name == "tickwork" or record.name.startswith("tickwork.")
-        return (ours or record.levelno >= logging.WARNING) and super().filter(record)
+        return (ours or record.levelno >= logging.WARNING) and bool(super().filter(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         """See ``logging.Handler``; never raises."""

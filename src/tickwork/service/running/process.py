@@ -46,9 +46,10 @@ class Session(Protocol):
     """What a process runs: ``LiveSession`` is one."""
 
     engine: Engine
-    notes: list[str]
+    on_owned: Callable[[], None]
+    """Called once its folder is this process's."""
 
-    async def __aenter__(self) -> Any: ...  # noqa: D105
+    async def __aenter__(self) -> Any: ...
 
     async def close(self) -> None:
         """Let everything go."""
@@ -120,6 +121,7 @@ class Up:
         self._since = from_ns(now())
         self._told = asyncio.Event()
         self._left: list[UnderWay] = []
+        session.on_owned = lambda: self._say("opening", "")
         self._watchdog = Watchdog(
             place.home, fault=self._fault, systemd=systemd, opening=lambda: self._stage == "opening"
         )
@@ -166,7 +168,6 @@ class Up:
         try:
             engine = self._session.engine
             engine.offer({"up.status": self._answer_status, "up.stop": self._answer_stop})
-            self._say("opening", "")  # the lock is ours now, and with it the file
             self.parts.add([*self._session.parts(), *self._make_parts()])
             await self.parts.start()
             await self._come_up()
@@ -185,7 +186,9 @@ class Up:
         _log.info("up: %s, process %d", self._place.mode, os.getpid())
 
     async def _until_told(self) -> None:
-        waiting = {asyncio.ensure_future(one) for one in (self._told.wait(), self._session.failed(), self.parts.ended())}
+        waiting = {
+            asyncio.ensure_future(one) for one in (self._told.wait(), self._session.failed(), self.parts.ended())
+        }
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -299,4 +302,3 @@ def _following(under: list[UnderWay], within: float) -> str:
 
 def _parked(left: list[UnderWay]) -> str:
     return f"; parked, and looked for at the next start: {names_of(left)}" if left else ""
-

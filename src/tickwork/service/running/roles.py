@@ -17,6 +17,7 @@ from typing import Final
 
 from tickwork.errors import InvalidInput
 from tickwork.graph.versioning.versions import named
+from tickwork.notify.notifier import DELIVER, NOTIFY
 
 WORKFLOWS: Final = "workflows"
 ONE: Final = "workflow:"
@@ -29,6 +30,8 @@ HALTS: Final = "halts"
 PROTECTION: Final = (ACCOUNTS, HALTS, EXITS, RECONCILIATION)
 """Runs in every process."""
 ROLES: Final = (WORKFLOWS, f"{ONE}NAME", *PROTECTION, NOTIFICATIONS)
+NOTIFYING: Final = frozenset({NOTIFY, DELIVER})
+"""The workflows that tell people."""
 LEFT_OUT: Final = (EXITS, RECONCILIATION, NOTIFICATIONS)
 """What ``--without`` takes."""
 
@@ -54,6 +57,12 @@ class Roles:
         whose = named(workflow)
         return f"{ONE}{workflow}" in self.only or (whose is not None and f"{ONE}{whose.name}" in self.only)
 
+    def admits(self, workflow: str) -> bool:
+        """As ``takes``, for every workflow of a process: those that tell people are a role of their own."""
+        if workflow in NOTIFYING:
+            return self.runs(NOTIFICATIONS)
+        return self.takes(workflow)
+
     def runs(self, role: str) -> bool:
         """Does a role other than a workflow's run? All do that are not left out."""
         return role not in self.without
@@ -63,7 +72,7 @@ class Roles:
         Raises:
             InvalidInput: a workflow is named that there is not; names those that there are.
         """
-        names = sorted({whose.name if (whose := named(one)) is not None else one for one in workflows})
+        names = sorted({_plain(one) for one in workflows if one not in NOTIFYING})
         for role in self.only:
             if role.startswith(ONE) and role.removeprefix(ONE) not in names:
                 known = ", ".join(names) or "none is configured"
@@ -72,11 +81,20 @@ class Roles:
     def notes(self, workflows: Iterable[str]) -> list[str]:
         """Sentences for a person: what is left out."""
         told = [f"WITHOUT {role}: {_WARNINGS[role]}" for role in self.without]
-        resting = sorted(name for name in workflows if not self.takes(name))
+        resting = sorted({_plain(name) for name in workflows if name not in NOTIFYING and not self.takes(name)})
         if resting:
             taken = ", ".join(self.only)
             told.append(f"only {taken}, and what protects positions: {', '.join(resting)} take no new work")
         return told
+
+
+ALL_ROLES: Final = Roles()
+
+
+def _plain(workflow: str) -> str:
+    """A workflow's name as people write it: a document's own."""
+    whose = named(workflow)
+    return workflow if whose is None else whose.name
 
 
 def read_roles(only: str = "", without: str = "") -> Roles:
