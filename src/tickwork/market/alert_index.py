@@ -129,9 +129,11 @@ class AlertIndex:
         one = self._standing.get(id)
         return None if one is None else one.alert()
 
-    def ids(self, owner: str) -> list[str]:
-        """Ids of an owner's alerts, sorted."""
-        return sorted(self._owned.get(owner, ()))
+    def ids(self, owner: str | None) -> list[str]:
+        """Ids of an owner's alerts, or of everybody's, sorted."""
+        if owner is not None:
+            return sorted(self._owned.get(owner, ()))
+        return sorted(id for ids in self._owned.values() for id in ids)
 
     def symbols(self) -> dict[str, int]:
         """How many alerts stand on each symbol that has some."""

@@ -86,9 +86,10 @@ class RuleIndex:
         """The rule of this id, if it stands."""
         return self._rules.get(id)
 
-    def of(self, owner: str) -> list[PositionRule]:
-        """An owner's rules, sorted by id."""
-        return [rule for _, rule in sorted(self._owned.get(owner, {}).items())]
+    def of(self, owner: str | None) -> list[PositionRule]:
+        """An owner's rules, or everybody's, sorted by id."""
+        mine = self._rules if owner is None else self._owned.get(owner, {})
+        return [rule for _, rule in sorted(mine.items())]
 
     def set(self, rule: PositionRule) -> None:
         """Let it stand, armed; one of the same id is replaced. It is judged from the next price or position on."""

@@ -16,16 +16,17 @@ only: within a process, call the service.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from tickwork.core.view import View
 from tickwork.engines.embedded.engine import Engine
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NotFound
 from tickwork.market.alert_events import (
     AlertCancelled,
     AlertRearmed,
@@ -45,6 +46,9 @@ from tickwork.values import DurationLike, from_ns
 
 ALERT_VIEWS: Final[tuple[View, ...]] = (price_alerts, alert_prices, position_rules)
 """The views that the engine must be given."""
+
+HOUSE: Final = "local"
+"""Whose alerts and rules those are that belong to nobody in particular: of whoever runs the process."""
 
 _log = logging.getLogger("tickwork.alerts")
 
@@ -84,6 +88,15 @@ class RuleInfo(msgspec.Struct, frozen=True, rename="camel"):
     """The symbols it has fired for and is not armed again."""
     fired_at: datetime | None
     """When it last fired, for whichever symbol."""
+
+
+class AlertSetting(msgspec.Struct, frozen=True, rename="camel"):
+    """What was set."""
+
+    id: str
+    owner: str
+    fed: bool
+    """Some feed brings its prices; else it waits in vain."""
 
 
 class Unfed(msgspec.Struct, frozen=True, rename="camel"):
@@ -156,20 +169,27 @@ class Alerts:
         """Take an alert away; on return that is on disk.
 
         Raises:
-            InvalidInput: there is none of this id, or, where an owner is given, it is not theirs.
+            NotFound: there is none of this id, or, where an owner is given, it is not theirs.
         """
         alert = self._alerts.get(id)
         if alert is None or owner not in (None, alert.owner):
-            raise InvalidInput("id", id, "the id of a standing alert" + (f" of {owner}" if owner else ""))
+            raise NotFound("alert", id, "the id of a standing alert" + (f" of {owner}" if owner else ""))
         self._engine.post(AlertCancelled(id=id, owner=alert.owner))
         self._alerts.cancel(id)
         await self._engine.durable()
 
-    def list(self, owner: str) -> Sequence[AlertInfo]:
-        """An owner's standing alerts, sorted by id."""
-        found = []
-        for id in self._alerts.ids(owner):
+    def list(
+        self, owner: str | None, *, symbol: str = "", after: str = "", limit: int | None = None
+    ) -> Sequence[AlertInfo]:
+        """An owner's standing alerts, sorted by id; ``owner=None``: everybody's. ``after``: only ids beyond it."""
+        found: list[AlertInfo] = []
+        ids = self._alerts.ids(owner)
+        for id in ids[bisect_right(ids, after) :]:
+            if len(found) == limit:
+                break
             state: AlertState = self._engine.read(price_alerts, id)
+            if symbol not in ("", state.symbol):
+                continue
             alert = state.alert(id)
             found.append(
                 AlertInfo(
@@ -210,18 +230,18 @@ class Alerts:
         """Take a rule away; on return that is on disk.
 
         Raises:
-            InvalidInput: there is none of this id, or, where an owner is given, it is not theirs.
+            NotFound: there is none of this id, or, where an owner is given, it is not theirs.
         """
         rule = self._rules.get(id)
         if rule is None or owner not in (None, rule.owner):
-            raise InvalidInput("id", id, "the id of a standing rule" + (f" of {owner}" if owner else ""))
+            raise NotFound("rule", id, "the id of a standing rule" + (f" of {owner}" if owner else ""))
         self._engine.post(RuleCancelled(id=id, owner=rule.owner))
         self._rules.cancel(id)
         await self._engine.durable()
 
-    def rules(self, owner: str) -> Sequence[RuleInfo]:
-        """An owner's standing rules, sorted by id."""
-        found = []
+    def rules(self, owner: str | None) -> Sequence[RuleInfo]:
+        """An owner's standing rules, sorted by id; ``None``: everybody's."""
+        found: list[RuleInfo] = []
         for rule in self._rules.of(owner):
             state: RuleState = self._engine.read(position_rules, rule.id)
             times = [mark.fired_ns for mark in state.marks.values() if mark.fired_ns is not None]
@@ -307,6 +327,50 @@ class Alerts:
         self._alerts.noted.clear()
         for event in (*rearmed, *triggered, *noted):
             self._engine.post(event)
+
+    # -- other processes ------------------------------------------------------------------------------------------
+
+    def verbs(self) -> dict[str, Any]:
+        """What other processes may ask for, to be given to ``Engine.offer``."""
+
+        async def listed(
+            owner: str | None = None, symbol: str = "", after: str = "", limit: int | None = None
+        ) -> Sequence[AlertInfo]:
+            await self._engine.durable()
+            return self.list(owner, symbol=symbol, after=after, limit=limit)
+
+        async def set_(**fields: Any) -> AlertSetting:
+            alert = PriceAlert(**fields)
+            await self.set(alert)
+            return AlertSetting(alert.id, alert.owner, self._fed(alert.symbol))
+
+        async def cancelled(id: str, owner: str | None = None) -> None:
+            await self.cancel(id, owner)
+
+        async def rules(owner: str | None = None) -> Sequence[RuleInfo]:
+            await self._engine.durable()
+            return self.rules(owner)
+
+        async def set_rules(rules: Sequence[dict[str, Any]]) -> list[AlertSetting]:
+            made = [PositionRule(**fields) for fields in rules]  # one that is wrong keeps out all
+            for rule in made:
+                await self.set_rule(rule)
+            return [AlertSetting(one.id, one.owner, one.symbol is None or self._fed(one.symbol)) for one in made]
+
+        async def cancelled_rule(id: str, owner: str | None = None) -> None:
+            await self.cancel_rule(id, owner)
+
+        return {
+            "alerts": listed,
+            "alerts.set": set_,
+            "alerts.cancel": cancelled,
+            "rules": rules,
+            "rules.set": set_rules,
+            "rules.cancel": cancelled_rule,
+        }
+
+    def _fed(self, symbol: str) -> bool:
+        return self.fed is None or symbol in self.fed
 
     # -- symbols that nobody feeds --------------------------------------------------------------------------------
 

@@ -47,10 +47,12 @@ from tickwork.errors import Fatal, InvalidInput, NeverArrived, NotSent, NotYet, 
 from tickwork.market.bars import Quote
 from tickwork.outcome import Found, NotFound
 from tickwork.trading.activity import Activity
+from tickwork.trading.exposure import Exposure
 from tickwork.trading.following import Follower, VenueNews
 from tickwork.trading.gate import Decision, Refusal, RiskGate
 from tickwork.trading.halt import Halt
 from tickwork.trading.ledger import Ledger
+from tickwork.trading.limits import Reading
 from tickwork.trading.order_life import FINAL
 from tickwork.trading.orders import Ack, Approval, ApprovedOrder, Fill, Order, OrderIntent, require_approved
 from tickwork.trading.reservations import Reservation, Reservations
@@ -426,6 +428,31 @@ class Desk:
     def unknown(self) -> list[str]:
         """Client ids of orders whose fate nobody knows; each blocks new exposure in its symbol."""
         return self.reservations.unknown()
+
+    @property
+    def halt(self) -> Halt:
+        """Whether trading is halted; for reading."""
+        return self._halt
+
+    def limits(self) -> list[tuple[Reading, bool]]:
+        """How every limit stands that can be measured without an order; true: near its end. For people."""
+        return self._gate.standing(
+            ledger=self.ledger,
+            reservations=self.reservations,
+            now=self._clock(),
+            activity=self.activity,
+            marks=self._quotes,
+        )
+
+    def exposure(self) -> Exposure:
+        """What the account is exposed to, as its limits count it. For people."""
+        return self._gate.exposure(
+            ledger=self.ledger,
+            reservations=self.reservations,
+            now=self._clock(),
+            activity=self.activity,
+            marks=self._quotes,
+        )
 
     def holder_of(self, key: str) -> str:
         """The workflow whose order this is, where the desk still remembers it; else ``""``."""

@@ -317,6 +317,57 @@ class Case:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """What there is in one symbol. Quantities are base units."""
+
+    symbol: str
+    held: Decimal
+    """Below zero for a short."""
+    buys: Decimal
+    """Still to be bought at most."""
+    sells: Decimal
+    value: Decimal | str
+    """The worst case, or why it cannot be said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """What an account is exposed to; each figure, or in words why there is none."""
+
+    symbols: tuple[Exposed, ...]
+    gross: Decimal | str
+    equity: Decimal | str
+    daily_loss: Decimal | str
+    drawdown: Decimal | str
+    peak: Decimal | None
+
+
+def exposure_of(case: Case) -> Exposure:
+    """The exposure of a case without an order."""
+    standing, activity = case.standing(), case.activity
+    rows = [
+        Exposed(
+            symbol=name,
+            held=row.held,
+            buys=row.pending.buys,
+            sells=row.pending.leaving,
+            value=case._worth(_Row(name, row.held, row.pending), case.marks(name)),
+        )
+        for name, row in sorted(standing.rows.items())
+    ]
+    fall = NEVER if activity is None else activity.drawdown(case.now, case.terms.equity_age)
+    depth, peak = (fall, None) if isinstance(fall, str) else fall
+    return Exposure(
+        symbols=tuple(rows),
+        gross=case.total(),
+        equity=case.equity(),
+        daily_loss=case.loss(),
+        drawdown=depth,
+        peak=peak,
+    )
+
+
 def is_price(value: Decimal | None) -> bool:
     """Is it a number above zero?"""
     # `is_finite` first: comparing a NaN raises

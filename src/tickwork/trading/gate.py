@@ -49,7 +49,7 @@ from typing import Final
 from tickwork.errors import Refused
 from tickwork.market.bars import Quote
 from tickwork.trading.activity import Activity
-from tickwork.trading.exposure import Case, Measured, Quotes, Terms, is_price, share
+from tickwork.trading.exposure import Case, Exposure, Measured, Quotes, Terms, exposure_of, is_price, share
 from tickwork.trading.halt import Halt
 from tickwork.trading.hours import OpenHours
 from tickwork.trading.ledger import Ledger
@@ -243,12 +243,42 @@ class RiskGate:
 
         For people: nothing is decided by it.
         """
+        found = self.standing(ledger=ledger, reservations=reservations, now=now, activity=activity, marks=marks)
+        return [reading for reading, _ in found]
+
+    def standing(
+        self,
+        *,
+        ledger: Ledger,
+        reservations: Reservations,
+        now: int,
+        activity: Activity | None = None,
+        marks: Quotes = lambda name: None,
+    ) -> list[tuple[Reading, bool]]:
+        """As ``explain``, each with whether it is near its end, beyond it, or cannot be measured."""
         case = Case(
             terms=self._terms, ledger=ledger, reservations=reservations, activity=activity, marks=marks, now=now
         )
-        return [
-            _reading(rule, bound, rule.measure(case, bound), case.symbol) for rule, bound in self._book.standing(case)
-        ]
+        found: list[tuple[Reading, bool]] = []
+        for rule, bound in self._book.standing(case):
+            actual = rule.measure(case, bound)
+            near = isinstance(actual, str) or (actual is not None and actual >= bound.warn)
+            found.append((_reading(rule, bound, actual, case.symbol), near))
+        return found
+
+    def exposure(
+        self,
+        *,
+        ledger: Ledger,
+        reservations: Reservations,
+        now: int,
+        activity: Activity | None = None,
+        marks: Quotes = lambda name: None,
+    ) -> Exposure:
+        """What an account is exposed to, as limits count it. For people: nothing is decided by it."""
+        return exposure_of(
+            Case(terms=self._terms, ledger=ledger, reservations=reservations, activity=activity, marks=marks, now=now)
+        )
 
     @staticmethod
     def seal(approval: Approval) -> ApprovedOrder:
