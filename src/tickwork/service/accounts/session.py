@@ -234,11 +234,12 @@ class LiveSession:
             await self._first_time(name, opened)
         await self.engine.durable()
         await self._open_exits(self.trading.exits)
-        self.asked.open(self.engine, lambda: getattr(self, "watch", None))
+        self.asked.open(self.engine)
         await self._begun(self.engine)
         for name, opened in self.opened.items():
             await self._first_look(name, opened.account)
         self.watch, self._began_ns = self._watch(), self._setting.now()
+        self.asked.watch = self.watch
         self._stack.push_async_callback(self._stop)
         self._stack.push_async_callback(self.quiet)
         await self._feeding.enter_async_context(self.watch)
@@ -439,6 +440,7 @@ class LiveSession:
             self._feeds,
             home=self.files.recordings,
             setting=self._setting,
+            alerts=self.asked.alerts,
             listeners=[self.take],
         )
 
