@@ -135,8 +135,8 @@ class Queries:
         if limit < 1:
             raise InvalidInput("limit", limit, "a whole number from 1")
         names = [status] if isinstance(status, str) else list(status or ())
-        rows = self.reader.runs([_status(name) for name in names], workflow, owner, before, limit)
-        return [self._info(row) for row in rows]
+        rows = self.reader.runs([status_named(name) for name in names], workflow, owner, before, limit)
+        return [self.info(row) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """How many runs there are in each status."""
@@ -159,7 +159,7 @@ class Queries:
         error = decode_error(ending.error) if finished and ending is not None and bytes(ending.error) else None
         result = ANY.decode(ending.value, "result") if finished and ending is not None and bytes(ending.value) else None
         return RunDetail(
-            self._info(row),
+            self.info(row),
             ANY.decode(who.input, "input") if bytes(who.input) else None,
             result,
             row.problem if error is None else f"{type(error).__name__}: {error}",
@@ -191,7 +191,8 @@ class Queries:
             "SELECT question FROM approvals WHERE run=?", (row.seq,))]  # fmt: skip
         return waits
 
-    def _info(self, row: RunRow) -> RunInfo:
+    def info(self, row: RunRow) -> RunInfo:
+        """One line about the run of a row."""
         parent = self.reader.run(row.parent) if row.parent else None
         return RunInfo(
             row.id or f"r{row.seq}",
@@ -312,7 +313,11 @@ class Queries:
                 yield entry
 
 
-def _status(name: str) -> Status:
+def status_named(name: str) -> Status:
+    """
+    Raises:
+        InvalidInput: there is no such status of runs.
+    """
     try:
         return Status[name.upper()]
     except KeyError:
