@@ -547,6 +547,16 @@ class Engine(Assembly):
         return msgspec.to_builtins(await found(**arguments))
 
     @property
+    def durable_seq(self) -> int:
+        """The last position on disk."""
+        return self._log.durable_seq
+
+    @property
+    def in_memory(self) -> int:
+        """How many runs are in memory."""
+        return len(self._runs.hot)
+
+    @property
     def fault(self) -> TapeError | None:
         """Why the engine has stopped, if it has."""
         return self._log.fault
