@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tickwork.core.webhook import Headers, Webhook, verify
-from tickwork.errors import InvalidInput
+from tickwork.errors import NotFound
 from tickwork.service.secrets import Secrets
 from tickwork.values import duration_text
 
@@ -54,7 +54,7 @@ class Hooks:
         """
         hook = self._hooks.get(name)
         if hook is None:
-            raise InvalidInput("webhook", name, "the name of one: " + (", ".join(self.names) or "there is none"))
+            raise NotFound("webhook", name, "the name of one: " + (", ".join(self.names) or "there is none"))
         secret = self._secrets.read(f"webhook {name!r}", env=hook.secret_env, file=hook.secret_file)
         event = verify(hook, secret, headers, body, self._engine.clock.now())
         arrival = await self._engine.arrivals.publish(
