@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -30,6 +31,7 @@ class OrderLine(msgspec.Struct, rename="camel", kw_only=True):
 
     seq: int
     time: datetime
+    account: str = ""
     run: str
     workflow: str
     symbol: str
@@ -67,8 +69,17 @@ def trading_events(queries: Queries, after: int = 0) -> Iterator[tuple[int, int,
         yield entry.seq, entry.record.at, cls.from_wire(bytes(entry.record.value))
 
 
-def orders(queries: Queries, status: str | None = None, limit: int = 100) -> list[OrderLine]:
-    """Orders and refused intents on a tape, newest first.
+def orders(
+    queries: Queries,
+    status: str | None = None,
+    limit: int = 100,
+    *,
+    account: str = "",
+    symbol: str = "",
+    workflow: str = "",
+    before: int | None = None,
+) -> list[OrderLine]:
+    """Orders and refused intents on a tape, newest first; ``before``: only those whose ``seq`` is smaller.
 
     Raises:
         InvalidInput: an unknown status, or a limit below 1.
@@ -80,8 +91,17 @@ def orders(queries: Queries, status: str | None = None, limit: int = 100) -> lis
     lines: dict[str, OrderLine] = {}
     for seq, at, event in trading_events(queries):
         told(lines, seq, at, event)
-    chosen = [line for line in reversed(lines.values()) if status in (None, line.status)]
-    return chosen[:limit]
+    newest = sorted(lines.values(), key=lambda line: line.seq, reverse=True)
+    chosen = (
+        line
+        for line in newest
+        if status in (None, line.status)
+        and account in ("", line.account)
+        and symbol in ("", line.symbol)
+        and workflow in ("", line.workflow)
+        and (before is None or line.seq < before)
+    )
+    return list(islice(chosen, limit))
 
 
 def told(lines: dict[str, OrderLine], seq: int, at: int, event: Event) -> None:
@@ -112,6 +132,7 @@ def _doubtful(seq: int, at: int, event: OrderInDoubt) -> OrderLine:
     return OrderLine(
         seq=seq,
         time=from_ns(at),
+        account=event.account,
         run="",
         workflow=event.workflow,
         symbol=event.symbol,
@@ -125,7 +146,7 @@ def _doubtful(seq: int, at: int, event: OrderInDoubt) -> OrderLine:
 
 def _found(known: OrderLine, seq: int, at: int, event: OrderAccepted) -> OrderLine:
     """An order that was in doubt, and of which fills may have been told meanwhile."""
-    line = _line(seq, at, event)
+    line = _line(known.seq, at, event)
     if known.filled != "0":
         line.filled, line.price, line.fee = known.filled, known.price, known.fee
         line.status = "filled" if known.filled == line.quantity else "partially_filled"
@@ -136,6 +157,7 @@ def _line(seq: int, at: int, event: OrderAccepted | OrderRefused | OrderRejected
     line = OrderLine(
         seq=seq,
         time=from_ns(at),
+        account=event.account,
         run=event.run,
         workflow=event.workflow,
         symbol=event.symbol,
