@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from anyio import BrokenResourceError
+from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
 from tickwork.faces.mcp.answers import Answers
@@ -35,9 +38,14 @@ async def _serve(service: Answers, who: Callable[[], Caller]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):  # told to end: nothing is half done here
+        await _served(server, lines)
+
+
+async def _served(server: Server[Any], lines: Lines) -> None:
     try:
         async with stdio_server(stdin=lines) as (read, write):  # type: ignore[arg-type]  # it reads lines, and no more
             lines.out = write
             await server.run(read, write, server.create_initialization_options())
-    except asyncio.CancelledError:
-        return  # told to end: nothing is half done here
+    except* (BrokenPipeError, BrokenResourceError):
+        pass  # the client has gone, and with it whoever could be told
