@@ -111,7 +111,7 @@ def told(lines: dict[str, OrderLine], seq: int, at: int, event: Event) -> None:
         case OrderAccepted():
             # one that was in doubt keeps its place
             known = lines.get(event.client_order_id)
-            lines[event.client_order_id] = _line(seq, at, event) if known is None else _found(known, seq, at, event)
+            lines[event.client_order_id] = _line(seq, at, event) if known is None else _found(known, at, event)
         case OrderRefused() | OrderRejected():
             lines[f"{seq}"] = _line(seq, at, event)
         case OrderInDoubt():
@@ -144,7 +144,7 @@ def _doubtful(seq: int, at: int, event: OrderInDoubt) -> OrderLine:
     )
 
 
-def _found(known: OrderLine, seq: int, at: int, event: OrderAccepted) -> OrderLine:
+def _found(known: OrderLine, at: int, event: OrderAccepted) -> OrderLine:
     """An order that was in doubt, and of which fills may have been told meanwhile."""
     line = _line(known.seq, at, event)
     if known.filled != "0":

@@ -15,7 +15,7 @@ import msgspec
 
 from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
-from tickwork.errors import InvalidInput
+from tickwork.errors import InvalidInput, NotFound
 from tickwork.market.triggers import PriceChanged, PriceCrossed, VolumeSpiked
 from tickwork.service.accounts.events import EquityMarked
 from tickwork.service.demo_tape import DemoFinished
@@ -250,7 +250,16 @@ def positions(queries: Queries, marks: Marks) -> Positions:
     """What the accounts of a tape hold, and what that is worth at ``marks``.
 
     Raises:
-        InvalidInput: no account was ever opened on this tape.
+        NotFound: no account was ever opened on this tape.
+    """
+    return books_on(queries).worth(marks)
+
+
+def books_on(queries: Queries) -> Books:
+    """The books of the accounts on a tape.
+
+    Raises:
+        NotFound: no account was ever opened on it.
     """
     books: Books | None = None
     for event in _told(queries):
@@ -259,8 +268,8 @@ def positions(queries: Queries, marks: Marks) -> Positions:
         if books is not None:
             books.take(event)
     if books is None:
-        raise InvalidInput("tape", "no account on it", "a tape that something has traded on, such as the demo's")
-    return books.worth(marks)
+        raise NotFound("tape", "no account on it", "a tape that something has traded on, such as the demo's")
+    return books
 
 
 def _text(value: Decimal | None) -> str | None:
