@@ -36,7 +36,10 @@ def call(
     operation: Annotated[str, typer.Argument(help="Its name, e.g. runs.list.", metavar="[OPERATION]")] = "",
     values: Annotated[
         list[str] | None,
-        typer.Argument(help="Its arguments. What is not a text is JSON.", metavar="[NAME=VALUE]..."),
+        typer.Argument(
+            help="Its arguments. What is not a text is JSON; a list of texts is given text by text.",
+            metavar="[NAME=VALUE]...",
+        ),
     ] = None,
     json_args: Annotated[
         str | None, typer.Option(help="Its arguments as a JSON object; - reads it from stdin.", metavar="JSON")
@@ -113,24 +116,30 @@ def arguments_of(operation: Operation, values: list[str], json_args: str | None)
     """The arguments that words of the command line mean, as JSON values.
 
     Raises:
-        InvalidInput: a word is not name=value, a name is given twice, or a value that is not a text is no JSON.
+        InvalidInput: a word is not name=value, what is no list is given twice, or what is no text is no JSON.
     """
     from tickwork.errors import InvalidInput
-    from tickwork.faces.describing import field_of, is_text
+    from tickwork.faces.describing import field_of, form_of
 
     found: Any = {} if json_args is None else json_of(json_args, "--json-args")
     if not isinstance(found, dict):
         raise InvalidInput("--json-args", json_args, "a JSON object of the operation's fields")
     names = {field_of(operation, name) or name for name in found}
+    several: dict[str, list[Any]] = {}
     for word in values:
         name, is_, value = word.partition("=")
         if not is_ or not name:
             raise InvalidInput("argument", word[:80], "NAME=VALUE, e.g. limit=5")
         field = field_of(operation, name) or name
+        form = form_of(operation, field)
+        if form == "texts" and not value.startswith("[") and (field in several or field not in names):
+            names.add(field)
+            several.setdefault(field, found.setdefault(name, [])).append(value)
+            continue
         if field in names:
             raise InvalidInput(name, value[:80], "to be given once")
         names.add(field)
-        found[name] = value if is_text(operation, field) else json_of(value, name)
+        found[name] = value if form == "text" else json_of(value, name)
     return found
 
 

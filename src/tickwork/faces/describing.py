@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tickwork.faces.mcp.schemas import input_schema, spelled
 from tickwork.service.api.operation import Operation
@@ -44,10 +44,14 @@ def field_of(operation: Operation, name: str) -> str | None:
     return None
 
 
-def is_text(operation: Operation, field: str) -> bool:
-    """Is a field's value a text, which needs no quotes? So are times and amounts."""
+def form_of(operation: Operation, field: str) -> Literal["text", "texts", "json"]:
+    """How a field's value is written: a text needs no quotes, and nor do several; so do times and amounts."""
     schema = operation.args.model_json_schema(by_alias=False)
-    return _takes_text(schema.get("properties", {}).get(field, {"type": "string"}), schema.get("$defs", {}))
+    found, parts = schema.get("properties", {}).get(field, {"type": "string"}), schema.get("$defs", {})
+    if _takes_text(found, parts):
+        return "text"
+    several = [one["items"] for one in [found, *found.get("anyOf", [])] if isinstance(one.get("items"), dict)]
+    return "texts" if any(_takes_text(one, parts) for one in several) else "json"
 
 
 def _takes_text(schema: dict[str, Any], parts: dict[str, Any]) -> bool:
@@ -101,7 +105,8 @@ def _example(operation: Operation, arguments: dict[str, Any]) -> str:
 
     words = ["tickwork call", operation.name]
     for name, value in arguments.items():
-        field = field_of(operation, name) or name
-        text = value if isinstance(value, str) and is_text(operation, field) else json.dumps(value)
-        words.append(quote(f"{name}={text}"))
+        form = form_of(operation, field_of(operation, name) or name)
+        several = value if form == "texts" and isinstance(value, list) else [value]
+        plain = form != "json"
+        words += [quote(f"{name}={one if plain and isinstance(one, str) else json.dumps(one)}") for one in several]
     return " ".join(words)

@@ -58,7 +58,7 @@ def test_a_client_with_the_right_cancels_a_run(tape: Path) -> None:
             done = await client.call_tool("runs_cancel", {"run": "two", "idempotency_key": "k"})
             again = await client.call_tool("runs_cancel", {"run": "two", "idempotency_key": "k"})
             assert done.structured_content == again.structured_content == {"id": "two", "done": "cancelled"}
-            shown = await client.call_tool("runs_list", {"status": "cancelled"})
+            shown = await client.call_tool("runs_list", {"status": ["cancelled"]})
             assert [run["id"] for run in shown.structured_content["items"]] == ["two"]
 
     within(law)
