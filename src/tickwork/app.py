@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -314,7 +314,7 @@ def open_live(config: Path | None, live: bool, roles: Roles | None = None) -> Li
         ),
         make_workflows=code.workflows,
         begun=code.begun,
-        lock=lambda: _lock_of(files.home, files.home / ("up-live" if live else "up-paper")),
+        lock=lambda: _lock_of(files.home, files.home / ("up-live" if live else "up-paper"), _UP_ALREADY),
         claim=lambda name, account: claim(name, account.venue, account.url, account.keys(name, environ)[0], environ),
         views=code.views,
         roles=roles or ALL_ROLES,
@@ -501,15 +501,21 @@ def _lock(files: DemoFiles | PaperFiles) -> Callable[[], None]:
     return _lock_of(files.home, files.lock)
 
 
-def _lock_of(home: Path, lock: Path) -> Callable[[], None]:
+_UP_ALREADY: Final = "`tickwork status` shows it, `tickwork down` stops it, and another home trades apart from it"
+
+
+def _lock_of(home: Path, lock: Path, remedy: str = "") -> Callable[[], None]:
     from tickwork.engines.embedded.lock import OwnerLock
     from tickwork.errors import TapeError, TapeLocked
+    from tickwork.service.ownership import holder_of
 
     if home.exists() and not home.is_dir():
         raise TapeError(f"the home {home} is a file, not a folder: give another --home")
     try:
         return OwnerLock(str(lock)).release
     except TapeLocked as error:
+        if remedy and (holder := holder_of(str(lock))):
+            raise TapeLocked(f"process {holder} is up in {home} already: {remedy}") from None
         raise TapeLocked(str(error).replace(str(lock), f"the {lock.name} in {home}")) from None
 
 

@@ -39,9 +39,11 @@ def doctor(
     from tickwork.faces import tables
     from tickwork.service.doctor import examine, is_well, worst_first
     from tickwork.service.ownership import owner_of
+    from tickwork.service.running.checks import examine_home
 
     doors: Doors = context.obj
     findings = [] if offline else doors.examine_accounts(config)
+    findings += examine_home(home)
     path = tape_of(tape, home)
     if path.is_file() or not findings:  # where accounts are configured, nothing need have been traded yet
         queries = queries_of(tape, home)

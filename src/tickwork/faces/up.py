@@ -191,8 +191,8 @@ class _Teller:
         self._log = logging.getLogger("tickwork.up")
         self.silent = False
 
-    def __call__(self, line: str) -> None:
-        self._log.info("%s", line, extra=_FOR_THE_LOG)
+    def __call__(self, line: str, level: int = logging.INFO) -> None:
+        self._log.log(level, "%s", line, extra=_FOR_THE_LOG)
         if not self.silent:
             with contextlib.suppress(OSError):  # a terminal that has gone ends no trading
                 print(f"tickwork: {self._redact(line)}", file=sys.stderr, flush=True)
@@ -254,11 +254,11 @@ async def _tell_orders(session: LiveSession, tell: Callable[[str], None]) -> Non
         seq = found[-1][0] if found else seq
 
 
-def _say(session: LiveSession, tell: Callable[[str], None]) -> None:
+def _say(session: LiveSession, tell: _Teller) -> None:
     mode = "live" if session.files.live else "paper"
     for name, opened in session.opened.items():
         config = opened.config
         tell(f"account {name}: {mode} at {config.venue}, {', '.join(config.symbols)}")
     for note in session.notes:
-        tell(note)
+        tell(note, logging.WARNING)
     tell(f"up; the tape is {session.files.tape}")

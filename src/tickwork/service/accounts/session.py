@@ -226,8 +226,9 @@ class LiveSession:
         self.engine = self._make_engine(self.files.tape, workflows, (*VIEWS, *self._views))
         await self.engine.open()
         self._stack.push_async_callback(self.engine.close)
-        protecting = {workflow.name for workflow in own}
-        self.engine.registry.admits = lambda name: name in protecting or self.roles.admits(name)
+        self.protecting = frozenset(workflow.name for workflow in own)
+        """The workflows that come with a session, whatever else runs."""
+        self.engine.registry.admits = lambda name: name in self.protecting or self.roles.admits(name)
         self.engine.offer({"disown": self.disown})
         await self.guards.open(self.engine)
         for name, opened in self.opened.items():

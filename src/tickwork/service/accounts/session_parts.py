@@ -11,7 +11,7 @@ import msgspec
 from tickwork.service.feed_status import FeedStatus
 from tickwork.service.reconcile_events import ReconciliationDone
 from tickwork.service.running.parts import Look, Part
-from tickwork.service.running.roles import EXITS, HALTS, RECONCILIATION, WORKFLOWS
+from tickwork.service.running.roles import EXITS, HALTS, NOTIFYING, RECONCILIATION, WORKFLOWS
 from tickwork.service.running.status import ProcessStatus
 from tickwork.values import timestamp_ns
 
@@ -107,4 +107,5 @@ def _feed(session: LiveSession, name: str) -> Look:
 def _workflows(session: LiveSession) -> Look:
     reader = session.engine.queries.reader
     last = reader.one("SELECT started_at FROM runs ORDER BY seq DESC LIMIT 1")
-    return Look(last_ns=last, detail=f"{len(session.engine.registry.starting)} take new work")
+    names = {workflow.name for workflow in session.engine.registry.starting if workflow.triggers}
+    return Look(last_ns=last, detail=f"{len(names - session.protecting - NOTIFYING)} take new work")
