@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.support import Ping, Venue, live, records
+from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded import Engine, Memory
 from tickwork.engines.embedded.draining import drain, under_way
+from tickwork.errors import NotSent
 from tickwork.outcome import Found, NotFound
 
 LONG_S = 30.0
@@ -116,9 +118,6 @@ async def test_what_comes_meanwhile_is_kept_and_begins_at_the_next_opening() -> 
 @live
 async def test_an_attempt_that_only_waits_to_be_made_again_holds_nothing_up() -> None:
     venue = Venue()
-    from tickwork.core.retry import Retry
-    from tickwork.errors import NotSent
-
     venue.raising = [NotSent("closed")]
 
     @workflow("again")
@@ -128,9 +127,8 @@ async def test_an_attempt_that_only_waits_to_be_made_again_holds_nothing_up() ->
     memory = Memory()
     async with Engine(memory, workflows=[again]) as engine:
         await engine.start(again)
-        while not venue.raising == []:
-            await asyncio.sleep(0)
         await engine.idle()
+        assert venue.raising == []
         assert await drain(engine, LONG_S) == []
 
 
@@ -183,7 +181,7 @@ def test_runs_end_the_same_however_often_they_are_drained(ops: list[Op], hops: l
                 for number in range(3):
                     await engine.start(flow, number, id=f"p{number}")
             found = [await engine.handle(f"p{number}").result() for number in range(3)]
-        return found, {symbol: count for symbol, count in sorted(venue.done.items())}
+        return found, dict(venue.done)
 
     plain, _ = asyncio.run(played([]))
     drained, done = asyncio.run(played(hops))
