@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -52,6 +52,9 @@ from tickwork.service.environment import environment
 from tickwork.service.api.caller import Scope
 from tickwork.values import Duration
 from tickwork.venues.notifications import conceal, exposes
+
+if TYPE_CHECKING:
+    from tickwork.faces.http.security import Security
 
 FILE: Final = "tickwork.toml"
 """In the working directory."""
@@ -210,6 +213,23 @@ class ServerSettings(Section):
     allowed_origins: tuple[str, ...] = ()
     """Sites whose pages may call it, such as ``https://desk.example``."""
     limits: LimitSettings = LimitSettings()
+
+    def security(self, *, live: bool) -> Security:
+        """Who is let in; ``live``: real money is traded.
+
+        Raises:
+            InvalidInput: a host or a site that is none.
+        """
+        from tickwork.faces.http.security import Limits, Security  # only where something is served
+
+        local = self.local if self.local is not None else ("read", "operate") if live else ("read", "operate", "trade")
+        return Security(
+            host=self.host,
+            local=frozenset(local),
+            allowed_hosts=self.allowed_hosts,
+            allowed_origins=self.allowed_origins,
+            limits=Limits(**self.limits.model_dump()),
+        )
 
 
 class Settings(BaseSettings):

@@ -1,0 +1,300 @@
+"""The guard: everything that comes in passes it, in this order, and what does not pass is refused and logged.
+
+    asked under a name of ours (else 421: a page that points its own name here, DNS rebinding)
+    -> not from another site (else 403; on every method that changes something, and on WebSocket)
+    -> not too much from one address (429) -> known: a token, or this machine itself (else 401)
+    -> not too much by one caller (429) -> not too much at once (429)
+
+Whoever sits at this machine is ``local`` and needs no token, as long as nobody else can look like it: the server
+listens on this machine alone, was asked under its own name, and no proxy has passed the request on. A wrong token is
+refused even there. Halting draws from buckets of its own, and is never turned away for being one too many at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tickwork.faces.http import replies
+from tickwork.faces.http.buckets import Buckets
+from tickwork.faces.http.metrics import Metrics
+from tickwork.faces.http.pages import wants_page
+from tickwork.faces.http.replies import Refusal, refusal
+from tickwork.faces.http.security import LOCAL_NAMES, Security, is_address, is_loopback, name_of, same_site
+from tickwork.faces.http.visit import KEY, Headers, Visit, header, headers
+from tickwork.service.api.caller import Caller, Face
+from tickwork.service.api.problems import Problem, Unauthenticated
+from tickwork.service.api.tokens import TokenStore
+
+COOKIE: Final = "tickwork_token"
+SUBPROTOCOL: Final = "bearer."
+STOPPING: Final = frozenset({"/halt", "/api/v1/halt", "/api/v1/flatten"})
+"""What stops trading always finds room."""
+
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
+"""What needs nobody to be known; so do hooks, which are signed."""
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROXY: Final = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via"}
+)
+_HALTS_PER_SECOND: Final = 20.0
+_HALTS_AT_ONCE: Final = 100.0
+_TOLD_PER_SECOND: Final = 5.0
+"""Refusals that are logged; the rest are counted."""
+_ALWAYS: Final[Headers] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_PREFLIGHT: Final[Headers] = [
+    (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, if-match, if-none-match"),
+    (b"access-control-max-age", b"600"),
+]
+_EXPOSED: Final = (b"access-control-expose-headers", b"etag, link, location, retry-after, idempotency-replayed")
+
+_log = logging.getLogger("tickwork.http")
+
+
+class Guard:
+    """Lets requests in to an application, with a ``Visit`` that says whose they are."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: TokenStore,
+        security: Security,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._security = security
+        self._metrics = metrics
+        self._clock = clock
+        self._now = now
+        limits = security.limits
+        self._callers = Buckets(limits.per_caller, limits.per_caller * limits.burst_seconds)
+        self._addresses = Buckets(limits.per_address, limits.per_address * limits.burst_seconds)
+        self._halts = Buckets(_HALTS_PER_SECOND, _HALTS_AT_ONCE)
+        self._told = Buckets(_TOLD_PER_SECOND, 4 * _TOLD_PER_SECOND)
+        self._untold = 0
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or one WebSocket."""
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        client = scope.get("client")
+        scope[KEY] = visit = Visit(address=client[0] if client else "")
+        sending = _Sending(send, self._crossing(scope))
+        began = self._clock()
+        try:
+            if _is_preflight(scope) and sending.crossing:
+                sending.crossing += _PREFLIGHT
+                return await replies.send_nothing(sending, 204)
+            try:
+                await self._let_in(scope, visit)
+            except Refusal as no:
+                self._tell(scope, visit, no.problem)
+                return await _refuse(scope, receive, sending, no)
+            return await self._pass(scope, receive, sending, visit)
+        finally:
+            if scope["type"] == "http":
+                self._metrics.asked(scope["method"], visit.route, sending.status, self._clock() - began)
+
+    async def _pass(self, scope: Scope, receive: Receive, sending: _Sending, visit: Visit) -> None:
+        # a socket lasts, and so does the stream of MCP: they have limits of their own
+        lasts = scope["type"] == "websocket" or (scope["method"] == "GET" and scope["path"].startswith("/mcp"))
+        self._under_way += not lasts
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            self._under_way -= not lasts
+
+    # -- one after the other --------------------------------------------------------------------------------------
+
+    async def _let_in(self, scope: Scope, visit: Visit) -> None:
+        """
+        Raises:
+            Refusal: it is not.
+        """
+        path = scope["path"]
+        name = self._check_host(scope)
+        self._check_site(scope)
+        stopping = path in STOPPING
+        now = self._clock()
+        _wait((self._halts if stopping else self._addresses).take(visit.address, now), "from one address")
+        visit.caller = await self._known(scope, visit, name)
+        if visit.caller is None and not (path in _OPEN or path.startswith("/hooks/")):
+            raise refusal(
+                "unauthenticated", "a token is needed: Authorization: Bearer ..., made by `tickwork tokens create`"
+            )
+        if visit.caller is not None and not stopping:
+            _wait(self._callers.take(visit.caller.name, now), "by one caller")
+        if self._under_way >= self._security.limits.at_once and not stopping and scope["type"] == "http":
+            raise refusal("too-many-requests", f"{self._under_way} requests are being answered: ask again in a moment")
+
+    def _check_host(self, scope: Scope) -> str:
+        """The name under which it was asked."""
+        found = headers(scope, b"host")
+        name = name_of(found[0]) if len(found) == 1 else ""
+        security = self._security
+        ours = name in LOCAL_NAMES or name in security.allowed_hosts or name == security.host.lower()
+        if not name or not (ours or (is_address(name) and not security.loopback)):
+            shown = ", ".join(found)[:100] or "none"
+            raise refusal("wrong-host", f"Host: {shown} is none of server.allowed_hosts, nor a name of this machine")
+        return name
+
+    def _check_site(self, scope: Scope) -> None:
+        if scope["type"] == "http" and scope["method"] in _SAFE:
+            return
+        origins, site = headers(scope, b"origin"), header(scope, b"sec-fetch-site")
+        host = header(scope, b"host") or ""
+        allowed = self._security.allowed_origins
+        if any(not same_site(origin, host, allowed) for origin in origins) or (
+            not origins and site in ("cross-site", "same-site")
+        ):
+            shown = ", ".join(origins)[:100] or site
+            raise refusal("cross-site", f"asked by a page of another site ({shown}): see server.allowed_origins")
+
+    async def _known(self, scope: Scope, visit: Visit, name: str) -> Caller | None:
+        face: Face = "ws" if scope["type"] == "websocket" else "http"
+        here = self._is_local(scope, visit, name)
+        secret, by_cookie = _secret(scope)
+        if secret:
+            now = self._now()
+            try:
+                caller = self._tokens.caller(secret, face, now)
+            except Unauthenticated as error:
+                # a browser goes on sending a cookie that has ended: that must not lock out who needs none
+                if not (by_cookie and (here or scope["path"] in _OPEN)):
+                    raise refusal("unauthenticated", str(error)) from None
+            else:
+                visit.by_token = True
+                if self._tokens.used(caller.name, now):
+                    await self._metrics.in_thread(self._tokens.note_use, caller.name, now)
+                return caller
+        return Caller(name="local", face=face, scopes=self._security.local) if here else None
+
+    def _is_local(self, scope: Scope, visit: Visit, name: str) -> bool:
+        """Is it surely somebody at this machine?"""
+        security = self._security
+        return (
+            bool(security.local)
+            and security.loopback
+            and is_loopback(visit.address)
+            and (name in LOCAL_NAMES or name == security.host)
+            and not any(key in _PROXY for key, _ in scope["headers"])
+        )
+
+    # -- the rest -------------------------------------------------------------------------------------------------
+
+    def _crossing(self, scope: Scope) -> Headers:
+        """What lets a page of an allowed site read the answer."""
+        origin = header(scope, b"origin") if self._security.allowed_origins else None
+        if origin is None or origin not in self._security.allowed_origins:
+            return []
+        return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin"), _EXPOSED]
+
+    def _tell(self, scope: Scope, visit: Visit, found: Problem) -> None:
+        """Log a refusal; nothing of what was sent but its path, for a secret may be anywhere in it."""
+        self._metrics.refused(found.code)
+        if self._told.take("", self._clock()):
+            self._untold += 1
+            return
+        more = f" (and {self._untold} more since the last)" if self._untold else ""
+        self._untold = 0
+        caller = visit.caller.name if visit.caller is not None else ""
+        _log.warning(
+            "refused: %s %s from %s: %s%s", scope.get("method", "WebSocket"), scope["path"][:200], visit.address,
+            found.code, more, extra={"code": found.code, "address": visit.address, "caller": caller},
+        )  # fmt: skip
+
+
+class _Sending:
+    """Sends, adds what every answer has, and remembers the status."""
+
+    __slots__ = ("_send", "crossing", "status")
+
+    def __init__(self, send: Send, crossing: Headers) -> None:
+        self._send = send
+        self.crossing = crossing
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *_ALWAYS, *self.crossing]
+        await self._send(message)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return (
+        scope["type"] == "http"
+        and scope["method"] == "OPTIONS"
+        and header(scope, b"access-control-request-method") is not None
+    )
+
+
+def _wait(seconds: float, whose: str) -> None:
+    if seconds > 0:
+        whole = max(1, int(-(-seconds // 1)))
+        raise refusal(
+            "too-many-requests", f"more requests {whose} than server.limits allows: ask again in {whole} s",
+            (b"retry-after", b"%d" % whole),
+        )  # fmt: skip
+
+
+def _secret(scope: Scope) -> tuple[str, bool]:
+    """The secret that was sent, and whether it was in a cookie.
+
+    Raises:
+        Refusal: something was sent by which nobody can be known.
+    """
+    sent = headers(scope, b"authorization")
+    if sent:
+        scheme, _, secret = sent[0].partition(" ")
+        if len(sent) > 1 or scheme.lower() != "bearer" or not secret.strip():
+            raise refusal("unauthenticated", "Authorization has to be there once, as: Bearer <token>")
+        return secret.strip(), False
+    if scope["type"] == "websocket":
+        for asked in scope.get("subprotocols", ()):
+            if asked.startswith(SUBPROTOCOL):
+                return asked.removeprefix(SUBPROTOCOL), False
+    for line in headers(scope, b"cookie"):
+        if COOKIE in line:
+            try:
+                found = SimpleCookie(line).get(COOKIE)
+            except CookieError:
+                continue
+            if found is not None and found.value:
+                return found.value, True
+    return "", False
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, no: Refusal) -> None:
+    """Say no, over HTTP also to a WebSocket that was not opened yet."""
+    if scope["type"] == "http":
+        if no.problem.status == 401 and scope["method"] == "GET" and wants_page(scope):
+            where = f"/login?next={quote(scope['path'])}".encode()
+            return await replies.send_nothing(send, 303, [(b"location", where)])
+        return await replies.send_problem(send, no.problem, no.headers)
+    await receive()  # that it wants to connect
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        return await send({"type": "websocket.close", "code": 1008, "reason": no.problem.code})
+
+    async def as_websocket(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return await replies.send_problem(as_websocket, no.problem, no.headers)

@@ -1,0 +1,59 @@
+"""One request on its way: who asks, from where, and what it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.types import Scope
+
+from tickwork.service.api.caller import Caller
+
+KEY: Final = "tickwork.visit"
+"""Under which key of an ASGI scope it is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """What the guard found out about a request."""
+
+    address: str
+    """Of the other side."""
+    caller: Caller | None = None
+    """``None``: nobody is known, and what is asked for needs nobody."""
+    by_token: bool = False
+    """Did a token say who calls?"""
+    route: str = "unmatched"
+    """The template of the path, for metrics: of these there are few."""
+    operation: str = ""
+    """What is asked for, where it is an operation."""
+
+
+def visit_of(scope: Scope) -> Visit:
+    """The visit of a request that the guard let in."""
+    found: Visit = scope[KEY]
+    return found
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who asks; only where the guard lets nobody else in."""
+    caller = visit_of(scope).caller
+    assert caller is not None, "the guard lets nobody in here who is not known"
+    return caller
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The value of a header; ``None``: there is none. Of several the first."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """The values of all headers of a name."""
+    return [str(value, "latin-1") for key, value in scope["headers"] if key == name]
+
+
+Headers = list[tuple[bytes, bytes]]
+Json = Any
