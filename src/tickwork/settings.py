@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, Self, get_args
+from typing import Annotated, Any, Final, Literal, NoReturn, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -46,15 +46,13 @@ from pydantic_settings import (
 )
 
 from tickwork.errors import InvalidInput
+from tickwork.faces.http.security import Limits, Security
 from tickwork.notify.rules import Channel, Limit, QuietHours, Route, Rules
 from tickwork.service.accounts.config import AccountConfig
-from tickwork.service.environment import environment
 from tickwork.service.api.caller import Scope
+from tickwork.service.environment import environment
 from tickwork.values import Duration
 from tickwork.venues.notifications import conceal, exposes
-
-if TYPE_CHECKING:
-    from tickwork.faces.http.security import Security
 
 FILE: Final = "tickwork.toml"
 """In the working directory."""
@@ -220,8 +218,6 @@ class ServerSettings(Section):
         Raises:
             InvalidInput: a host or a site that is none.
         """
-        from tickwork.faces.http.security import Limits, Security  # only where something is served
-
         local = self.local if self.local is not None else ("read", "operate") if live else ("read", "operate", "trade")
         return Security(
             host=self.host,

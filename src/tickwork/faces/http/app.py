@@ -119,7 +119,7 @@ def create_app(
     table = list(CATALOGUE.values() if operations is None else operations)
     places = Routes(table)
     metrics = Metrics(service, feeds=around.feeds, accounts=around.accounts, sockets=around.sockets)
-    health, login = Health(service, metrics, around), LoginPage(service.tokens)
+    health, login = Health(service, metrics, around), LoginPage(service.tokens, now)
     documentation = Documentation(table, around.version, snapshot=live is not None)
     pages: dict[str, ASGIApp] = {
         "/healthz": health.alive,
@@ -138,7 +138,7 @@ def create_app(
     return App(
         Api(service, places, body_max=limits.body_bytes, patience=limits.body_seconds, now=now),
         {path: Told(path, endpoint, now) for path, endpoint in fixed.items()},
-        lambda inside: Guard(inside, service.tokens, security, metrics),
+        lambda inside: Guard(inside, service.tokens, security, metrics, now=now),
         [
             *(Route(path, Told(path, endpoint, now)) for path, endpoint in pages.items()),
             *routes,

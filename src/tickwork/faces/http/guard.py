@@ -12,10 +12,9 @@ refused even there. Halting draws from buckets of its own, and is never turned a
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import quote
@@ -32,6 +31,7 @@ from tickwork.faces.http.visit import KEY, Headers, Visit, header, headers
 from tickwork.service.api.caller import Caller, Face
 from tickwork.service.api.problems import Problem, Unauthenticated
 from tickwork.service.api.tokens import TokenStore
+from tickwork.values import from_ns
 
 COOKIE: Final = "tickwork_token"
 SUBPROTOCOL: Final = "bearer."
@@ -65,7 +65,12 @@ _log = logging.getLogger("tickwork.http")
 
 
 class Guard:
-    """Lets requests in to an application, with a ``Visit`` that says whose they are."""
+    """Lets requests in to an application, with a ``Visit`` that says whose they are.
+
+    Args:
+        now: ns since 1970 UTC: when tokens end.
+        clock: seconds that only grow, for rates; by default the loop's.
+    """
 
     def __init__(
         self,
@@ -74,15 +79,15 @@ class Guard:
         security: Security,
         metrics: Metrics,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], int],
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._app = app
         self._tokens = tokens
         self._security = security
         self._metrics = metrics
-        self._clock = clock
         self._now = now
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
         limits = security.limits
         self._callers = Buckets(limits.per_caller, limits.per_caller * limits.burst_seconds)
         self._addresses = Buckets(limits.per_address, limits.per_address * limits.burst_seconds)
@@ -173,7 +178,7 @@ class Guard:
         here = self._is_local(scope, visit, name)
         secret, by_cookie = _secret(scope)
         if secret:
-            now = self._now()
+            now = from_ns(self._now())
             try:
                 caller = self._tokens.caller(secret, face, now)
             except Unauthenticated as error:

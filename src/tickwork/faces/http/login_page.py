@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
 from html import escape
 from typing import Final
 from urllib.parse import parse_qs
@@ -15,6 +15,7 @@ from tickwork.faces.http.replies import send_nothing
 from tickwork.faces.http.visit import visit_of
 from tickwork.service.api.problems import Unauthenticated
 from tickwork.service.api.tokens import TokenStore
+from tickwork.values import from_ns
 
 _COOKIE: Final = f"{COOKIE}={{value}}; Path=/; HttpOnly; SameSite=Strict{{more}}"
 _FORM: Final = (
@@ -27,8 +28,9 @@ _FORM: Final = (
 class LoginPage:
     """The page, its form, and the way out."""
 
-    def __init__(self, tokens: TokenStore) -> None:
+    def __init__(self, tokens: TokenStore, now: Callable[[], int]) -> None:
         self._tokens = tokens
+        self._now = now
 
     async def login(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Show the form, or take it."""
@@ -40,7 +42,7 @@ class LoginPage:
         form = await form_of(scope, receive)
         secret, onward = form.get("token", "").strip(), form.get("next", "")
         try:
-            self._tokens.caller(secret, "http", datetime.now(UTC))
+            self._tokens.caller(secret, "http", from_ns(self._now()))
         except Unauthenticated as error:
             return await self._show(send, 401, onward, str(error))
         more = "; Secure" if scope["scheme"] == "https" else ""

@@ -1,15 +1,14 @@
 """Prometheus figures: what the server counts itself, and a reading of the tape whose cost does not grow with it.
 
 A scrape reads counts that the tape keeps in small tables. The one that grows with history, runs by status, is read at
-most once in ``RUNS_EVERY`` seconds, and more rarely where it takes long.
+most once in ``RUNS_EVERY_NS``, and more rarely where it takes long.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -23,8 +22,9 @@ from tickwork.errors import InvalidInput
 from tickwork.service.api.here import Service
 from tickwork.service.feed_status import FeedStatus
 from tickwork.service.halting import STOPPING, HaltLine, halt_lines
+from tickwork.values import from_ns
 
-RUNS_EVERY: Final = 10.0
+RUNS_EVERY_NS: Final = 10_000_000_000
 SHARE: Final = 0.02
 """Of the time, that counting runs may take at most."""
 LABELS_MAX: Final = 200
@@ -46,13 +46,11 @@ class Metrics:
         feeds: Callable[[], Iterable[FeedStatus]] = tuple,
         accounts: Callable[[], Iterable[AccountFigures]] = tuple,
         sockets: Callable[[], int] = int,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
         self._feeds = feeds
         self._accounts = accounts
         self._sockets = sockets
-        self._clock = clock
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "tickwork_http_requests", "HTTP requests", ("method", "route", "status"), registry=self._registry
@@ -65,7 +63,7 @@ class Metrics:
         )
         self._counting: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._runs: dict[str, int] = {}
-        self._runs_until = 0.0
+        self._runs_until = 0
 
     def asked(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -99,7 +97,7 @@ class Metrics:
             _gauge("tickwork_tape_seq", "The last position on disk", engine.durable_seq),
             _gauge("tickwork_runs_in_memory", "Runs in memory", engine.in_memory),
             _gauge("tickwork_websocket_clients", "WebSocket clients", self._sockets()),
-            *_of_feeds(self._feeds()),
+            *_of_feeds(self._feeds(), from_ns(engine.clock.now())),
             *_of_accounts(self._accounts()),
         ]
         if well:
@@ -124,11 +122,11 @@ class Metrics:
 
     def _counts(self, queries: Queries) -> dict[str, int]:
         """Runs by status, read now and then."""
-        began = self._clock()
+        began = self._service.engine.clock.now()
         if began >= self._runs_until:
             self._runs = queries.counts()
-            took = self._clock() - began
-            self._runs_until = began + max(RUNS_EVERY, took / SHARE)
+            took = self._service.engine.clock.now() - began
+            self._runs_until = began + max(RUNS_EVERY_NS, int(took / SHARE))
         return self._runs
 
 
@@ -185,10 +183,9 @@ def _of_accounts(accounts: Iterable[AccountFigures]) -> Iterator[Family]:
     yield doubtful
 
 
-def _of_feeds(feeds: Iterable[FeedStatus]) -> Iterator[Family]:
+def _of_feeds(feeds: Iterable[FeedStatus], now: datetime) -> Iterator[Family]:
     age = Family("tickwork_feed_age_seconds", "Since the last item came", labels=["feed"])
     stale = Family("tickwork_feed_stale", "Has anything it should bring not come for too long?", labels=["feed"])
-    now = datetime.now(UTC)
     for feed in list(feeds)[:LABELS_MAX]:
         if feed.last_item_at is not None:
             age.add_metric([feed.name], max(0.0, (now - feed.last_item_at).total_seconds()))
