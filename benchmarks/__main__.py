@@ -34,6 +34,7 @@ SUBJECTS = (
     "replay",
     "conditions",
     "documents",
+    "mcp_calls",
     "micro",
 )
 

@@ -14,7 +14,6 @@ import pytest
 import uvicorn
 from mcp import Client
 from starlette.applications import Starlette
-from starlette.routing import Route
 from starlette.types import Scope
 
 from tests.faces.mcp.serving import caller, served, within
@@ -51,8 +50,7 @@ class Server(uvicorn.Server):
 async def listening(service: Any) -> AsyncIterator[str]:
     """The application on a port of loopback; gives its address."""
     mount = mcp_mount(service, who)
-    routes = [Route(path, endpoint=mount) for path in ("/mcp", "/mcp/")]
-    app = Starlette(routes=routes, lifespan=lambda _: mount.running())
+    app = Starlette(routes=mount.routes(), lifespan=lambda _: mount.running())
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     serving = asyncio.create_task(server.serve())
     try:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from tickwork.faces.http.visit import caller_of, visit_of
 from tickwork.faces.mcp.answers import Answers
 from tickwork.faces.mcp.server import Context, make_server
 from tickwork.service.api.caller import Caller
@@ -53,6 +56,10 @@ class Mount:
         async with self._plain.run(), self._telling.run():
             yield
 
+    def routes(self, path: str = "/mcp") -> list[BaseRoute]:
+        """Where it is: with and without a slash at the end, because clients do both."""
+        return [Route(path, endpoint=self), Route(f"{path}/", endpoint=self)]
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         caller = self._authorise(scope)
@@ -69,12 +76,16 @@ class Mount:
         await manager.handle_request({**scope, _CALLER: caller}, _again(body, receive), send)
 
 
-def mcp_mount(service: Answers, authorise: Callable[[Scope], Caller]) -> Mount:
-    """The application to mount at ``/mcp``, with and without a slash at its end.
+def mcp_mount(service: Answers, authorise: Callable[[Scope], Caller] | None = None) -> Mount:
+    """The application to mount at ``/mcp``; by default behind the guard of ``faces.http``."""
+    return Mount(service, authorise or guarded_caller)
 
-    ``authorise`` gives whoever makes a request; without a token that should be somebody who may only read.
-    """
-    return Mount(service, authorise)
+
+def guarded_caller(scope: Scope) -> Caller:
+    """Whom the guard let in. Without a token it may only read, whoever it is: a model is no person at this machine."""
+    caller = caller_of(scope)
+    scopes = caller.scopes if visit_of(scope).by_token else caller.scopes & {"read"}
+    return replace(caller, face="mcp", scopes=scopes)
 
 
 def _caller(context: Context) -> Caller:
