@@ -35,6 +35,7 @@ from tickwork.faces.queues import queues
 from tickwork.faces.reconciling import reconcile
 from tickwork.faces.running import down, logs, status
 from tickwork.faces.schedules import schedules
+from tickwork.faces.tokens import tokens
 from tickwork.faces.up import up
 
 DONE, FAILED, WRONG_USE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -218,6 +219,7 @@ app.add_typer(breakers, name="breakers")
 app.add_typer(exits, name="exits")
 app.add_typer(schedules, name="schedules")
 app.add_typer(queues, name="queues")
+app.add_typer(tokens, name="tokens")
 app.add_typer(graph, name="graph")
 
 
