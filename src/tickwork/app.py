@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tickwork.service.paper_account import PaperDesk
     from tickwork.service.paper_tape import Beginning, PaperFiles, PaperStarted
     from tickwork.service.running.roles import Roles
-    from tickwork.settings import Settings
+    from tickwork.settings import NotifySettings, Settings
     from tickwork.trading.desk import Desk
     from tickwork.trading.matching import TradingRules
     from tickwork.trading.venue import VenuePort
@@ -431,6 +431,7 @@ class _Code:
 
         self.views: tuple[View, ...] = (*NODE_VIEWS, *VIEWS)
         store = Store(settings.home / TAPE)
+        self._notify = settings.notify
         self._notifier = _notifier(settings)
         if self._notifier is not None:
             self.views += self._notifier.views
@@ -457,10 +458,12 @@ class _Code:
         return [*found, *self._found.workflows]
 
     async def begun(self, engine: Engine) -> None:
-        """Publish the configured documents, where they are not what is published."""
+        """Publish the configured documents, where they are not what is published; answer for notifications."""
         from tickwork.service.documents.documents import Documents
+        from tickwork.service.notifications import verbs
 
         assert self._found is not None
+        engine.offer(verbs(_notifications(self._notify)))
         self._breakers.engine = engine
         documents = Documents(engine, self._found)
         await documents.open()
@@ -484,11 +487,15 @@ def open_notifications(config: Path | None) -> Notifications:
     Raises:
         InvalidInput: there is no such file, or it is wrong.
     """
-    from tickwork.service.notifications import Notifications
     from tickwork.settings import load
-    from tickwork.venues.notifications import Sender
 
-    notify = load(config).notify
+    return _notifications(load(config).notify)
+
+
+def _notifications(notify: NotifySettings) -> Notifications:
+    """What a configuration says of notifications."""
+    from tickwork.service.notifications import Notifications
+    from tickwork.venues.notifications import Sender
 
     def open_send(channels: Sequence[str]) -> Callable[..., None]:
         return Sender(notify.urls(channels)).send

@@ -245,8 +245,7 @@ class Halting:
                     made_by=line.made_by,
                     at=line.since,
                 )
-                id = f"halt.{line.account or 'all'}.{timestamp_ns(line.since)}"
-                await self._engine.start(flow, raised, id=id)
+                await self._engine.start(flow, raised, id=later_run(line.account, line.since))
 
     def standing(self) -> list[HaltLine]:
         """The halts that stand."""
@@ -288,6 +287,11 @@ class Halting:
     def _still(self, account: str) -> list[HaltLine]:
         """The halts that stand besides that of this account, or of all, and hold it, or some of all."""
         return [line for line in self.standing() if line.account != account and "" in (line.account, account)]
+
+
+def later_run(account: str, since: datetime) -> str:
+    """The id of the run that sweeps for a halt which was raised while nobody had the tape open."""
+    return f"halt.{account or 'all'}.{timestamp_ns(since)}"
 
 
 def check_words(reason: str, by: str) -> None:

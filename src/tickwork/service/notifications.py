@@ -5,10 +5,11 @@ The outbox is a reading of the runs that deliver (``tickwork.notify.notifier``):
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -17,7 +18,7 @@ from tickwork.errors import InvalidInput, TickworkError
 from tickwork.notify.events import SEVERITIES, Severity
 from tickwork.notify.notifier import DELIVER
 from tickwork.notify.plan import Delivery, Judged, Message, channels_of, judged
-from tickwork.notify.rules import Rules
+from tickwork.notify.rules import Channel, Rules
 from tickwork.values import from_ns
 
 Send = Callable[..., None]
@@ -76,24 +77,32 @@ def outbox(queries: Queries, status: str | None = None, limit: int = 20) -> list
         raise InvalidInput("status", status, "one of " + ", ".join(get_args(Status)))
     if limit < 1:
         raise InvalidInput("limit", limit, "a whole number from 1")
+    return outbox_page(queries, status, limit)[0]
+
+
+def outbox_page(
+    queries: Queries, status: str | None, limit: int, *, before: int | None = None
+) -> tuple[list[OutboxLine], int | None]:
+    """A page of the outbox, and before which position the next one begins; ``None``: there is none."""
     found: list[OutboxLine] = []
-    for info in _deliveries(queries, status):
+    last: int | None = None
+    for info in _deliveries(queries, status, before):
+        if len(found) == limit:
+            return found, last
+        last = info.seq
         line = _line(queries.show(info.id))
         if line is not None and status in (None, line.status):
             found.append(line)
-            if len(found) == limit:
-                break
-    return found
+    return found, None
 
 
-def _deliveries(queries: Queries, status: str | None) -> Iterator[RunInfo]:
+def _deliveries(queries: Queries, status: str | None, before: int | None = None) -> Iterator[RunInfo]:
     """The runs among which those of a status are, newest first."""
     finished = ("done", "dead", "cancelled")
     unfinished = tuple(name for name in queries.counts() if name not in finished)
     wanted = None if status is None else _RUNS_OF.get(status, unfinished)  # type: ignore[call-overload]
     if wanted == ():
         return
-    before: int | None = None
     while True:
         page = queries.runs(wanted, DELIVER, before=before, limit=_PAGE)
         yield from page
@@ -169,11 +178,16 @@ def explained(rules: Rules, owner: str, kind: str, severity: str) -> Explained:
     if known is None:
         raise InvalidInput("severity", severity, f"one of {', '.join(SEVERITIES)}")
     routes = judged(rules, owner, kind, known)
-    channels = [rules.channel(name) for name in channels_of(routes)]
-    lines = [
-        ChannelLine(channel=one.name, limit=str(one.limit), quiet_hours=str(one.quiet_hours or "")) for one in channels
-    ]
-    return Explained(channels=lines, routes=routes)
+    return Explained(channels=[_channel(rules.channel(name)) for name in channels_of(routes)], routes=routes)
+
+
+def channel_lines(rules: Rules) -> list[ChannelLine]:
+    """The channels that are configured; never their addresses, which are secret."""
+    return [_channel(one) for one in rules.channels]
+
+
+def _channel(one: Channel) -> ChannelLine:
+    return ChannelLine(channel=one.name, limit=str(one.limit), quiet_hours=str(one.quiet_hours or ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------- test
@@ -214,3 +228,18 @@ def _try(notifications: Notifications, channel: str, message: Message) -> Tried:
     except TickworkError as error:
         return Tried(channel=channel, sent=False, reason=str(error))
     return Tried(channel=channel, sent=True, reason="")
+
+
+def verbs(notifications: Notifications) -> dict[str, Any]:
+    """What other processes may ask for, to be given to ``Engine.offer``."""
+
+    async def channels() -> list[ChannelLine]:
+        return channel_lines(notifications.rules)
+
+    async def explain(owner: str = "", kind: str = "", severity: str = "info") -> Explained:
+        return explained(notifications.rules, owner, kind, severity)
+
+    async def test(channel: str | None = None, text: str = "") -> list[Tried]:
+        return await asyncio.to_thread(tried, notifications, channel, False, text)
+
+    return {"notify.channels": channels, "notify.explain": explain, "notify.test": test}

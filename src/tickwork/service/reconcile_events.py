@@ -224,3 +224,17 @@ def last_done(queries: Queries, account: str = "") -> list[ReconciliationDone]:
         done = ReconciliationDone.read(entry.record.version, bytes(entry.record.value))
         last[done.account] = done
     return [last[name] for name in sorted(last) if account in ("", name)]
+
+
+def reconciliations(
+    queries: Queries, limit: int = 20, *, account: str = "", before: int | None = None
+) -> list[tuple[int, int, ReconciliationDone]]:
+    """Reconciliations on a tape before a position, newest first: position, time (ns), what was found."""
+    found: list[tuple[int, int, ReconciliationDone]] = []
+    for entry in queries.latest(ReconciliationDone.event_name, before=before):
+        done = ReconciliationDone.read(entry.record.version, bytes(entry.record.value))
+        if account in ("", done.account):
+            found.append((entry.seq, entry.record.at, done))
+            if len(found) == limit:
+                break
+    return found

@@ -97,6 +97,8 @@ class Call:
 
 
 Answering = Callable[[Call, Any], Any]
+Unowned = Callable[[str, Any, Caller], Awaitable[Any]]
+"""Of the tape's path, the arguments and who asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,8 @@ class Operation:
     """Where in the answer of a query that shows a document its version is, such as ``workflow.version``."""
     if_match: str = ""
     """The field of the arguments of a command that says which version of a document the caller knows."""
+    unowned: Unowned | None = None
+    """Does a command where no process has the tape open; ``None``: it takes one."""
     examples: tuple[dict[str, Any], ...] = ()
     """Arguments, as they are written."""
     in_path: tuple[str, ...] = field(default=())

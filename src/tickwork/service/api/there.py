@@ -13,7 +13,7 @@ from tickwork.engines.embedded.control import ask_owner
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import NotFound, NotRunning, TickworkError, Unknown
 from tickwork.service.api.caller import Caller
-from tickwork.service.api.here import Answer, answered, authorise, operation_named
+from tickwork.service.api.here import Answer, answered, authorise, operation_named, plain
 from tickwork.service.api.operation import Call
 from tickwork.service.api.reading import FileReaders
 
@@ -53,6 +53,10 @@ class Remote:
                 who = msgspec.to_builtins(caller)
                 answer = await self.ask("call", operation=name, arguments=given, caller=who, key=key)
                 return Answer(value=answer["value"], repeated=answer["repeated"])
+            except NotRunning:
+                if operation.unowned is None:
+                    raise
+                return Answer(value=plain(await operation.unowned(self.tape, args, caller)))
             except NotFound as error:
                 if (error.path, _asked_verb(error)) != ("verb", "call"):
                     raise  # else: an engine in a program of the user's, with no service: its verbs are asked one by one

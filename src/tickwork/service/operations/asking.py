@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tickwork.errors import Conflict, NotFound
+from tickwork.service.api.caller import Caller
 from tickwork.service.api.operation import Call
 
 T = TypeVar("T")
@@ -32,7 +33,12 @@ async def ask_trading(call: Call, answer: type[T], verb: str, /, **arguments: An
 
 def by(call: Call) -> str:
     """Who wants it, for the tape: the name of a token; of whoever sits at this machine, the face."""
-    return call.caller.face if call.caller.name == "local" else call.caller.name
+    return who(call.caller)
+
+
+def who(caller: Caller) -> str:
+    """Likewise, of a caller."""
+    return caller.face if caller.name == "local" else caller.name
 
 
 def id_of(call: Call, kind: str) -> str | None:

@@ -1,0 +1,25 @@
+"""Performance: how accounts, workflows and agents have done."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tickwork.service.api.operation import Args, Call, Page, query
+from tickwork.service.figures import AccountFigures, figures
+from tickwork.service.operations.orders import OnlyAccount
+
+
+class PerformanceOf(Args):
+    """Whose."""
+
+    account: OnlyAccount = ""
+    workflow: str | None = Field(None, max_length=200, description="Only the share of this workflow.")
+    agent: str | None = Field(None, max_length=200, description="Only the share of this agent, or person.")
+    points: int = Field(200, ge=2, le=2_000, description="Of a curve, at most so many points.")
+
+
+@query("performance.show", "GET /performance", tool="get_pnl", examples=({"account": "main", "points": 50},))
+def performance_show(call: Call, args: PerformanceOf) -> Page[AccountFigures]:
+    """How accounts have done: equity, profit, drawdown, ratios and trades, and the share of each workflow and agent."""
+    found = figures(call.queries, account=args.account, workflow=args.workflow, agent=args.agent, points=args.points)
+    return Page(items=found)
