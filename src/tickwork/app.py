@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
     from pathlib import Path
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tickwork.service.paper import PaperOptions, PaperSession
     from tickwork.service.paper_account import PaperDesk
     from tickwork.service.paper_tape import Beginning, PaperFiles, PaperStarted
+    from tickwork.service.running.parts import Part
     from tickwork.service.running.roles import Roles
     from tickwork.settings import NotifySettings, Settings
     from tickwork.trading.desk import Desk
@@ -49,6 +50,7 @@ def main() -> None:
             open_demo=open_demo,
             open_paper=open_paper,
             open_live=open_live,
+            serve=serve,
             open_notifications=open_notifications,
             examine_accounts=examine_accounts,
             open_bare=open_bare,
@@ -320,6 +322,28 @@ def open_live(config: Path | None, live: bool, roles: Roles | None = None) -> Li
         roles=roles or ALL_ROLES,
         documents=code.documents,
     )
+
+
+def serve(session: LiveSession, config: Path | None, port: int | None) -> Iterable[Part]:
+    """What lets the outside in to an open session, as configured; ``port`` instead of the configured one.
+
+    Raises:
+        InvalidInput: the configuration is wrong.
+    """
+    from importlib.metadata import version
+
+    from tickwork.faces.serving import Door, serving
+    from tickwork.service.environment import environment
+    from tickwork.settings import load
+
+    server = load(config, judge_urls=False).server
+    door = Door(
+        security=server.security(live=session.files.live),
+        host=server.host,
+        port=server.port if port is None else port,
+        enabled=server.enabled,
+    )
+    return serving(session, door, version=version("tickwork"), environ=environment()).parts()
 
 
 def _venues(now: Callable[[], int], *, keys: bool, real: bool) -> Callable[[str, AccountConfig], VenuePort]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tickwork.service.finding import Finding
     from tickwork.service.notifications import Notifications
     from tickwork.service.paper import PaperSession
+    from tickwork.service.running.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Doors:
     """``open_paper(options, make_workflows, views=...)``."""
     open_live: Callable[..., LiveSession]
     """``open_live(config, live, roles)``."""
+    serve: Callable[..., Iterable[Part]] = lambda *_: ()
+    """``serve(session, config, port)``: what lets the outside in; ``port`` instead of the configured one."""
     examine_accounts: Callable[[Path | None], list[Finding]]
     """Of the configuration at a path, or the one in the working directory."""
     defaults: Callable[[], Defaults]

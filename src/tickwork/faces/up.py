@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -35,6 +36,7 @@ class _Given:
     config: Path | None
     only: str
     without: str
+    port: int | None
     stop_within: float
     start_within: float
 
@@ -42,8 +44,9 @@ class _Given:
         """The same as arguments, for a process that goes on alone."""
         flags = ["--live"] if self.live else []
         config = ["--config", str(self.config)] if self.config is not None else []
+        port = [f"--port={self.port}"] if self.port is not None else []
         chosen = [f"--only={self.only}", f"--without={self.without}", f"--stop-within={self.stop_within}s"]
-        return ["up", *flags, *config, *chosen]
+        return ["up", *flags, *config, *port, *chosen]
 
 
 def up(
@@ -68,6 +71,10 @@ def up(
     without: Annotated[
         str, typer.Option(help="What does not run: exits, reconciliation, notifications.", metavar="ROLE,...")
     ] = "",
+    port: Annotated[
+        int | None,
+        typer.Option(help="Serve at this port; by default [server] port, 8420; 0 is any.", min=0, max=65_535),
+    ] = None,
     stop_within: Annotated[
         str, typer.Option(help="How long what is under way is followed when it is told to stop.", metavar="DURATION")
     ] = "20s",
@@ -85,11 +92,14 @@ def up(
         config=config,
         only=only,
         without=without,
+        port=port,
         stop_within=_seconds(stop_within, "--stop-within"),
         start_within=_seconds(start_within, "--start-within"),
     )
     session = _opened(context.obj, given)
-    return _detach(session, given) if daemon else _play(session, given)
+    doors: Doors = context.obj
+    serve = partial(doors.serve, session, config, port)
+    return _detach(session, given) if daemon else _play(session, given, serve)
 
 
 def _seconds(text: str, option: str) -> float:
@@ -159,7 +169,7 @@ def _leave_the_terminal() -> None:
 # ------------------------------------------------------------------------------------------------------- playing
 
 
-def _play(session: LiveSession, given: _Given) -> int:
+def _play(session: LiveSession, given: _Given, serve: Callable[[], Iterable[Part]]) -> int:
     import asyncio
 
     from tickwork.errors import TapeError
@@ -177,7 +187,7 @@ def _play(session: LiveSession, given: _Given) -> int:
         text = f"{error.filename} cannot be written ({error.strerror}): see to it, or give another home"
         raise TapeError(text) from None
     try:
-        asyncio.run(_run(session, given, _Teller(redact), alone=alone))
+        asyncio.run(_run(session, given, _Teller(redact), serve, alone=alone))
     finally:
         end()
     return 0
@@ -198,7 +208,9 @@ class _Teller:
                 print(f"tickwork: {self._redact(line)}", file=sys.stderr, flush=True)
 
 
-async def _run(session: LiveSession, given: _Given, tell: _Teller, *, alone: bool) -> None:
+async def _run(
+    session: LiveSession, given: _Given, tell: _Teller, serve: Callable[[], Iterable[Part]], *, alone: bool
+) -> None:
     import asyncio
     from importlib.metadata import version
 
@@ -222,7 +234,7 @@ async def _run(session: LiveSession, given: _Given, tell: _Teller, *, alone: boo
         now=session.now,
         version=version("tickwork"),
         systemd=Systemd(os.environ),
-        make_parts=lambda: _parts(session),
+        make_parts=serve,
         on_up=on_up,
         tell=tell,
         stop_within=given.stop_within,
@@ -232,11 +244,6 @@ async def _run(session: LiveSession, given: _Given, tell: _Teller, *, alone: boo
     finally:
         for task in telling:
             task.cancel()
-
-
-def _parts(_session: LiveSession) -> Iterable[Part]:
-    """What lets the outside in, beside the control socket: started once the session is open, stopped before it."""
-    return ()
 
 
 async def _tell_orders(session: LiveSession, tell: Callable[[str], None]) -> None:

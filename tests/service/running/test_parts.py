@@ -27,7 +27,7 @@ def part(name: str, told: list[str], **fields: Any) -> Part:
 async def test_in_order_and_back() -> None:
     told: list[str] = []
     parts = Parts(lambda: 1_000_000_000)
-    parts.add([part("a", told), part("b", told, address="http://127.0.0.1:1")])
+    parts.add([part("a", told), part("b", told, address=lambda: "http://127.0.0.1:1")])
     await parts.start()
     assert [one.since is not None for one in parts.status()] == [True, True]
     assert parts.addresses == ["http://127.0.0.1:1"]

@@ -66,8 +66,8 @@ class Part:
     """Take nothing new, finish what is under way, and let go."""
     ended: Callable[[], Awaitable[None]] = _never
     """Returns, or raises, if it ends without having been stopped."""
-    address: str = ""
-    """Where it is reached, if it is."""
+    address: Callable[[], str] = str
+    """Where it is reached; ``""``: nowhere, or not yet."""
 
 
 STOP_PART_S: Final = 5.0
@@ -141,7 +141,7 @@ class Parts:
     @property
     def addresses(self) -> list[str]:
         """Where the process is reached."""
-        return [part.address for part in self._parts.values() if part.address]
+        return [address for part in self._parts.values() if (address := part.address())]
 
     def status(self) -> list[PartStatus]:
         """How they are."""

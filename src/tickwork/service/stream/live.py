@@ -238,9 +238,14 @@ class Live:
         self._listeners.add(listener)
 
     @property
+    def clients(self) -> int:
+        """How many there are."""
+        return len(self._listeners)
+
+    @property
     def full(self) -> bool:
         """Are there as many clients as there may be?"""
-        return len(self._listeners) >= self.connections
+        return self.clients >= self.connections
 
     async def look(self) -> None:
         """Look at the tape now.
