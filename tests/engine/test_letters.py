@@ -16,7 +16,7 @@ from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded import Engine
 from tickwork.engines.embedded.letters import spacing
-from tickwork.errors import InvalidInput, NewerEvent, StepFailed
+from tickwork.errors import InvalidInput, NewerEvent, NotFound, StepFailed
 
 SECOND = 1_000_000_000
 
@@ -284,7 +284,7 @@ async def test_of_two_who_redrive_a_run_at_once_one_does() -> None:
             engine.letters.redrive(["t0"], payload={"n": 2}), return_exceptions=True,
         )  # fmt: skip
         assert found[0] == ["t0"]
-        assert [type(one) for one in found[1:]] == [InvalidInput] * 3
+        assert [type(one) for one in found[1:]] == [NotFound] * 3
         await engine.idle()
         assert len(records(engine, "redriven")) == 1
         assert len(await engine.runs()) == 1

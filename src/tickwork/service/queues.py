@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -78,6 +79,43 @@ def message_lines(queries: Queries, name: str, status: str | None = None, limit:
     """
     found = QueueTables(queries.reader).messages(name, status, limit, SystemClock().now())
     return [_message(info) for info in found]
+
+
+def queue_names(queries: Queries, after: str, limit: int) -> list[str]:
+    """Queues of a tape by name, after one."""
+    rows = queries.reader.rows("SELECT name FROM queues WHERE name>? ORDER BY name LIMIT ?", (after, limit))
+    return [name for (name,) in rows]
+
+
+def queue_line(queries: Queries, name: str, now: int) -> QueueLine:
+    """How one queue stands at a time (ns).
+
+    Raises:
+        NotFound: there is none of this name.
+    """
+    tables = QueueTables(queries.reader)
+    return _queue(tables.status(name, now), tables.settings(name))
+
+
+def message_page(
+    queries: Queries, name: str, status: str | None, after: Sequence[int] | None, limit: int, now: int
+) -> tuple[list[MessageLine], Sequence[int] | None]:
+    """Messages of a queue, and what the next page is asked for with; see ``QueueTables.page``.
+
+    Raises:
+        InvalidInput: no such queue or status, or not a place in this order.
+    """
+    found, following = QueueTables(queries.reader).page(name, status, after, limit, now)
+    return [_message(info) for info in found], following
+
+
+def message_line(queries: Queries, seq: int, now: int) -> MessageLine:
+    """One message.
+
+    Raises:
+        NotFound: there is none at this position.
+    """
+    return _message(QueueTables(queries.reader).message(seq, now))
 
 
 def _queue(status: QueueStatus, settings: dict[str, Any]) -> QueueLine:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from msgspec import Raw
 
-from tickwork.core.codec import decode_error
-from tickwork.core.tape import NOTHING
 from tickwork.engines.embedded import run_pages
 from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.queries import Queries, RunInfo
 from tickwork.engines.embedded.run_pages import Wanted
-from tickwork.engines.embedded.status import Status
-
-ENDINGS: Final = frozenset({"done", "dead", "cancelled", "again", "stale"})
-"""Kinds of records with which a run ends."""
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -68,7 +61,7 @@ def run_page(queries: Queries, wanted: Wanted, before: int | None, limit: int) -
 
 def _line(queries: Queries, info: RunInfo, row: RunRow | None = None) -> RunLine:
     row = row or queries.row(info.id)
-    result, error = ending(queries, row)
+    result, error = queries.ending(row)
     return RunLine(
         id=info.id,
         workflow=info.workflow,
@@ -85,19 +78,6 @@ def _line(queries: Queries, info: RunInfo, row: RunRow | None = None) -> RunLine
         result=msgspec.json.decode(result) if bytes(result) else None,
         error=error,
     )
-
-
-def ending(queries: Queries, row: RunRow) -> tuple[Raw, str | None]:
-    """What a run came to, as JSON (empty: nothing), and class and words of what it died of. Reads its last records."""
-    if Status(row.status).finished:
-        for entry in reversed(queries.reader.chunk(row.tail)):
-            record = entry.record
-            if record.kind in ENDINGS and record.no < 0:
-                if not bytes(record.error):
-                    return record.value, row.problem
-                error = decode_error(record.error)
-                return NOTHING, f"{type(error).__name__}: {error}"
-    return NOTHING, row.problem
 
 
 def workflows(queries: Queries) -> str:

@@ -31,6 +31,11 @@ def schedule_lines(queries: Queries) -> list[ScheduleInfo]:
     return [info_of(name, row) for name, row in read_rows(queries.reader).items()]
 
 
+def schedule_page(queries: Queries, after: str, limit: int) -> list[ScheduleInfo]:
+    """Schedules of a tape by name, after one."""
+    return [info_of(name, row) for name, row in read_rows(queries.reader, after, limit).items()]
+
+
 def next_of_each(queries: Queries, count: int | None = None) -> list[DueLine]:
     """The next due time of each schedule of a tape, the earliest first; all, or so many.
 

@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
+from msgspec import Raw
 
 from tickwork.core.codec import ANY, decode_error
 from tickwork.core.replay import Course
-from tickwork.core.tape import Entry, readable
+from tickwork.core.tape import NOTHING, Entry, readable
 from tickwork.engines.embedded.batch import RunRow
-from tickwork.engines.embedded.queue_tables import QueueTables
+from tickwork.engines.embedded.queue_tables import MessageLetter, QueueTables
 from tickwork.engines.embedded.reader import Reader, started
 from tickwork.engines.embedded.schema import connect, parse_url
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import InvalidInput, NotFound, TapeError
 from tickwork.values import MAX_NS, from_ns
+
+ENDINGS: Final = frozenset({"done", "dead", "cancelled", "again", "stale"})
+"""Kinds of records with which a run ends."""
+
+_LETTERS: Final = "seq, kind, source, run, code, attempts, first_seen, at, tried, status, due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,27 @@ class Queries:
             raise NotFound("run", id, "the id of a run on this tape" + (f", such as {', '.join(near)}" if near else ""))
         return row
 
+    def ending(self, row: RunRow) -> tuple[Raw, str | None]:
+        """What a run came to, as JSON (empty: nothing), and class and words of what it died of, or why it cannot go on.
+
+        Only its last records are read.
+        """
+        if Status(row.status).finished:
+            for entry in reversed(self.reader.chunk(row.tail)):
+                record = entry.record
+                if record.kind in ENDINGS and record.no < 0:
+                    if not bytes(record.error):
+                        return record.value, row.problem
+                    error = decode_error(record.error)
+                    return NOTHING, f"{type(error).__name__}: {error}"
+        return NOTHING, row.problem
+
+    def waiting(self, row: RunRow, entries: Sequence[Entry]) -> list[str]:
+        """What an unfinished run waits for, in words; of one that is over, nothing."""
+        if Status(row.status).finished:
+            return []
+        return self._waiting(row, Course(entries, started(entries[0]).since))
+
     def _waiting(self, row: RunRow, course: Course) -> list[str]:
         waits = [
             f"effect {entry.record.name!r} is under way (key {entry.record.key})" for entry in course.open.values()
@@ -220,27 +248,77 @@ class Queries:
         self, *, source: str | None = None, code: str | None = None, open_only: bool = True, limit: int = 100
     ) -> list[DeadLetter]:
         """What gave up, newest first."""
-        wanted: list[tuple[str, Any]] = [("status=?", 0)] if open_only else []
-        wanted += [(f"{column}=?", value) for column, value in (("source", source), ("code", code)) if value]
-        where = "WHERE " + " AND ".join(clause for clause, _ in wanted) if wanted else ""
-        rows = self.reader.rows(
-            f"SELECT * FROM letters {where} ORDER BY at DESC, seq DESC LIMIT ?", (*(v for _, v in wanted), limit)
-        )
-        found = [self._letter(*row) for row in rows] + self._messages(source, code, limit)
-        return sorted(found, key=lambda letter: letter.at, reverse=True)[:limit]
+        return [letter for _, letter in self.letters(source=source, code=code, open_only=open_only, limit=limit)]
 
-    def _messages(self, queue: str | None, code: str | None, limit: int) -> list[DeadLetter]:
+    def letters(
+        self,
+        *,
+        source: str | None = None,
+        code: str | None = None,
+        owner: str | None = None,
+        open_only: bool = True,
+        before: tuple[int, int] | None = None,
+        limit: int = 100,
+    ) -> list[tuple[tuple[int, int], DeadLetter]]:
+        """What gave up, newest first, each with its place: when (ns), and its position.
+
+        Args:
+            owner: only runs, and undos of runs, of this owner.
+            before: only what comes after this place.
+        """
+        clauses: list[str] = ["status=0"] if open_only else []
+        values: list[Any] = []
+        for clause, found in (
+            ("source=?", source and [source]),
+            ("code=?", code and [code]),
+            (
+                "run IN (SELECT seq FROM runs WHERE runs.seq=letters.run AND owner=?)",
+                None if owner is None else [owner],
+            ),
+            ("(at, seq) < (?, ?)", before),
+        ):
+            if found:
+                clauses.append(clause)
+                values += found
+        where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+        rows = self.reader.rows(
+            f"SELECT {_LETTERS} FROM letters {where} ORDER BY at DESC, seq DESC LIMIT ?", (*values, limit)
+        )
+        found_letters = [((row[7], row[0]), self._letter(*row)) for row in rows]
+        if owner is None:
+            found_letters += self._messages(source, code, before, limit)
+        return sorted(found_letters, key=lambda one: one[0], reverse=True)[:limit]
+
+    def letter(self, id: str) -> DeadLetter:
+        """One of them, open or not, by its id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = self.reader.run_named(id)
+        seq = row.seq if row is not None else int(id) if id.isascii() and id.isdecimal() and len(id) < 19 else 0
+        rows = self.reader.rows(f"SELECT {_LETTERS} FROM letters WHERE seq=?", (seq,))
+        if rows:
+            return self._letter(*rows[0])
+        message = None if row is not None else QueueTables(self.reader).dead_one(seq)
+        if message is None:
+            raise NotFound("letter", id, "the id of a dead letter (see `tickwork letters`)")
+        return _of_message(message)
+
+    def dead_messages(self, queue: str | None, code: str | None) -> int:
+        """How many messages of a queue, or of all, gave up and lie open."""
+        tables = QueueTables(self.reader)
+        names = tables.names()
+        return tables.dead_count(names if queue is None else [name for name in names if name == queue], code)
+
+    def _messages(
+        self, queue: str | None, code: str | None, before: tuple[int, int] | None, limit: int
+    ) -> list[tuple[tuple[int, int], DeadLetter]]:
         """The messages among them; they show what became of them in their queue."""
         tables = QueueTables(self.reader)
         if queue is not None and queue not in tables.names():
             return []
-        return [
-            DeadLetter(
-                str(m.seq), "message", m.queue, m.run, m.error, m.code, m.attempts, m.first_seen, m.at, "open", None,
-                m.body,
-            )
-            for m in tables.letters(queue, limit, code)
-        ]  # fmt: skip
+        return [((at, seq), _of_message(m)) for at, seq, m in tables.dead_page(queue, code, before, limit)]
 
     def _letter(
         self, seq: int, kind: str, source: str, run: int, code: str, attempts: int, first_seen: int, at: int,
@@ -249,9 +327,11 @@ class Queries:
         row = self.reader.run(run) if run else None
         name = (row.id or f"r{run}") if row is not None else ""
         error, body = "", None
-        if kind == "run":
-            told = self.show(name)
-            error, body = told.error or "", told.input
+        if kind == "run" and row is not None:
+            first = self.reader.record(row.seq)
+            who = None if first is None else started(first)
+            error = self.ending(row)[1] or ""
+            body = ANY.decode(who.input, "input") if who is not None and bytes(who.input) else None
         else:
             entry = self.reader.record(seq)
             if entry is not None:
@@ -279,6 +359,11 @@ class Queries:
                 break
             found.append(readable(entry))
         return found
+
+    def entries(self, after: int, limit: int) -> list[Entry]:
+        """Up to ``limit`` records after a position, in order; reads no more of the tape than that."""
+        tape = self.reader.tape(after, page=min(limit, 500))
+        return [entry for _, entry in islice(tape, limit)]
 
     def events(self, *names: str, after: int = 0) -> list[Entry]:
         """All events of these names after a position, in tape order."""
@@ -311,6 +396,12 @@ class Queries:
         for entry in self.reader.mentioning(name):
             if entry.record.name == name and entry.record.kind in ("intent", "effect"):
                 yield entry
+
+
+def _of_message(m: MessageLetter) -> DeadLetter:
+    return DeadLetter(
+        str(m.seq), "message", m.queue, m.run, m.error, m.code, m.attempts, m.first_seen, m.at, "open", None, m.body
+    )
 
 
 def status_named(name: str) -> Status:

@@ -206,6 +206,33 @@ class QueueTables:
         rows = self._rows(f"queue=? AND {condition} ORDER BY {order} LIMIT ?", (name, *values, limit))
         return [self.info(name, item_of(row), now) for row in rows]
 
+    def page(
+        self, name: str, status: str | None, after: Sequence[int] | None, limit: int, now: int
+    ) -> tuple[list[MessageInfo], Sequence[int] | None]:
+        """Messages in the order of ``messages``, and what the next page is asked for with; ``None``: there is none.
+
+        Raises:
+            InvalidInput: as ``messages``; or ``after`` is not of a page of this order.
+        """
+        self.settings(name)
+        if status is not None and status not in STATUSES:
+            raise InvalidInput("status", status, "one of " + ", ".join(STATUSES))
+        condition, values = ("1", ()) if status is None else STATUSES[status](now)
+        columns, down = _order(status)
+        bound: tuple[int, ...] = ()
+        if after is not None:
+            if len(after) != len(columns):
+                raise InvalidInput("cursor", ".".join(map(str, after)), "`next` of the page before")
+            marks = ",".join("?" * len(columns))
+            condition += f" AND ({','.join(columns)}) {'<' if down else '>'} ({marks})"
+            bound = tuple(after)
+        order = ", ".join(f"{column} DESC" if down else column for column in columns)
+        rows = self._rows(f"queue=? AND {condition} ORDER BY {order} LIMIT ?", (name, *values, *bound, limit + 1))
+        items = [item_of(row) for row in rows[:limit]]
+        found = [self.info(name, item, now) for item in items]
+        more = len(rows) > limit
+        return found, [_rank(items[-1], column) for column in columns] if more else None
+
     def message(self, seq: int, now: int) -> MessageInfo:
         """One message.
 
@@ -261,6 +288,37 @@ class QueueTables:
         rows = self._rows(where + " ORDER BY ended_at DESC, seq DESC LIMIT ?", values)
         return [self._letter(row[1], item_of(row)) for row in rows]
 
+    def dead_page(
+        self, name: str | None, code: str | None, before: tuple[int, int] | None, limit: int
+    ) -> list[tuple[int, int, MessageLetter]]:
+        """Messages that gave up and lie open, each with when (ns) and its position, newest first.
+
+        Args:
+            before: only those that come after one of this time and position.
+        """
+        names = self.names() if name is None else [name]
+        where = f"queue IN ({','.join('?' * len(names))}) AND stage={int(Stage.DEAD)} AND stage>=10"
+        values: list[Any] = [*names]
+        for clause, value in ((_CODE, code and [code]), (" AND (ended_at, seq) < (?, ?)", before)):
+            if value:
+                where += clause
+                values += value
+        rows = self._rows(where + " ORDER BY ended_at DESC, seq DESC LIMIT ?", (*values, limit))
+        items = [(row[1], item_of(row)) for row in rows]
+        return [(item.ended_at, item.seq, self._letter(queue, item)) for queue, item in items]
+
+    def dead_count(self, names: Sequence[str], code: str | None = None) -> int:
+        """How many messages of these queues gave up and lie open."""
+        where = f"queue IN ({','.join('?' * len(names))}) AND stage={int(Stage.DEAD)} AND stage>=10"
+        values = [*names, *([code] if code else [])]
+        found: int = self._reader.one(f"SELECT count(*) FROM messages WHERE {where}{_CODE if code else ''}", values)
+        return found
+
+    def dead_one(self, seq: int) -> MessageLetter | None:
+        """A message that gave up and lies open, by its position."""
+        rows = self._rows(f"seq=? AND stage={int(Stage.DEAD)}", (seq,))
+        return self._letter(rows[0][1], item_of(rows[0])) if rows else None
+
     def dead(self, names: Sequence[str], code: str | None = None) -> list[int]:
         """Positions of messages of these queues that gave up, those that died first first."""
         where = f"queue IN ({','.join('?' * len(names))}) AND stage={int(Stage.DEAD)} AND stage>=10"
@@ -315,6 +373,18 @@ class QueueTables:
 _CODE = " AND json_extract(failures, '$[#-1].code')=?"
 _LINE = "joins_at, place, seq"
 _ENDED = frozenset({"completed", "dead", "discarded"})
+
+
+def _order(status: str | None) -> tuple[tuple[str, ...], bool]:
+    """The columns by which messages are listed, and whether from the highest down."""
+    if status is None:
+        return ("seq",), True
+    return (("ended_at", "seq"), True) if status in _ENDED else (("joins_at", "place", "seq"), False)
+
+
+def _rank(item: Item, column: str) -> int:
+    found: int = getattr(item, column)
+    return found
 
 
 def _ended(stage: Stage) -> Any:

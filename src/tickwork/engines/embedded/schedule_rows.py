@@ -74,9 +74,10 @@ def encode_row(row: ScheduleRow) -> bytes:
     return _encode(row)
 
 
-def read_rows(reader: Reader) -> dict[str, ScheduleRow]:
-    """All schedules of a tape, by name."""
-    return {name: _decode(state) for name, state in reader.rows("SELECT name, state FROM schedules ORDER BY name")}
+def read_rows(reader: Reader, after: str = "", limit: int = -1) -> dict[str, ScheduleRow]:
+    """The schedules of a tape, by name: all, or so many after one."""
+    sql = "SELECT name, state FROM schedules WHERE name>? ORDER BY name LIMIT ?"
+    return {name: _decode(state) for name, state in reader.rows(sql, (after, limit))}
 
 
 def info_of(name: str, row: ScheduleRow) -> ScheduleInfo:

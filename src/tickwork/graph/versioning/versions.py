@@ -20,7 +20,7 @@ import msgspec
 from tickwork.core.event import Event
 from tickwork.core.run import NAME_MAX
 from tickwork.core.view import View, view
-from tickwork.errors import InvalidInput
+from tickwork.errors import Conflict, InvalidInput
 from tickwork.graph.document import Document
 from tickwork.graph.reading import read_document
 
@@ -314,14 +314,25 @@ def promotion(draft: Version, terms: Terms) -> DocumentPublished:
     return DocumentPublished(**told, status="published", at=terms.at)
 
 
+class Outdated(Conflict):
+    """A change to a version of a document that is no longer the one to build on."""
+
+    current: int = 0
+    """The version that is."""
+
+    def __init__(self, path: str, found: object, expected: str, current: int = 0) -> None:
+        super().__init__(path, found, expected)
+        self.current = current
+
+
 def _check_expected(base: Version | None, terms: Terms) -> None:
     version, known = (0, "") if base is None else (base.version, base.checksum)
     if terms.expect_version is not None and terms.expect_version != version:
         expected = f"{version}, on which the change would build: look at what was changed meanwhile"
-        raise InvalidInput("expect_version", terms.expect_version, expected)
+        raise Outdated("expect_version", terms.expect_version, expected, version)
     if terms.expect_checksum is not None and terms.expect_checksum != known:
         expected = f"{known or 'none'}, of version {version}: look at what was changed meanwhile"
-        raise InvalidInput("expect_checksum", terms.expect_checksum, expected)
+        raise Outdated("expect_checksum", terms.expect_checksum, expected, version)
 
 
 def _check_words(owner: str, document: Document, terms: Terms) -> None:

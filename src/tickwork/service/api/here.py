@@ -195,7 +195,7 @@ class Service:
         return Answer(value=msgspec.json.decode(told.answer), repeated=True)
 
     async def _done(self, operation: Operation, args: Args, caller: Caller, key: str) -> Answer:
-        if not operation.recorded:
+        if not operation.recorded or (operation.recorded == "keyed" and not key):
             return Answer(value=await self._answered(operation, args, caller, key))
         asked = commanded.asked(operation, _plain_args(args), caller.name, caller.face, key)
         if key:

@@ -127,8 +127,9 @@ class Operation:
     again: Literal["same", "look"] = "same"
     """A command whose answer was lost with the process, and that is asked for again under its key: it may be done again
     because that changes nothing (``same``), or whoever asks must look (``look``)."""
-    recorded: bool = True
-    """Is a command told of on the tape? Not where what it does is itself a record that names its id."""
+    recorded: bool | Literal["keyed"] = True
+    """Is a command told of on the tape? Not where what it does is itself a record that names its id. ``keyed``: only if
+    it has a key, so that it is done once; what it does is a record of its own."""
     secret: bool = False
     """What it answers is shown once, and is not on the tape."""
     owned: bool = False

@@ -181,8 +181,11 @@ class Changing(Surface):
         return await self.publish(workflow_id, version, author=author, note=note, owner=owner)
 
     @checked
-    async def versions(self, workflow_id: str, limit: int = 50, *, owner: str = "") -> Json:
+    async def versions(self, workflow_id: str, limit: int = 50, before: int | None = None, *, owner: str = "") -> Json:
         """A workflow's versions, newest first.
+
+        Args:
+            before: only older ones than this.
 
         Raises:
             ServiceError: ``WORKFLOW_NOT_FOUND``.
@@ -190,7 +193,10 @@ class Changing(Surface):
         head = self._publishing.find(owner, workflow_id)
         with coded():
             check_whole("limit", limit, VERSIONS_MAX)
-            numbers = range(head.last, max(head.last - limit, 0), -1)
+            if before is not None:
+                check_whole("before", before, None)
+            newest = head.last if before is None else min(before - 1, head.last)
+            numbers = range(newest, max(newest - limit, 0), -1)
             listed = [versioned(self._publishing.version(head, number), head.published) for number in numbers]
         return {
             "workflow_id": head.id, "name": head.name, "versions": listed, "total_count": head.last,

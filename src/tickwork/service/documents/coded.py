@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tickwork.core.letters import error_code
 from tickwork.errors import InvalidDocument, InvalidInput, QueueFull, ServiceError, TimedOut
+from tickwork.graph.versioning.versions import Outdated
 
 WORKFLOW_NOT_FOUND: Final = "WORKFLOW_NOT_FOUND"
 EXECUTION_NOT_FOUND: Final = "EXECUTION_NOT_FOUND"
@@ -28,6 +29,9 @@ def coded() -> Iterator[None]:
     """Wrong input and full queues as ``ServiceError``: all problems of a document are in its details."""
     try:
         yield
+    except Outdated as error:
+        details = {"problems": _problems(error), "version": error.current}
+        raise ServiceError(INVALID_INPUT_DATA, str(error), details) from None
     except InvalidInput as error:
         raise ServiceError(INVALID_INPUT_DATA, str(error), {"problems": _problems(error)}) from None
     except QueueFull as error:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from tickwork.errors import InvalidInput, ServiceError
 from tickwork.graph.document import Document
 from tickwork.graph.versioning.versions import State
@@ -22,7 +24,7 @@ from tickwork.service.documents.history import Execution, word_of
 from tickwork.service.documents.ids import check_execution_id
 from tickwork.service.documents.reports import iso, word
 from tickwork.service.documents.surface import Json
-from tickwork.service.documents.watching import Watching
+from tickwork.service.documents.watching import Watching, not_found
 from tickwork.values import DurationLike, duration, from_ns
 
 WAIT: Final = "5 minutes"
@@ -93,7 +95,7 @@ class Documents(Changing, Watching):
             ServiceError: ``WORKFLOW_NOT_FOUND``; ``EXECUTION_NOT_FOUND``; ``INVALID_INPUT_DATA``.
         """
         if execution_id is not None:
-            return await self._execution(owner, execution_id, self._engine.pause)
+            return await self._execution(owner, execution_id, self._engine.pause, workflow_id)
         return await self._state(owner, workflow_id, "paused", author, reason)
 
     @checked
@@ -106,7 +108,7 @@ class Documents(Changing, Watching):
             ServiceError: as ``pause``.
         """
         if execution_id is not None:
-            return await self._execution(owner, execution_id, self._engine.resume)
+            return await self._execution(owner, execution_id, self._engine.resume, workflow_id)
         return await self._state(owner, workflow_id, "active", author, "")
 
     @checked
@@ -127,9 +129,13 @@ class Documents(Changing, Watching):
         """
         return await self._state(owner, workflow_id, "retired", author, reason)
 
-    async def _execution(self, owner: str, execution_id: str, act: Callable[[str], Awaitable[None]]) -> Json:
+    async def _execution(
+        self, owner: str, execution_id: str, act: Callable[[str], Awaitable[None]], workflow_id: str | None = None
+    ) -> Json:
         await self._engine.durable()
         execution = self._history.find(owner, execution_id)
+        if workflow_id is not None and self._publishing.find(owner, workflow_id).id != execution.whose.id:
+            raise not_found(execution_id)
         with coded():
             await act(execution.run)
         report = self._executing.report(self._history.find(owner, execution_id))
@@ -176,6 +182,16 @@ class Documents(Changing, Watching):
             "task_id": task_id, "assigned_agent": agent, "match_score": best["match_score"],
             "alternatives": ranked[1:], "assigned_at": iso(at),
         }  # fmt: skip
+
+    @checked
+    async def agents(self) -> Json:
+        """Who may be assigned to tasks, by id, with the share of their executions that succeeded."""
+        await self._engine.durable()
+        rows = [
+            {**msgspec.to_builtins(agent), "experience_score": self._experience(agent.id)}
+            for _, agent in sorted(self._agents.items())
+        ]
+        return {"agents": rows, "total_count": len(rows)}
 
     def _task(self, owner: str, id: str) -> tuple[Document, Execution | None]:
         try:

@@ -25,7 +25,7 @@ CAPACITY: Final = 1_000
 
 VERBS: Final = (
     "create", "update", "publish", "rollback", "versions", "diff", "export", "execute", "status", "metrics", "list",
-    "audit_trail", "events", "pause", "resume", "cancel", "retire", "queue_status", "agent_assign",
+    "audit_trail", "events", "pause", "resume", "cancel", "retire", "queue_status", "agent_assign", "agents",
 )  # fmt: skip
 """What other processes may ask for over the control socket, as ``documents.<name>``."""
 

@@ -54,7 +54,7 @@ class Watching(Surface):
         if execution is not None:
             head = self._publishing.find(owner, execution.whose.id)
             if workflow_id is not None and self._publishing.find(owner, workflow_id).id != head.id:
-                raise _not_found(execution_id)
+                raise not_found(execution_id)
         else:
             head = self._publishing.find(owner, workflow_id) if workflow_id is not None else self._latest(owner)
             execution = next(self._history.both(head), None)
@@ -179,7 +179,7 @@ class Watching(Surface):
             since = None if start_time is None else iso(_time("start_time", start_time))
         execution = None if execution_id is None else self._history.find(owner, execution_id)
         if execution is not None and execution.whose.id != head.id:
-            raise _not_found(execution_id)
+            raise not_found(execution_id)
         versions = (self._publishing.version(head, number) for number in range(head.last, 0, -1))
         return trail(self._history, head, versions, limit=limit, start_time=since, execution=execution)
 
@@ -223,7 +223,8 @@ def _listed(head: Head, status: str | None) -> bool:
     return head.state != "retired" if status is None else word(head) == status
 
 
-def _not_found(execution_id: str | None) -> ServiceError:
+def not_found(execution_id: str | None) -> ServiceError:
+    """The workflow that is meant has no such execution."""
     message = f"the workflow has no execution {execution_id!r}"
     return ServiceError(EXECUTION_NOT_FOUND, message, {"execution_id": execution_id})
 
