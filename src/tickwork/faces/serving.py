@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tickwork.engines.embedded.engine import Engine
@@ -112,7 +112,7 @@ class Serving:
             security=self.door.security,
             live=self.live,
             hooks=Hooks(self.engine, Secrets(self.environ)),
-            around=self.around,
+            around=replace(self.around, sockets=lambda: self.live.clients),
             routes=[*socket_routes(self.live, _let_in), *mcp.routes()],
             lifespan=lifespan,
         )
@@ -143,7 +143,5 @@ def serving(session: LiveSession, door: Door, *, version: str, environ: Mapping[
             reservations = opened.account.desk.reservations
             yield name, len(reservations.working()), len(reservations.doubtful())
 
-    watch, clients = session.watch, lambda: made.live.clients
-    around = Around(mode=mode, version=version, feeds=watch.status, accounts=accounts, sockets=clients)
-    made = Serving(session.engine, door, around, halt, environ)
-    return made
+    around = Around(mode=mode, version=version, feeds=session.watch.status, accounts=accounts)
+    return Serving(session.engine, door, around, halt, environ)
