@@ -32,6 +32,10 @@ class Boxed(Event, name="test/boxed"):
     n: int
 
 
+class Quick(Event, name="test/quick"):
+    n: int
+
+
 BOX = Queue("box", max_retries=1, message=Boxed)
 
 _tries: dict[int, int] = {}
@@ -85,7 +89,13 @@ async def boxed(run: Run, message: Boxed) -> None:
     await run.step("open", never if message.n % 3 == 0 else flaky, message.n * 7 + 1)
 
 
-WORKFLOWS = [steps, child, asks, boxed]
+@workflow("quick", on=Quick)
+async def quick(run: Run, told: Quick) -> str:
+    await run.step("large", large, told.n)
+    return await run.effect("send", sent, told.n)
+
+
+WORKFLOWS = [steps, child, asks, boxed, quick]
 
 
 def engine(url: Any = "memory:", seed: int = 1) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -161,10 +162,8 @@ async def play(engine: Engine, moves: list[tuple[str, int, bool, bool]]) -> None
         await live.watch(watcher.view)
         watcher.hear(False)
     for index, (act, n, hears, again) in enumerate(moves):
-        try:
+        with suppress(TickworkError):  # what was asked for cannot be done now: nothing has changed
             await ACTS[act](engine, n)
-        except TickworkError:
-            pass  # what was asked for cannot be done now: nothing has changed
         await engine.durable()
         await live.look()
         if hears:
