@@ -31,6 +31,7 @@ Format = Annotated[
     str, Field(max_length=40, description=f"What the document is written in: {AUTO}, {', '.join(FORMATS)}.")
 ]
 Note = Annotated[str, Field(max_length=1_000, description="Why; recorded.")]
+Text = Annotated[str, Field(max_length=1_000_000)]
 Version = Annotated[int, Field(ge=1, lt=1 << 31)]
 Known = Annotated[
     int | None,
@@ -67,7 +68,7 @@ class WorkflowCreate(Owned):
     triggers: list[Any] | None = Field(None, max_length=1_000, description="What starts it.")
     priority: int | None = Field(None, ge=0, le=10, description="0 to 10; by default 5.")
     metadata: dict[str, Any] | None = Field(None, description="Whatever you want to keep with it.")
-    document: dict[str, Any] | str | None = Field(
+    document: dict[str, Any] | Text | None = Field(
         None, description="Instead of steps: a whole document, as an object or as a text of JSON or YAML."
     )
     format: Format = AUTO
@@ -108,7 +109,7 @@ class WorkflowPublish(OneWorkflow):
     """What to publish: the newest draft, a version, or a document."""
 
     version: Version | None = Field(None, description="Which version; by default the newest draft.")
-    document: dict[str, Any] | str | None = Field(None, description="A whole new document instead.")
+    document: dict[str, Any] | Text | None = Field(None, description="A whole new document instead.")
     format: Format = AUTO
     draft: bool = Field(False, description="Keep the document as a draft.")
     expect_version: Known = None
@@ -225,7 +226,7 @@ class AgentAssign(Owned):
 class WorkflowValidate(Args):
     """A document that is not to be stored."""
 
-    document: dict[str, Any] | str = Field(description="An object, or a text of JSON or YAML, in any format.")
+    document: dict[str, Any] | Text = Field(description="An object, or a text of JSON or YAML, in any format.")
     name: str = Field("document", min_length=1, max_length=300, description="Its name, where it has none.")
     format: Format = AUTO
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from pydantic import AwareDatetime, Field
@@ -175,15 +175,13 @@ def runs_records(call: Call, args: RunRecords) -> Page[dict[str, Any]]:
 
 
 @command(
-    "runs.start", "POST /runs", verb="run", owned=True, status=201,
+    "runs.start", "POST /runs", owned=True, status=201,
     examples=({"workflow": "listing-sniper", "input": {"symbol": "ABC/USDT"}},),
 )  # fmt: skip
 async def runs_start(call: Call, args: RunStart) -> RunMade:
     """Start a run of a workflow. With an id, or an idempotency key, started again it is the same run."""
-    whose = named(args.workflow)
+    _may_start(call, args.workflow)
     owner = call.caller.owner
-    if owner is not None and whose is not None and whose.owner != owner:
-        raise NotFound("workflow", args.workflow, "the name of a workflow of yours")
     id = args.id if args.id is None or owner is None else run_id(owner, args.id)
     found = await call.ask(
         "start", workflow=args.workflow, input=args.input, id=id or id_of(call, "run"), version=args.version,
@@ -219,13 +217,13 @@ async def runs_resume(call: Call, args: OneRun) -> Done:
 @command("runs.rerun", "POST /runs/{run}/rerun", owned=True, status=201, examples=({"run": "r12"},))
 async def runs_rerun(call: Call, args: RunRerun) -> RunMade:
     """Start a run once more, with its input or another: a new run of the newest version, which does everything anew."""
-    await mine(call, args.run)
+    await _may_start_anew(call, args.run)
     found = await call.ask("rerun", run=args.run, input=args.input, id=id_of(call, "rerun"))
     return RunMade(id=found, run=found, done="started")
 
 
 @command(
-    "runs.fork", "POST /runs/{run}/fork", verb="fork", scope="trade", owned=True, status=201,
+    "runs.fork", "POST /runs/{run}/fork", scope="trade", owned=True, status=201,
     examples=({"run": "r12", "fromStep": "analyse", "live": True},),
 )  # fmt: skip
 async def runs_fork(call: Call, args: RunFork) -> RunMade:
@@ -233,7 +231,7 @@ async def runs_fork(call: Call, args: RunFork) -> RunMade:
 
     What was done before the step is taken over where its arguments are still the same.
     """
-    await mine(call, args.run)
+    await _may_start_anew(call, args.run)
     found = await call.ask(
         "fork", run=args.run, from_step=args.from_step, input=args.input, id=id_of(call, "fork"), live=args.live
     )
@@ -249,6 +247,33 @@ async def runs_redrive(call: Call, args: OneRun) -> Done:
 
 
 # ------------------------------------------------------------------------------------------------------- whose, where
+
+
+_TRADING: Final = frozenset({"exit", "flatten"})
+"""Workflows that, besides those of ``tickwork/``, place orders for whoever asks by the operation that is for it."""
+
+
+def _may_start(call: Call, workflow: str) -> None:
+    """
+    Raises:
+        NotFound: a workflow of a document of somebody else's.
+        Forbidden: one that trades for an operation that says on which account; its own operation is the way to it.
+    """
+    whose, owner = named(workflow), call.caller.owner
+    if owner is not None and whose is not None and whose.owner != owner:
+        raise NotFound("workflow", workflow, "the name of a workflow of yours")
+    if workflow.startswith("tickwork/") or workflow in _TRADING:
+        needs = "the operation that starts it, such as orders.place"
+        raise Forbidden(f"a run of {workflow!r}", call.caller.name, needs)
+
+
+async def _may_start_anew(call: Call, run: str) -> None:
+    """
+    Raises:
+        NotFound: there is no such run for the caller. Forbidden: as ``_may_start``.
+    """
+    row = await call.read(lambda queries: owned_row(queries, run, call.caller.owner))
+    _may_start(call, row.workflow)
 
 
 async def mine(call: Call, run: str) -> None:
