@@ -35,7 +35,7 @@ class Rule(Args):
 class MonitorSet(Args):
     """The rules of a monitor."""
 
-    rules: list[Rule] = Field(min_length=1, max_length=RULES_MAX)
+    rules: list[Rule] = Field(min_length=1, max_length=RULES_MAX, description="All of them, or none, are set.")
     id: str = Field(
         "", max_length=180, description="Rules of a monitor of this id are replaced, one by one; by default a new one."
     )

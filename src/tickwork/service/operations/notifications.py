@@ -34,7 +34,7 @@ class Test(Args):
     """Which channel, and what is said."""
 
     channel: str | None = Field(None, max_length=100, description="By default the only one there is.")
-    text: str = Field("a test of this channel", min_length=1, max_length=2_000)
+    text: str = Field("a test of this channel", min_length=1, max_length=2_000, description="What is said.")
 
 
 @query("notifications.outbox", "GET /notifications", tool="notifications_outbox", verb="notify")

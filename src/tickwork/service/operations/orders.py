@@ -59,8 +59,8 @@ class OrderPlace(Args):
 
     account: Account
     symbol: SymbolName
-    side: Literal["buy", "sell"]
-    type: Literal["market", "limit"] = "market"
+    side: Literal["buy", "sell"] = Field(description="Of the market.")
+    type: Literal["market", "limit"] = Field("market", description="A limit order needs limitPrice.")
     quantity: Quantity | None = Field(None, description="Base units.")
     notional: Money | None = Field(None, description="In quote currency: how much to spend, or to get.")
     limit_price: Price | None = Field(None, description="Of a limit order, in quote currency.")
