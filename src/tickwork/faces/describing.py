@@ -32,7 +32,7 @@ def text_of(operation: Operation) -> str:
     if fields:
         lines += ["", "Arguments:", *fields]
     if operation.examples:
-        lines += ["", "Examples:", *(f"  {_example(operation, one)}" for one in operation.examples)]
+        lines += ["", "Examples:", *(f"  {words_of(operation, one)}" for one in operation.examples)]
     return "\n".join(lines)
 
 
@@ -100,7 +100,8 @@ def _bounds(field: dict[str, Any]) -> list[str]:
     return [words.format(one[key]) for key, words in _BOUNDS.items() for one in where if key in one]
 
 
-def _example(operation: Operation, arguments: dict[str, Any]) -> str:
+def words_of(operation: Operation, arguments: dict[str, Any]) -> str:
+    """The command that asks for it, for a shell."""
     from shlex import quote
 
     words = ["tickwork call", operation.name]
