@@ -6,8 +6,9 @@
     -> not too much by one caller (429) -> not too much at once (429)
 
 Whoever sits at this machine is ``local`` and needs no token, as long as nobody else can look like it: the server
-listens on this machine alone, was asked under its own name, and no proxy has passed the request on. A wrong token is
-refused even there. Halting draws from buckets of its own, and is never turned away for being one too many at once.
+listens on this machine alone, was asked under its own name, no proxy has passed the request on, and no page of another
+site asks, allowed or not. A wrong token is refused even there. Halting draws from buckets of its own, and is never
+turned away for being one too many at once.
 """
 
 from __future__ import annotations
@@ -201,6 +202,7 @@ class Guard:
             and is_loopback(visit.address)
             and (name in LOCAL_NAMES or name == security.host)
             and not any(key in _PROXY for key, _ in scope["headers"])
+            and all(same_site(origin, header(scope, b"host") or "", ()) for origin in headers(scope, b"origin"))
         )
 
     # -- the rest -------------------------------------------------------------------------------------------------
