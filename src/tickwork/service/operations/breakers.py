@@ -37,7 +37,7 @@ class BreakerTrip(BreakerReset):
     )
 
 
-@query("breakers.list", "GET /breakers", verb="breakers", examples=({"limit": 10},))
+@query("breakers.list", "GET /breakers", verb="breakers list", examples=({"limit": 10},))
 async def breakers_list(call: Call, args: BreakersList) -> Page[BreakerLine]:
     """Breakers by name: closed, open or half-open, since when, and why."""
     try:
@@ -50,14 +50,14 @@ async def breakers_list(call: Call, args: BreakersList) -> Page[BreakerLine]:
     return Page(items=items, next=cursor_of(items[-1].name) if len(rest) > args.limit else None)
 
 
-@command("breakers.reset", "POST /breakers/{breaker}/reset", verb="breakers", examples=({"breaker": "news-api"},))
+@command("breakers.reset", "POST /breakers/{breaker}/reset", verb="breakers reset", examples=({"breaker": "news-api"},))
 async def breakers_reset(call: Call, args: BreakerReset) -> BreakerLine:
     """Close a breaker and forget its failures."""
     return _line(await call.ask("breakers.reset", name=args.breaker, reason=args.reason, by=by(call)))
 
 
 @command(
-    "breakers.trip", "POST /breakers/{breaker}/trip", verb="breakers",
+    "breakers.trip", "POST /breakers/{breaker}/trip", verb="breakers trip",
     examples=({"breaker": "news-api", "openFor": "10 minutes"},),
 )  # fmt: skip
 async def breakers_trip(call: Call, args: BreakerTrip) -> BreakerLine:

@@ -239,7 +239,7 @@ class CodeList(Args):
 
 
 @command(
-    "workflows.create", "POST /workflows", tool="workflow_create", verb="graph", owned=True, status=201,
+    "workflows.create", "POST /workflows", tool="workflow_create", owned=True, status=201,
     examples=({"name": "news-trader", "steps": [{"name": "wait", "type": "delay", "params": {"seconds": 1}}]},),
 )  # fmt: skip
 async def workflows_create(call: Call, args: WorkflowCreate) -> Json:
@@ -249,7 +249,8 @@ async def workflows_create(call: Call, args: WorkflowCreate) -> Json:
 
 
 @command(
-    "workflows.update", "PATCH /workflows/{workflow_id}", tool="workflow_update", owned=True, if_match="version",
+    "workflows.update", "PATCH /workflows/{workflow_id}", verb="graph update", tool="workflow_update",
+    owned=True, if_match="version",
     examples=({"workflow_id": "news-trader", "updates": {"steps[0].params.seconds": 2}, "version": 1},),
 )  # fmt: skip
 async def workflows_update(call: Call, args: WorkflowUpdate) -> Json:
@@ -261,8 +262,8 @@ async def workflows_update(call: Call, args: WorkflowUpdate) -> Json:
 
 
 @command(
-    "workflows.publish", "POST /workflows/{workflow_id}/publish", tool="workflow_publish", verb="graph", owned=True,
-    if_match="expect_version", examples=({"workflow_id": "news-trader"},),
+    "workflows.publish", "POST /workflows/{workflow_id}/publish", verb="graph publish", tool="workflow_publish",
+    owned=True, if_match="expect_version", examples=({"workflow_id": "news-trader"},),
 )  # fmt: skip
 async def workflows_publish(call: Call, args: WorkflowPublish) -> Json:
     """Publish the newest draft, an older version once more, or a whole new document."""
@@ -271,7 +272,8 @@ async def workflows_publish(call: Call, args: WorkflowPublish) -> Json:
 
 
 @command(
-    "workflows.rollback", "POST /workflows/{workflow_id}/rollback", tool="workflow_rollback", owned=True,
+    "workflows.rollback", "POST /workflows/{workflow_id}/rollback", verb="graph rollback", tool="workflow_rollback",
+    owned=True,
     examples=({"workflow_id": "news-trader", "version": 1},),
 )  # fmt: skip
 async def workflows_rollback(call: Call, args: WorkflowRollback) -> Json:
@@ -290,7 +292,7 @@ async def workflows_retire(call: Call, args: WorkflowRetire) -> Json:
 
 
 @command(
-    "workflows.validate", "POST /workflows/validate", tool="workflow_validate", verb="graph", scope="read",
+    "workflows.validate", "POST /workflows/validate", verb="graph validate", tool="workflow_validate", scope="read",
     owned=True, recorded=False, examples=({"document": {"name": "empty", "nodes": []}},),
 )  # fmt: skip
 async def workflows_validate(call: Call, args: WorkflowValidate) -> Checked:
@@ -301,7 +303,7 @@ async def workflows_validate(call: Call, args: WorkflowValidate) -> Checked:
 # ------------------------------------------------------------------------------------------------------------ looked at
 
 
-@query("workflows.list", "GET /workflows", tool="workflow_list", verb="graph", owned=True, examples=({"limit": 10},))
+@query("workflows.list", "GET /workflows", tool="workflow_list", owned=True, examples=({"limit": 10},))
 async def workflows_list(call: Call, args: WorkflowsList) -> Json:
     """Workflows by name, with how often and how well they were executed."""
     return await ask(call, "list", args, limit=args.limit, offset=args.offset, status=args.status)
@@ -331,7 +333,8 @@ async def workflows_status(call: Call, args: WorkflowStatus) -> Json:
 
 
 @query(
-    "workflows.versions", "GET /workflows/{workflow_id}/versions", tool="workflow_versions", verb="graph", owned=True,
+    "workflows.versions", "GET /workflows/{workflow_id}/versions", verb="graph versions", tool="workflow_versions",
+    owned=True,
     examples=({"workflow_id": "news-trader"},),
 )  # fmt: skip
 async def workflows_versions(call: Call, args: WorkflowVersions) -> Json:
@@ -340,7 +343,7 @@ async def workflows_versions(call: Call, args: WorkflowVersions) -> Json:
 
 
 @query(
-    "workflows.diff", "GET /workflows/{workflow_id}/diff", tool="workflow_diff", verb="graph", owned=True,
+    "workflows.diff", "GET /workflows/{workflow_id}/diff", verb="graph diff", tool="workflow_diff", owned=True,
     examples=({"workflow_id": "news-trader"},),
 )  # fmt: skip
 async def workflows_diff(call: Call, args: WorkflowDiff) -> Json:
@@ -349,7 +352,7 @@ async def workflows_diff(call: Call, args: WorkflowDiff) -> Json:
 
 
 @query(
-    "workflows.export", "GET /workflows/{workflow_id}/export", tool="workflow_export", verb="graph", owned=True,
+    "workflows.export", "GET /workflows/{workflow_id}/export", verb="graph export", tool="workflow_export", owned=True,
     etag="version", examples=({"workflow_id": "news-trader", "format": "yaml"},),
 )  # fmt: skip
 async def workflows_export(call: Call, args: WorkflowExport) -> Json:
@@ -398,7 +401,7 @@ async def workflows_code(call: Call, args: CodeList) -> Page[WorkflowLine]:
 
 
 @command(
-    "workflows.execute", "POST /workflows/{workflow_id}/execute", tool="workflow_execute", verb="graph", owned=True,
+    "workflows.execute", "POST /workflows/{workflow_id}/execute", verb="graph run", tool="workflow_execute", owned=True,
     examples=({"workflow_id": "news-trader", "input_data": {"test_mode": True}, "async": True},),
 )  # fmt: skip
 async def workflows_execute(call: Call, args: WorkflowExecute) -> Json:
@@ -455,7 +458,7 @@ async def workflows_cancel(call: Call, args: ExecutionCancel) -> Json:
 
 
 @query(
-    "workflows.events", "GET /executions/{execution_id}/events", tool="workflow_events", owned=True,
+    "workflows.events", "GET /executions/{execution_id}/events", verb="graph trace", tool="workflow_events", owned=True,
     examples=({"execution_id": "068487ca-a19d-43c0-bee1-df64c5fb6e9d"},),
 )  # fmt: skip
 async def workflows_events(call: Call, args: ExecutionEvents) -> Json:

@@ -132,7 +132,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """``waiting`` for another delivery, or ``dead``: a dead letter."""
 
 
-@query("queues.list", "GET /queues", verb="queues", examples=({"limit": 10},))
+@query("queues.list", "GET /queues", verb="queues list", examples=({"limit": 10},))
 def queues_list(call: Call, args: QueuesList) -> Page[QueueLine]:
     """How the queues stand, by name; also those that nobody declares any more."""
     names = queue_names(call.queries, place_of(args.cursor, str) or "", args.limit + 1)
@@ -140,14 +140,14 @@ def queues_list(call: Call, args: QueuesList) -> Page[QueueLine]:
     return Page(items=items, next=cursor_of(items[-1].name) if len(names) > args.limit else None)
 
 
-@query("queues.show", "GET /queues/{queue}", verb="queues", examples=({"queue": "trading-signals"},))
+@query("queues.show", "GET /queues/{queue}", examples=({"queue": "trading-signals"},))
 def queues_show(call: Call, args: OneQueue) -> QueueLine:
     """How one queue stands, with its settings."""
     return queue_line(call.queries, args.queue, call.now)
 
 
 @query(
-    "queues.messages", "GET /queues/{queue}/messages", verb="queues",
+    "queues.messages", "GET /queues/{queue}/messages", verb="queues show",
     examples=({"queue": "trading-signals", "status": "dead"},),
 )  # fmt: skip
 def queues_messages(call: Call, args: QueueMessages) -> Page[MessageLine]:
@@ -165,7 +165,7 @@ def queues_message(call: Call, args: OneMessage) -> MessageLine:
 
 
 @command(
-    "queues.send", "POST /queues/{queue}/messages", verb="queues", status=201, recorded=False,
+    "queues.send", "POST /queues/{queue}/messages", verb="queues send", status=201, recorded=False,
     examples=({"queue": "trading-signals", "body": {"symbol": "AAPL", "side": "buy"}},),
 )  # fmt: skip
 async def queues_send(call: Call, args: MessageSend) -> MessageSent:
@@ -176,7 +176,7 @@ async def queues_send(call: Call, args: MessageSend) -> MessageSent:
 
 
 @command(
-    "queues.lease", "POST /queues/{queue}/lease", verb="queues", recorded="keyed",
+    "queues.lease", "POST /queues/{queue}/lease", verb="queues lease", recorded="keyed",
     examples=({"queue": "trading-signals", "max": 5, "visibility": "5m"},),
 )  # fmt: skip
 async def queues_lease(call: Call, args: MessageLease) -> list[Leased]:
@@ -205,7 +205,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @command(
-    "queues.extend", "POST /leases/extend", verb="queues", recorded="keyed",
+    "queues.extend", "POST /leases/extend", verb="queues extend", recorded="keyed",
     examples=({"lease": "trading-signals:12.14.0a1b2c3d", "by": "60 s"},),
 )  # fmt: skip
 async def queues_extend(call: Call, args: MessageExtend) -> LeaseExtended:
@@ -215,7 +215,7 @@ async def queues_extend(call: Call, args: MessageExtend) -> LeaseExtended:
 
 
 @command(
-    "queues.ack", "POST /leases/ack", verb="queues", recorded="keyed",
+    "queues.ack", "POST /leases/ack", verb="queues ack", recorded="keyed",
     examples=({"leases": ["trading-signals:12.14.0a1b2c3d"]},),
 )  # fmt: skip
 async def queues_ack(call: Call, args: MessageAck) -> Done:
@@ -225,7 +225,7 @@ async def queues_ack(call: Call, args: MessageAck) -> Done:
 
 
 @command(
-    "queues.reject", "POST /leases/reject", verb="queues", recorded="keyed",
+    "queues.reject", "POST /leases/reject", verb="queues reject", recorded="keyed",
     examples=({"lease": "trading-signals:12.14.0a1b2c3d", "error": "rate_limit", "retryIn": "60 s"},),
 )  # fmt: skip
 async def queues_reject(call: Call, args: MessageReject) -> Rejected:

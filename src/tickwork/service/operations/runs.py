@@ -198,7 +198,7 @@ async def runs_cancel(call: Call, args: RunCancel) -> Done:
     return Done(id=args.run, done="cancelled")
 
 
-@command("runs.pause", "POST /runs/{run}/pause", owned=True, examples=({"run": "r12"},))
+@command("runs.pause", "POST /runs/{run}/pause", verb="pause", owned=True, examples=({"run": "r12"},))
 async def runs_pause(call: Call, args: OneRun) -> Done:
     """Let a run rest: it takes no more steps until it is resumed; effects under way are followed to their outcome."""
     await mine(call, args.run)

@@ -43,7 +43,7 @@ class RunNow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """``None``: it waits for the run before, or flow control gathers or declines it."""
 
 
-@query("schedules.list", "GET /schedules", verb="schedules", examples=({"limit": 10},))
+@query("schedules.list", "GET /schedules", verb="schedules list", examples=({"limit": 10},))
 def schedules_list(call: Call, args: SchedulesList) -> Page[ScheduleInfo]:
     """Schedules by name: their times, what they start, when they are due; also those nobody declares any more."""
     found = schedule_page(call.queries, place_of(args.cursor, str) or "", args.limit + 1)
@@ -51,7 +51,7 @@ def schedules_list(call: Call, args: SchedulesList) -> Page[ScheduleInfo]:
     return Page(items=items, next=cursor_of(items[-1].name) if len(found) > args.limit else None)
 
 
-@query("schedules.next", "GET /schedules/next", verb="schedules", examples=({"count": 3},))
+@query("schedules.next", "GET /schedules/next", verb="schedules next", examples=({"count": 3},))
 async def schedules_next(call: Call, args: SchedulesNext) -> list[DueLine]:
     """When schedules are due next: each once, or one schedule several times."""
     name = args.schedule
@@ -67,7 +67,7 @@ async def schedules_next(call: Call, args: SchedulesNext) -> list[DueLine]:
 
 
 @command(
-    "schedules.run_now", "POST /schedules/{schedule}/run-now", verb="schedules", again="look",
+    "schedules.run_now", "POST /schedules/{schedule}/run-now", verb="schedules run-now", again="look",
     examples=({"schedule": "report"},),
 )  # fmt: skip
 async def schedules_run_now(call: Call, args: OneSchedule) -> RunNow:
@@ -77,20 +77,27 @@ async def schedules_run_now(call: Call, args: OneSchedule) -> RunNow:
 
 
 @command(
-    "schedules.skip_next", "POST /schedules/{schedule}/skip-next", verb="schedules", examples=({"schedule": "report"},)
+    "schedules.skip_next",
+    "POST /schedules/{schedule}/skip-next",
+    verb="schedules skip-next",
+    examples=({"schedule": "report"},),
 )
 async def schedules_skip_next(call: Call, args: OneSchedule) -> ScheduleInfo:
     """Start no run the next time a schedule is due; once."""
     return await _changed(call, "skip_next", args.schedule)
 
 
-@command("schedules.pause", "POST /schedules/{schedule}/pause", verb="schedules", examples=({"schedule": "report"},))
+@command(
+    "schedules.pause", "POST /schedules/{schedule}/pause", verb="schedules pause", examples=({"schedule": "report"},)
+)
 async def schedules_pause(call: Call, args: OneSchedule) -> ScheduleInfo:
     """Let a schedule start no runs until it is resumed; the run under way goes on."""
     return await _changed(call, "pause", args.schedule)
 
 
-@command("schedules.resume", "POST /schedules/{schedule}/resume", verb="schedules", examples=({"schedule": "report"},))
+@command(
+    "schedules.resume", "POST /schedules/{schedule}/resume", verb="schedules resume", examples=({"schedule": "report"},)
+)
 async def schedules_resume(call: Call, args: OneSchedule) -> ScheduleInfo:
     """Let a schedule go on with its next due time; what was due meanwhile is skipped, with a record of it."""
     return await _changed(call, "resume", args.schedule)
