@@ -42,7 +42,7 @@ async def served(
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.ensure_future(server.serve([door]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - it has no event for that
             await asyncio.sleep(0)
         try:
             yield f"ws://127.0.0.1:{door.getsockname()[1]}", live
@@ -81,5 +81,5 @@ class Connected:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connected]:
-    async with connect(url, max_size=None, proxy=None) as connection:
+    async with connect(url, max_size=None, max_queue=None, proxy=None) as connection:
         yield Connected(connection)

@@ -20,7 +20,9 @@ from tests.service.stream.streaming import (
     Boxed,
     Client,
     Noted,
+    Quick,
     bound_to,
+    child,
     engine,
     flat,
     live_of,
@@ -200,5 +202,39 @@ def test_the_same_of_a_tape_on_disk(tmp_path: Path) -> None:
     async def law() -> None:
         async with engine(f"sqlite:///{tmp_path}/tape.db") as world:
             await play(world, every)
+
+    asyncio.run(law())
+
+
+def test_what_falls_out_of_a_window_is_told_to_be_gone(tmp_path: Path) -> None:
+    async def law() -> None:
+        async with engine(f"sqlite:///{tmp_path}/tape.db") as world:
+            live = live_of(world)
+            await live.start()
+            watchers = [Watcher(live, view_named(name, EVERYBODY)) for name in ("runs", "events", "trading", "now")]
+            for watcher in watchers:
+                await live.watch(watcher.view)
+                watcher.hear(False)
+            for n in range(6):
+                for m in range(40):
+                    world.post(Quick(n=n * 40 + m))
+                    await world.start(child, m) if m % 20 == 0 else None
+                await trade(world, n)
+                await world.durable()
+                await live.look()
+                for watcher in watchers:
+                    watcher.hear(n % 2 == 0)
+            fresh = live_of(world)
+            await world.idle()
+            await live.look()
+            await fresh.start()
+            for watcher in watchers:
+                watcher.hear(False)
+                await fresh.watch(watcher.view)
+                assert watcher.client.state == flat(json.loads(fresh.data(watcher.view))), watcher.view.name
+            runs = [key for kind, key in watchers[0].client.state if kind == "run"]
+            assert 100 <= len(runs) < 200, "there are more than 240"
+            await fresh.close()
+            await live.close()
 
     asyncio.run(law())

@@ -24,7 +24,7 @@ class Journal:
         self.values: dict[Key, bytes] = {}
         self._changes: dict[Key, tuple[int, int]] = {}
         """Turn and position of the last change of each entity that has changed, those that are gone among them."""
-        self._past: list[Key] = []
+        self._past: list[Key] | None = None
 
     def take(self, change: Change, turn: int, seq: int, *, first: bool = False) -> bool:
         """Note what a look found; True if that is anything."""
@@ -48,6 +48,10 @@ class Journal:
             del self._changes[key]
             self.begun = max(self.begun, before)
 
+    def reaches(self, seq: int) -> bool:
+        """Is it known what has changed since a position?"""
+        return self.begun <= seq or self._past is not None
+
     def after_turn(self, turn: int) -> Iterator[Key]:
         """What has changed after a turn, the newest first."""
         for key, (changed, _) in reversed(self._changes.items()):
@@ -58,7 +62,7 @@ class Journal:
     def from_seq(self, seq: int) -> list[Key]:
         """What has changed at a position or later; where that is before its beginning, whatever may have."""
         if seq < self.begun:
-            return [*self.values, *(key for key in self._past if key not in self.values), *self._changes]
+            return [*self.values, *(key for key in self._past or () if key not in self.values), *self._changes]
         found = []
         for key, (_, changed) in reversed(self._changes.items()):
             if changed < seq:

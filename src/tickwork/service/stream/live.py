@@ -357,10 +357,7 @@ class Live:
         return following == len(names) or since < self._openings[following][0]
 
     def _reaches(self, view: View, since: int) -> bool:
-        """Is it known what has changed since? Of one run the tape tells."""
-        if self.seq - since > REACH:
-            return False
-        return bool(view.run) or all(self._journals[part].begun <= since for part in view.parts)
+        return self.seq - since <= REACH and all(self._journals[part].reaches(since) for part in view.parts)
 
     # -- for others -----------------------------------------------------------------------------------------------
 

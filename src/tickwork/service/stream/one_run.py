@@ -98,15 +98,19 @@ class OneRun(Part):
             "SELECT id, question, asked_at, due FROM approvals WHERE run=?", (row.seq,)
         ):
             found["approval", id] = approval_fields(id, question, asked, due)
+            place = id.rpartition(":")[2]
+            found["step", f"{self._id}/{place}"] = self._steps.asks(place, question, asked)
         sql = "SELECT seq FROM runs WHERE parent=? ORDER BY seq DESC LIMIT ?"
         for (seq,) in rows(sql, (row.seq, CHILDREN)):
             child = run_fields(look.reader, row_at(look.reader, seq))
             found["child", child["id"]] = child
         return found
 
-    def past(self) -> list[Key]:
+    def past(self) -> list[Key] | None:
         """Questions that were answered."""
-        return [("approval", id) for id in self._steps.asked if ("approval", id) not in self._known]
+        if self._steps.dropped:
+            return None
+        return [("approval", f"{self._id}:{place}") for place in self._steps.answered]
 
 
 def approval_fields(id: str, question: str, asked: int, due: int) -> Fields:

@@ -46,8 +46,8 @@ class Change(NamedTuple):
     set: dict[Key, bytes]
     """Those that are new or different, as JSON objects."""
     gone: list[Key]
-    past: list[Key]
-    """Told once, when the part is new: what may have been there before and is not any more."""
+    past: list[Key] | None
+    """Told once, when the part is new: all that may have been there before and is not any more; ``None``: not known."""
 
 
 class Part:
@@ -70,7 +70,7 @@ class Part:
         """
         signature = self.sign(look)
         if not self._new and signature is not None and signature == self._signed:
-            return Change({}, [], [])
+            return Change({}, [], None)
         change = self._compare({key: encode(fields) for key, fields in self.entities(look).items()})
         self._signed = signature
         return change
@@ -78,7 +78,7 @@ class Part:
     def _compare(self, found: dict[Key, bytes]) -> Change:
         known, self._known = self._known, found
         changed = {key: data for key, data in found.items() if known.get(key) != data}
-        past = self.past() if self._new else []
+        past = self.past() if self._new else None
         self._new = False
         return Change(changed, [key for key in known if key not in found], past)
 
@@ -90,9 +90,9 @@ class Part:
         """All of them."""
         raise NotImplementedError
 
-    def past(self) -> list[Key]:
-        """What may have been there before this part was made, and is not any more."""
-        return []
+    def past(self) -> list[Key] | None:
+        """All that may have been there before this part was made, and is not any more; ``None``: nobody knows."""
+        return None
 
 
 class RowPart(Part):

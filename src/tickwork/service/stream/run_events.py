@@ -73,8 +73,6 @@ class _Telling:
                     yield self._event(entry, "workflow_started", "running", attempt=record.attempt or None)
                 case "intent":
                     yield from self._begin(entry, "effect")
-                case "asked":
-                    yield from self._begin(entry, "approval")
                 case "tried":
                     yield from self._begin(entry, "step")
                     yield self._event(entry, "node_error", "retrying", attempt=record.attempt)
@@ -126,4 +124,4 @@ class _Telling:
 
 
 def _node(record: Record) -> str:
-    return record.key.rpartition(":")[2] if record.kind == "asked" else f"{record.branch}{record.no}"
+    return f"{record.branch}{record.no}"

@@ -13,8 +13,12 @@ ANSWERS: Final = frozenset(
 )
 """Kinds of records that answer an ask."""
 
-_UNDO: Final = "undo "
-"""What the name of a saga's undo begins with."""
+_DROP: Final = frozenset({"cancel", "cancelled", "expired", "failed", "dead", "race"})
+
+_NOTHING: Final[Fields] = {
+    "name": "", "seq": None, "kind": "", "status": "", "attempt": 1, "startedAt": None, "endedAt": None, "tookMs": None,
+    "value": None, "error": None, "retryAt": None, "fn": "", "undoes": "", "undone": False,
+}  # fmt: skip
 
 
 class Steps:
@@ -29,19 +33,16 @@ class Steps:
         self._run = run
         self._identities: dict[str, str] = {}
         """Places of steps that an undo may name."""
-        self.asked: set[str] = set()
-        """Ids of all its questions to people."""
+        self.dropped = False
+        """May it have given up a question that nobody answered? Of that no record tells."""
         self.changed: set[str] = set()
         """Places that have changed since somebody emptied this."""
 
     def take(self, entry: Entry) -> None:
         """One more record."""
         record = entry.record
-        if record.kind == "asked":
-            self.asked.add(record.key)
-            place = record.key.rpartition(":")[2]
-            self._put(place, entry, kind="approval", status="waiting", startedAt=from_ns(record.at))
-        elif record.kind == "intent":
+        self.dropped = self.dropped or record.kind in _DROP
+        if record.kind == "intent":
             self._put(self._place(record), entry, kind="effect", status="running", startedAt=from_ns(record.at))
         elif record.kind == "tried":
             known = self.by_place.get(self._place(record), {})
@@ -51,6 +52,16 @@ class Steps:
             )  # fmt: skip
         elif record.kind in ANSWERS and record.no >= 0:
             self._answered(entry)
+
+    def asks(self, place: str, question: str, asked_at: int) -> Fields:
+        """A question to a person that is open: its record is none of the run's, so its row tells."""
+        told = {"name": question, "kind": "approval", "status": "waiting", "startedAt": from_ns(asked_at)}
+        return {"run": self._run, "place": place, "branch": place.rpartition("/")[0], **_NOTHING, **told}
+
+    @property
+    def answered(self) -> list[str]:
+        """Places of questions that were answered."""
+        return [place for place, fields in self.by_place.items() if fields["kind"] == "approval"]
 
     def _answered(self, entry: Entry) -> None:
         record, place = entry.record, self._place(entry.record)
@@ -79,9 +90,8 @@ class Steps:
 
     def _put(self, place: str, entry: Entry, **told: object) -> None:
         record = entry.record
-        fields = {"run": self._run, "place": place, "name": record.name, "branch": record.branch, "seq": entry.seq,
-                  "kind": "", "status": "", "attempt": 1, "startedAt": None, "endedAt": None, "tookMs": None,
-                  "value": None, "error": None, "retryAt": None, "fn": "", "undoes": "", "undone": False}  # fmt: skip
+        fields = {"run": self._run, "place": place, "branch": record.branch, **_NOTHING, "name": record.name,
+                  "seq": entry.seq}  # fmt: skip
         known = self.by_place.get(place, {})
         begun = known.get("startedAt") if told.get("status") == "retrying" else None
         fields |= {"startedAt": begun or (from_ns(record.at) if told.get("status") == "retrying" else None)}

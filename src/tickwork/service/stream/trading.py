@@ -43,7 +43,7 @@ class Trading(Part):
             event = _EVENTS[entry.record.name].read(entry.record.version, bytes(entry.record.value))
             self._take(entry.seq, entry.record.at, event)
         if not fresh and not self._new:
-            return Change({}, [], [])
+            return Change({}, [], None)
         self._prune()
         return super().refresh(look)
 
