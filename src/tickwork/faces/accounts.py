@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tickwork.faces.options import HOME, Home, Json, Tape, ask
+from tickwork.faces.options import HOME, Home, Json, Tape, command
 
 
 def disown(
@@ -24,8 +24,11 @@ def disown(
     """
     from tickwork.faces import tables
 
-    told = ask(tape, home, "disown", order=order, reason=reason, by=name_of(by))
-    return tables.say(told, f"order {order} of {told['account']} is disowned", as_json=json)
+    name = name_of(by)
+    given = {"order": order, "reason": reason}
+    told = command(tape, home, "orders.disown", given, who=name, verb="disown", by=name, **given)
+    found = {"order": order, "account": told["account"]}
+    return tables.say(found, f"order {order} of {found['account']} is disowned", as_json=json)
 
 
 def name_of(by: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tickwork.faces.options import HOME, Home, Json, Tape, ask, queries_of
+from tickwork.faces.options import HOME, Home, Json, Tape, command, queries_of
 
 breakers = typer.Typer(
     help="Breakers: dependencies that fail again and again are left alone. Without a verb, the list of them.",
@@ -62,7 +62,8 @@ def reset(
     """Close a breaker and forget its failures: its dependency is asked again at once."""
     from tickwork.faces import tables
 
-    found = ask(tape, home, "breakers.reset", name=name, reason=reason, by=by)
+    given = {"breaker": name, "reason": reason}
+    found = command(tape, home, "breakers.reset", given, who=by, by=by, name=name, reason=reason)
     return tables.say({"name": name, "state": found["state"]}, f"{name} is closed", as_json=json)
 
 
@@ -85,9 +86,11 @@ def trip(
 
     if lasting is not None and duration(lasting, "--for") == 0:
         raise InvalidInput("--for", lasting, "a duration above zero; `tickwork breakers reset` closes a breaker")
-    found = ask(tape, home, "breakers.trip", name=name, reason=reason, open_for=lasting, by=by)
-    answer = {"name": name, "state": found["state"], "retryAt": found["retry_at"]}
-    until = _to_the_second(datetime.fromisoformat(found["retry_at"]))
+    given = {"breaker": name, "reason": reason, "open_for": lasting}
+    found = command(tape, home, "breakers.trip", given, who=by, by=by, name=name, reason=reason, open_for=lasting)
+    retry_at = found["retryAt"] if "retryAt" in found else found["retry_at"]
+    answer = {"name": name, "state": found["state"], "retryAt": retry_at}
+    until = _to_the_second(datetime.fromisoformat(retry_at))
     return tables.say(answer, f"{name} is open until {until} UTC", as_json=json)
 
 

@@ -30,7 +30,7 @@ from tickwork.faces.halting import flatten, halt, unhalt
 from tickwork.faces.letters import discard, letters, redrive
 from tickwork.faces.mcp.verb import mcp
 from tickwork.faces.notify import notify
-from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, ask_owner_of, queries_of, tape_of
+from tickwork.faces.options import HOME, Home, Json, Limit, RunId, Tape, command_of, queries_of, tape_of
 from tickwork.faces.queues import queues
 from tickwork.faces.reconciling import reconcile
 from tickwork.faces.running import down, logs, status
@@ -202,7 +202,8 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
 
     path = tape_of(tape, home)
     try:
-        ask_owner_of(path, f"nobody plays {path}: only the process that owns a tape can {verb} its runs", verb, run=run)
+        nobody = f"nobody plays {path}: only the process that owns a tape can {verb} its runs"
+        command_of(path, nobody, f"runs.{verb}", {"run": run}, verb=verb, run=run)
     except InvalidInput as error:
         # it knows of no unfinished run like that; where it is on the tape, the tape says what became of it
         status = queries_of(tape, home).show(run).info.status

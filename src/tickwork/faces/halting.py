@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tickwork.faces.options import HOME, Home, Json, Tape, ask, queries_of, tape_of
+from tickwork.faces.options import HOME, Home, Json, Tape, ask, command, queries_of, tape_of
 
 if TYPE_CHECKING:
     from tickwork.faces.doors import Doors
@@ -23,6 +23,7 @@ Wait = Annotated[float, typer.Option(help="Seconds to wait for the end; it goes 
 
 _POLL_S = 0.2
 _STOPPING = ("halt", "shutdown")
+_REASON_MAX = 1_000
 
 
 def halt(
@@ -82,7 +83,12 @@ def _changed(tape: Path | None, home: Path, verb: str, **fields: Any) -> Any:
 
     path = tape_of(tape, home)
     if not path.is_file() or owner_of(str(path)) is not None:
-        return ask(tape, home, verb, **fields)
+        given = {name: value for name, value in fields.items() if name != "by"}
+        if verb == "halt":  # it is not refused for what is said of it
+            given["reason"] = given["reason"][:_REASON_MAX] or "by hand"
+        found = command(tape, home, verb, given, who=fields["by"], **fields)
+        # a halt tells of resting orders too, which the sweep sees to
+        return {name: found.get(name, []) for name in ("account", "level", "reason", "changed", "still")}
     import asyncio
 
     import msgspec
@@ -129,18 +135,15 @@ def flatten(
     if without_tape:
         names = tuple(symbol or ())
         return _bare(context.obj, account, names, tape_of(tape, home), force=force, yes=yes, as_json=json)
-    started = ask(
-        tape,
-        home,
-        "flatten",
-        account=account,
-        reason=reason,
-        by=by,
-        halt=not keep_trading,
-        symbols=list(symbol or ()),
-        foreign=foreign,
-        id=id,
-    )
+    verb: dict[str, Any] = {"account": account, "reason": reason, "by": by, "halt": not keep_trading}
+    verb |= {"symbols": list(symbol or ()), "foreign": foreign, "id": id}
+    if id is not None:  # the same id is the same flatten, whatever is said of it the second time
+        started = ask(tape, home, "flatten", **verb)
+    else:
+        given = {"account": account, "reason": reason[:_REASON_MAX] or "by hand", "keepTrading": keep_trading}
+        given |= {"symbols": verb["symbols"], "foreign": foreign}
+        told = command(tape, home, "flatten", given, who=by, **verb)
+        started = told["items"] if isinstance(told, dict) else told
     from tickwork.faces import tables
 
     ended = {one["account"]: ending(tape, home, one["run"], wait) for one in started}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tickwork.faces.options import HOME, Home, Json, Limit, Tape, ask, check_ids, json_of, queries_of
+from tickwork.faces.options import HOME, Home, Json, Limit, Tape, check_ids, command, json_of, queries_of
 
 Ids = Annotated[
     list[str] | None, typer.Argument(help="Ids of letters, as `tickwork letters` shows them.", metavar="[ID]...")
@@ -73,8 +73,10 @@ def redrive(
     if rate is not None and spacing(rate) == 0:
         raise InvalidInput("--rate", rate, "a number by a time above zero, such as '10/s' or '5/minute'")
     edited = None if payload is None else json_of(payload, "payload")
-    found = ask(tape, home, "letters.redrive", **chosen, payload=edited, rate=rate, by=by)
-    done, left = found["redriven"], found["left"]
+    given = {**chosen, "payload": edited, "rate": rate}
+    told = command(tape, home, "letters.redrive", given, who=by, by=by, **given)
+    done, left = told["redriven"], told["left"]
+    found = {"redriven": done, "left": left}
     words = f"{len(done)} redriven" + (f": {', '.join(done[:20])}" if done else "")
     words += f"\n{len(left)} left: {'; '.join(f'{id} ({why})' for id, why in list(left.items())[:20])}" if left else ""
     return tables.say(found, words, as_json=json)
@@ -93,7 +95,9 @@ def discard(
     """Put dead letters away, with a record of it."""
     from tickwork.faces import tables
 
-    found = ask(tape, home, "letters.discard", **_chosen(ids, source, code, every), by=by)
+    given = _chosen(ids, source, code, every)
+    told = command(tape, home, "letters.discard", given, who=by, by=by, **given)
+    found = told["discarded"] if isinstance(told, dict) else told
     return tables.say({"discarded": found}, f"{found} discarded", as_json=json)
 
 

@@ -109,6 +109,67 @@ def ask(tape: Path | None, home: Path, verb: str, /, **arguments: Any) -> Any:
     return ask_owner_of(path, nobody, verb, **arguments)
 
 
+def command(
+    tape: Path | None,
+    home: Path,
+    operation: str,
+    given: dict[str, Any],
+    *,
+    who: str = "cli",
+    key: str = "",
+    verb: str = "",
+    **arguments: Any,
+) -> Any:
+    """Have the process that owns the tape that is meant do an operation; it is recorded with who asked. Its answer.
+
+    A program of the user's may own the tape and have no operations: then a verb of its engine is asked.
+
+    Args:
+        given: the arguments of the operation, as JSON values.
+        who: whoever wants it; ``cli``: whoever sits here.
+        verb, arguments: what an engine without operations is asked; by default the verb of the operation's name.
+
+    Raises:
+        As ``ask``.
+    """
+    path = tape_of(tape, home)
+    told = "there is no tape at" if not path.is_file() else "no process has this tape open:"
+    nobody = f"{told} {path}: start the process that runs your workflows, or give --tape or --home"
+    return command_of(path, nobody, operation, given, who=who, key=key, verb=verb, **arguments)
+
+
+def command_of(
+    path: Path,
+    nobody: str,
+    operation: str,
+    given: dict[str, Any],
+    *,
+    who: str = "cli",
+    key: str = "",
+    verb: str = "",
+    **arguments: Any,
+) -> Any:
+    """Like ``command``, of the tape at a path; ``nobody``: what to say if nobody owns it."""
+    from tickwork.errors import NotFound
+
+    # as ``service.api.caller.local``, without the rooms it needs: a halt is not to wait for them
+    rights = ["read", "operate", "trade", "admin"]
+    caller = {
+        "name": "local" if who == "cli" else who,
+        "face": "cli",
+        "scopes": rights,
+        "accounts": None,
+        "owner": None,
+    }
+    try:
+        asked = {"operation": operation, "arguments": given, "caller": caller, "key": key}
+        return ask_owner_of(path, nobody, "call", **asked)["value"]
+    except NotFound as error:
+        if error.path != "verb" or '"call"' not in str(error.found):
+            raise
+    return ask_owner_of(path, nobody, verb or operation, **arguments)
+
+
 def ask_owner_of(path: Path, nobody: str, verb: str, /, **arguments: Any) -> Any:
     """Like ``ask``, of the tape at a path; ``nobody``: what to say if nobody owns it."""
     from tickwork.engines.embedded.control import ask_owner

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tickwork.faces.halting import Account, By, Wait, ending
-from tickwork.faces.options import HOME, Home, Json, Tape, ask
+from tickwork.faces.options import HOME, Home, Json, Tape, command
 
 _ORDERS = ("cancel", "adopt", "leave")
 _BALANCES = ("adopt", "leave")
@@ -34,7 +34,10 @@ def reconcile(
 
     _check("--orders", orders, _ORDERS)
     _check("--balances", balances, _BALANCES)
-    run = ask(tape, home, "reconcile", account=account, orphan_orders=orders, balances=balances, by=by)
+    given = {"account": account, "orders": orders, "balances": balances}
+    verb = {"account": account, "orphan_orders": orders, "balances": balances, "by": by}
+    told = command(tape, home, "reconcile", given, who=by, **verb)
+    run = told["run"] if isinstance(told, dict) else told
     found = ending(tape, home, run, wait)
     if found is None:
         tables.say({"run": run}, f"{run} goes on; `tickwork show {run}` tells how far it is", as_json=json)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from tickwork.faces.options import HOME, Home, Json, Tape, ask, queries_of
+from tickwork.faces.options import HOME, Home, Json, Tape, ask, command, queries_of
 
 if TYPE_CHECKING:
     from tickwork.engines.embedded.schedule_rows import ScheduleInfo
@@ -74,7 +74,8 @@ def run_now(name: Name, by: By = "cli", json: Json = False, tape: Tape = None, h
     """Start its workflow now; its due times stay as they are."""
     from tickwork.faces import tables
 
-    run = ask(tape, home, "schedules.run_now", name=name, by=by)
+    told = command(tape, home, "schedules.run_now", {"schedule": name}, who=by, by=by, name=name)
+    run = told["run"] if isinstance(told, dict) else told
     words = f"{name}: started as {run}" if run else f"{name}: taken, but not started yet"
     return tables.say({"schedule": name, "run": run}, words, as_json=json)
 
@@ -100,7 +101,7 @@ def resume(name: Name, by: By = "cli", json: Json = False, tape: Tape = None, ho
 def _change(tape: Path | None, home: Path, verb: str, name: str, by: str, words: str, *, as_json: bool) -> int:
     from tickwork.faces import tables
 
-    found = ask(tape, home, f"schedules.{verb}", name=name, by=by)
+    found = command(tape, home, f"schedules.{verb}", {"schedule": name}, who=by, by=by, name=name)
     due = found["nextDue"]
     then = f"; due {_local(datetime.fromisoformat(due), found['zone'])}" if due else ""
     return tables.say(found, f"{name} {words}{then}", as_json=as_json)

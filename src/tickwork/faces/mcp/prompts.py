@@ -71,8 +71,8 @@ ASKED: Final = (
             "Rehearse an emergency stop for the account {account}; change nothing. With `halts_show` say whether "
             "trading already stands, with `orders_list` what rests at the venue and would be cancelled, with "
             "`get_positions` what would stay open. Then give me the exact calls, with their arguments, of "
-            "`halt_trading` to stop and of `flatten` to close everything, what each of them needs in rights, and how I would see in "
-            "`halts_acknowledgements` that the venue has confirmed."
+            "`halt_trading` to stop and of `flatten` to close everything, which rights each of them needs, and how I "
+            "would see in `halts_acknowledgements` that the venue has confirmed."
         ),
         arguments={"account": "The name of an account."},
     ),

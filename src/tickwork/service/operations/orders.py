@@ -85,6 +85,12 @@ class OrderDisown(OneOrder):
 _PLACE = {"account": "main", "symbol": "BTC/USDT", "side": "buy", "notional": "50", "reason": "by hand"}
 
 
+class Disowned(Done, frozen=True, kw_only=True, rename="camel"):
+    """An order that a person has said does not exist."""
+
+    account: str
+
+
 @query("orders.list", "GET /orders", verb="orders", examples=({"status": "filled", "limit": 5},))
 def orders_list(call: Call, args: OrdersList) -> Page[OrderLine]:
     """Orders and refused intents, newest first."""
@@ -199,10 +205,10 @@ async def orders_cancel(call: Call, args: OneOrder) -> CancelAnswer:
     verb="disown",
     examples=({"order": "0123456789abcdef0123456789abcdef", "reason": "support says that it never arrived"},),
 )
-async def orders_disown(call: Call, args: OrderDisown) -> Done:
+async def orders_disown(call: Call, args: OrderDisown) -> Disowned:
     """Say that an order in doubt does not exist, and answer for it: it is not looked for any more."""
-    await ask_trading(call, dict, "disown", order=args.order, reason=args.reason, by=by(call))
-    return Done(id=args.order, done="disowned")
+    found = await ask_trading(call, dict, "disown", order=args.order, reason=args.reason, by=by(call))
+    return Disowned(id=args.order, done="disowned", account=found["account"])
 
 
 def paged(found: list[Line], limit: int) -> Page[Line]:
