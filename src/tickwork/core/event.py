@@ -204,6 +204,10 @@ def invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
     return complaints(model, error)[0]
 
 
+_SHOWN_MAX = 200
+"""Characters of what was found that a complaint shows."""
+
+
 def complaints(model: type[BaseModel], error: ValidationError) -> list[InvalidInput]:
     """Every complaint of a pydantic error as ours, unknown fields first."""
     # an unknown field beside a missing one is a misspelt one: it says more
@@ -213,8 +217,10 @@ def complaints(model: type[BaseModel], error: ValidationError) -> list[InvalidIn
 
 def _complaint(model: type[BaseModel], one: ErrorDetails) -> InvalidInput:
     name = getattr(model, "event_name", "") or model.__name__
-    path = ".".join([name, *(str(part) for part in one["loc"])])
-    found = one["input"] if isinstance(one["input"], str | int | float | bool) else repr(one["input"])[:200]
+    path = ".".join([name, *(str(part)[:_SHOWN_MAX] for part in one["loc"])])
+    found = one["input"]
+    if not isinstance(found, int | float | bool):
+        found = (found if isinstance(found, str) else repr(found))[:_SHOWN_MAX]
     if one["type"] == "extra_forbidden":
         known = ", ".join(field.alias or field_name for field_name, field in model.model_fields.items())
         return InvalidInput(path, found, f"one of its fields: {known or 'it has none'}")

@@ -23,6 +23,9 @@ _VERSION: Final = re.compile(r'"([^"]+?)(?:~[0-9a-f]+)?"')
 """An entity tag of ours: the version, and what tells apart how it was shown."""
 
 
+_KEY: Final = re.compile(r"[!-~]{1,255}")
+
+
 class Answers(Protocol):
     """What answers calls: ``service.api.here.Service``."""
 
@@ -91,8 +94,8 @@ def _key(scope: Scope) -> str:
     found = headers(scope, b"idempotency-key")
     if not found:
         return ""
-    if len(found) > 1 or not found[0]:
-        raise refusal("bad-request", "Idempotency-Key has to be there once, and not empty")
+    if len(found) > 1 or not _KEY.fullmatch(found[0]):
+        raise refusal("bad-request", "Idempotency-Key: once, 1 to 255 characters of ASCII that can be seen")
     return found[0]
 
 

@@ -60,6 +60,7 @@ def openapi(operations: Iterable[Operation], version: str, *, snapshot: bool = F
     results, schemas = msgspec.json.schema_components(
         [one.result for one in table], ref_template=_REF + "{name}", schema_hook=_anything
     )
+    results, schemas = [_portable(result) for result in results], _portable(schemas)
     paths: dict[str, Schema] = {}
     for one, result in zip(table, results, strict=True):
         paths.setdefault(BASE + one.path, {})[one.method.lower()] = _operation(one, result, schemas)
@@ -95,6 +96,19 @@ def openapi(operations: Iterable[Operation], version: str, *, snapshot: bool = F
         },
         "security": [{"token": []}, {"cookie": []}, {}],
     }
+
+
+def _portable(schema: Any) -> Any:
+    """Tuples as arrays of so many of either: few tools that read OpenAPI know ``prefixItems``."""
+    if isinstance(schema, list):
+        return [_portable(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _portable(value) for key, value in schema.items()}
+    parts = found.pop("prefixItems", None)
+    if parts is not None:
+        found["items"] = parts[0] if all(part == parts[0] for part in parts) else {"anyOf": parts}
+    return found
 
 
 def _anything(kind: type) -> Schema:
