@@ -35,6 +35,7 @@ SUBJECTS = (
     "conditions",
     "documents",
     "mcp_calls",
+    "ws_fanout",
     "micro",
 )
 
