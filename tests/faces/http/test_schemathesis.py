@@ -1,7 +1,7 @@
 """Schemathesis asks a real ``tickwork up`` on paper what its OpenAPI document says, and much that it does not say.
 
-Whatever is asked: no failure of ours, no status, type or body that the document does not know, and what the document says
-is wrong is refused. In a process of its own, over loopback, with every operation there is.
+Whatever is asked: no failure of ours, no status, type or body that the document does not know, and what the document
+says is wrong is refused. In a process of its own, over loopback, with every operation there is.
 """
 
 from __future__ import annotations

@@ -57,10 +57,11 @@ _PROBLEM: Final[Schema] = {
 def openapi(operations: Iterable[Operation], version: str, *, snapshot: bool = False) -> Schema:
     """The whole document. ``snapshot``: is there a live stream to take one of?"""
     table = sorted(operations, key=lambda one: (one.path, one.method))
-    results, schemas = msgspec.json.schema_components(
+    told = msgspec.json.schema_components(
         [one.result for one in table], ref_template=_REF + "{name}", schema_hook=_anything
     )
-    results, schemas = [_portable(result) for result in results], _portable(schemas)
+    results: list[Schema] = [_portable(result) for result in told[0]]
+    schemas: dict[str, Schema] = _portable(told[1])
     paths: dict[str, Schema] = {}
     for one, result in zip(table, results, strict=True):
         paths.setdefault(BASE + one.path, {})[one.method.lower()] = _operation(one, result, schemas)
