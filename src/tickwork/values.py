@@ -406,18 +406,20 @@ Duration = Annotated[
 ]
 """A field that takes ``"30s"`` or a ``timedelta`` and holds a ``timedelta``; a text on the wire."""
 
+_NUMBER_SCHEMA: Final = {"type": "string", "maxLength": 80, "pattern": r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?$"}
+
 Money = Annotated[
-    Decimal, BeforeValidator(_as_money), _ON_THE_WIRE, WithJsonSchema({"type": "string", "examples": ["12.50"]})
+    Decimal, BeforeValidator(_as_money), _ON_THE_WIRE, WithJsonSchema({**_NUMBER_SCHEMA, "examples": ["12.50"]})
 ]
 """An amount of some currency; ``Decimal`` inside, a text on the wire, never a float."""
 
 Price = Annotated[
-    Decimal, BeforeValidator(_as_price), _ON_THE_WIRE, WithJsonSchema({"type": "string", "examples": ["67012.35"]})
+    Decimal, BeforeValidator(_as_price), _ON_THE_WIRE, WithJsonSchema({**_NUMBER_SCHEMA, "examples": ["67012.35"]})
 ]
 """Quote currency per unit of base, above zero; ``Decimal`` inside, a text on the wire, never a float."""
 
 Quantity = Annotated[
-    Decimal, BeforeValidator(_as_quantity), _ON_THE_WIRE, WithJsonSchema({"type": "string", "examples": ["0.015"]})
+    Decimal, BeforeValidator(_as_quantity), _ON_THE_WIRE, WithJsonSchema({**_NUMBER_SCHEMA, "examples": ["0.015"]})
 ]
 """Units of the base asset, zero or more; ``Decimal`` inside, a text on the wire, never a float."""
 

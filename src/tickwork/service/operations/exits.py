@@ -50,7 +50,11 @@ async def exits_list(call: Call, args: ExitsList) -> Page[ExitLine]:
 
 
 @command(
-    "exits.cancel", "POST /exits/{plan}/cancel", scope="trade", examples=({"plan": "r12.exits", "reason": "by hand"},)
+    "exits.cancel",
+    "POST /exits/{plan}/cancel",
+    verb="exits",
+    scope="trade",
+    examples=({"plan": "r12.exits", "reason": "by hand"},),
 )
 async def exits_cancel(call: Call, args: ExitCancel) -> Done:
     """End a plan: exits on their way are cancelled, and nothing sells the position any more."""
@@ -59,7 +63,11 @@ async def exits_cancel(call: Call, args: ExitCancel) -> Done:
 
 
 @command(
-    "exits.resize", "POST /exits/{plan}/resize", scope="trade", examples=({"plan": "r12.exits", "quantity": "0.5"},)
+    "exits.resize",
+    "POST /exits/{plan}/resize",
+    verb="exits",
+    scope="trade",
+    examples=({"plan": "r12.exits", "quantity": "0.5"},),
 )
 async def exits_resize(call: Call, args: ExitResize) -> Done:
     """Say that a plan's position is of another size now; what is on its way for more than that is cancelled."""

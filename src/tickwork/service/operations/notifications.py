@@ -50,14 +50,21 @@ async def notifications_channels(call: Call, args: Nothing) -> Page[ChannelLine]
     return Page(items=await ask_trading(call, list[ChannelLine], "notify.channels"))
 
 
-@query("notifications.explain", "GET /notifications/explain", examples=({"kind": "alert", "severity": "critical"},))
+@query(
+    "notifications.explain",
+    "GET /notifications/explain",
+    verb="notify",
+    examples=({"kind": "alert", "severity": "critical"},),
+)
 async def notifications_explain(call: Call, args: Explain) -> Explained:
     """Where a notification would go, and why: what each route says of it."""
     fields = {"owner": args.owner, "kind": args.kind, "severity": args.severity}
     return await ask_trading(call, Explained, "notify.explain", **fields)
 
 
-@command("notifications.test", "POST /notifications/test", again="look", examples=({"channel": "phone"},))
+@command(
+    "notifications.test", "POST /notifications/test", verb="notify", again="look", examples=({"channel": "phone"},)
+)
 async def notifications_test(call: Call, args: Test) -> Page[Tried]:
     """Send a test to a channel, past limits and quiet hours."""
     return Page(items=await ask_trading(call, list[Tried], "notify.test", channel=args.channel, text=args.text))
