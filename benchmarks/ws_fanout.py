@@ -67,9 +67,9 @@ def _show(setting: Setting, clients: int, ours: dict[str, Any], bare: dict[str, 
         )  # fmt: skip
         setting.add(figure)
     theirs = None if bare is None else bare["cpu"]
-    goal = under_peer(1) if clients >= 20 else None
     notes = {"cpuWithoutClients": ours["cpuWithoutClients"]}
-    setting.add(Figure(f"ws-fanout-{clients}-server-cpu", ours["cpu"], "cores", peer, theirs, goal, notes))
+    less = under_peer(1) if clients > 20 else None
+    setting.add(Figure(f"ws-fanout-{clients}-server-cpu", ours["cpu"], "cores", peer, theirs, less, notes))
 
 
 # -------------------------------------------------------------------------------------------------------- clients

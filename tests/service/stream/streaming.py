@@ -103,7 +103,8 @@ def engine(url: Any = "memory:", seed: int = 1) -> Engine:
 
 
 def live_of(engine: Any, **more: Any) -> Live:
-    return Live(engine, mode="paper", version="0", patient=False, **more)
+    said: dict[str, Any] = {"mode": "paper", "version": "0", "patient": False}
+    return Live(engine, **said | more)
 
 
 class Client:

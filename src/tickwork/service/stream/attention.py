@@ -28,6 +28,7 @@ class Approvals(RowPart):
     """Questions that wait for a person, the oldest first."""
 
     kinds: ClassVar = ("approval",)
+    scans: ClassVar = True
 
     def rows(self, look: Look) -> Iterable[tuple[Key, Any]]:
         """By id."""
@@ -43,6 +44,7 @@ class Letters(Part):
     """Open dead letters, the newest."""
 
     kinds: ClassVar = ("letter",)
+    scans: ClassVar = True
 
     def sign(self, look: Look) -> Hashable:
         """The newest rows; a letter is made anew when one of them has changed."""
