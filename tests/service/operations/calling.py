@@ -13,6 +13,7 @@ import apsw
 import pytest
 
 from tickwork import Engine
+from tickwork.core.breaker import Breaker
 from tickwork.core.event import Event
 from tickwork.core.queue import Queue
 from tickwork.core.retry import Retry
@@ -88,7 +89,8 @@ async def fails(run: Run, given: dict[str, Any]) -> str:
         return name
 
     await run.step("kept", lambda: 1)
-    return await run.step("work", work)
+    found: str = await run.step("work", work)
+    return found
 
 
 @workflow("reports", on=Schedule("0 9 * * *", name="report"))
@@ -109,6 +111,13 @@ async def paid_back(result: dict[str, Any], amount: int, *, key: str) -> None:
 async def adds(run: Run, n: int) -> int:
     """A child."""
     return n + 1
+
+
+@workflow("guarded")
+async def guarded(run: Run, given: dict[str, Any]) -> int:
+    """Depends on others."""
+    await run.step("news", lambda: 1, breaker=Breaker("news"))
+    return await run.step("zebra", lambda: 2, breaker=Breaker("zebra"))
 
 
 TRIES: list[int] = []
@@ -135,7 +144,7 @@ async def much(run: Run, size: int) -> str:
     return await run.step("large", lambda: "x" * size)
 
 
-WORKFLOWS: Sequence[Workflow] = (hears, waits, fails, reports, adds, much)
+WORKFLOWS: Sequence[Workflow] = (hears, waits, fails, reports, adds, much, guarded)
 QUEUES = (Queue("inbox", max_retries=1), Queue("orders", ordering="standard"))
 
 

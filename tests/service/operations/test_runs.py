@@ -263,7 +263,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
 OF_A_RUN = sorted(
     name for name, one in CATALOGUE.items() if name.startswith("runs.") and "run" in one.args.model_fields
 )
-MORE = {"runs.io": {"step": "run"}, "runs.fork": {"fromStep": "first", "live": True}}
+MORE: dict[str, dict[str, Any]] = {"runs.io": {"step": "run"}, "runs.fork": {"fromStep": "first", "live": True}}
 
 
 def test_every_operation_of_a_run_is_here() -> None:
