@@ -108,6 +108,9 @@ class AccountFigures(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     shares: list[Share]
 
 
+LEAST: Final = 4
+"""Points of a curve: its ends, a peak and a trough."""
+
 _TOLD: Final[dict[str, type[Event]]] = {
     cls.event_name: cls for cls in (AccountOpened, OrderAccepted, OrderFilled, AccountAdjusted, EquityMarked)
 }
@@ -294,15 +297,17 @@ def _without_flows(points: Sequence[EquityPoint]) -> list[float]:
 
 
 def thinned(points: Sequence[EquityPoint], most: int) -> list[int]:
-    """The indexes of at most so many points, evenly over the curve, with its ends and its deepest fall among them."""
+    """The indexes of at most so many points (2 or more), evenly over the curve, with its ends among them, and from
+    ``LEAST`` on its deepest fall."""
     if len(points) <= most:
         return list(range(len(points)))
-    deepest = drawdown(_without_flows(points))
-    kept = {0, len(points) - 1, deepest.peak, deepest.trough}
+    kept = {0, len(points) - 1}
+    if most >= LEAST:
+        deepest = drawdown(_without_flows(points))
+        kept |= {deepest.peak, deepest.trough}
     room = most - len(kept)
-    if room > 0:
-        kept |= {round(number * (len(points) - 1) / (room + 1)) for number in range(1, room + 1)}
-    return sorted(kept)[:most] if most >= 2 else [len(points) - 1]
+    kept |= {round(number * (len(points) - 1) / (room + 1)) for number in range(1, room + 1)}
+    return sorted(kept)
 
 
 def _points(points: Sequence[EquityPoint], chosen: Sequence[int]) -> list[Point]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tickwork.service.api.operation import Args, Call, Page, query
-from tickwork.service.figures import AccountFigures, figures
+from tickwork.service.figures import LEAST, AccountFigures, figures
 from tickwork.service.operations.orders import OnlyAccount
 
 
@@ -15,7 +15,7 @@ class PerformanceOf(Args):
     account: OnlyAccount = ""
     workflow: str | None = Field(None, max_length=200, description="Only the share of this workflow.")
     agent: str | None = Field(None, max_length=200, description="Only the share of this agent, or person.")
-    points: int = Field(200, ge=2, le=2_000, description="Of a curve, at most so many points.")
+    points: int = Field(200, ge=LEAST, le=2_000, description="Of a curve, at most so many points.")
 
 
 @query("performance.show", "GET /performance", tool="get_pnl", examples=({"account": "main", "points": 50},))
