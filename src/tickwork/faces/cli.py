@@ -35,6 +35,8 @@ from tickwork.faces.queues import queues
 from tickwork.faces.reconciling import reconcile
 from tickwork.faces.running import down, logs, status
 from tickwork.faces.schedules import schedules
+from tickwork.faces.starting import fork
+from tickwork.faces.starting import run as run_
 from tickwork.faces.tokens import tokens
 from tickwork.faces.up import up
 
@@ -213,6 +215,8 @@ def _ask(verb: str, done: str, run: str, tape: Path | None, home: Path, as_json:
 
 for verb in (up, down, status, logs, disown, emit, letters, redrive, discard, doctor, halt, unhalt, flatten, reconcile):
     app.command()(verb)
+app.command(name="run")(run_)
+app.command()(fork)
 app.command(add_help_option=False)(call)
 app.command()(mcp)
 app.add_typer(notify, name="notify")

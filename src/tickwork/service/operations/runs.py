@@ -175,7 +175,7 @@ def runs_records(call: Call, args: RunRecords) -> Page[dict[str, Any]]:
 
 
 @command(
-    "runs.start", "POST /runs", owned=True, status=201,
+    "runs.start", "POST /runs", verb="run", owned=True, status=201,
     examples=({"workflow": "listing-sniper", "input": {"symbol": "ABC/USDT"}},),
 )  # fmt: skip
 async def runs_start(call: Call, args: RunStart) -> RunMade:
@@ -223,7 +223,7 @@ async def runs_rerun(call: Call, args: RunRerun) -> RunMade:
 
 
 @command(
-    "runs.fork", "POST /runs/{run}/fork", scope="trade", owned=True, status=201,
+    "runs.fork", "POST /runs/{run}/fork", verb="fork", scope="trade", owned=True, status=201,
     examples=({"run": "r12", "fromStep": "analyse", "live": True},),
 )  # fmt: skip
 async def runs_fork(call: Call, args: RunFork) -> RunMade:
