@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 from tickwork.engines.embedded.draining import UnderWay, drain, under_way
 from tickwork.engines.embedded.engine import Engine
+from tickwork.service.running.logs import TOLD
 from tickwork.service.running.parts import Part, Parts
 from tickwork.service.running.place import Place, Stage, Word
 from tickwork.service.running.status import ProcessStatus
@@ -235,7 +236,8 @@ class Up:
     def _end_badly(self, error: BaseException) -> None:
         self._say("failed", f"{type(error).__name__}: {error}")
         self._systemd.stopping(f"failed: {error}")
-        _log.critical("ended by %s: %s", type(error).__name__, error)
+        # whoever started it is told of the error itself
+        _log.critical("ended by %s: %s", type(error).__name__, error, extra={TOLD: True})
 
     # -- what others learn ----------------------------------------------------------------------------------------
 
