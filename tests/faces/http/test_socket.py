@@ -94,6 +94,25 @@ async def test_several_views_on_one_connection_each_with_its_id() -> None:
 
 
 @awaited
+async def test_a_view_that_is_opened_later_is_told_whole_though_the_client_has_come_back() -> None:
+    async with engine() as world, served(world) as (url, live):
+        await live.snapshot("runs", EVERYBODY)
+        seq = live.seq
+        await world.emit(Asked(n=1))
+        await live.look()
+        async with connected(f"{url}/ws?since={seq}&epoch={live.epoch}") as client:
+            await client.hear()
+            await client.say(t="sub", id=1, view="runs")
+            resumed = await client.hear()
+            assert (resumed["t"], resumed["f"]) == ("d", seq + 1)
+            await client.say(t="sub", id=2, view="runs")
+            assert (await client.hear())["t"] == "snap"
+            await client.say(t="sub", id=3, view="runs", since=seq)
+            again = await client.hear()
+            assert again["set"] == resumed["set"]
+
+
+@awaited
 async def test_large_values_are_told_by_their_beginning_size_and_place() -> None:
     async with engine() as world, served(world) as (_, live):
         await world.start(steps, Noted(n=3), id="mine")

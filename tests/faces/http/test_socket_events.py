@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.service.awaiting import awaited
+from tests.service.desk_of_documents import LIBRARY, STEPS, Desk
 from tests.service.stream.serving import Connected, connected, served
-from tests.service.stream.streaming import Asked, Noted, asks, engine, steps
+from tests.service.stream.streaming import EVERYBODY, Asked, Noted, asks, engine, steps
+from tickwork.service.stream.entities import encode
 
 
 async def all_of(connection: Connected) -> list[dict[str, Any]]:
@@ -89,3 +92,33 @@ async def test_what_cannot_be_streamed_is_told(query: str) -> None:
             assert told["code"] in ("invalid-input", "not-found")
             with pytest.raises(ConnectionClosed):
                 await client.hear()
+
+
+@awaited
+async def test_executions_of_documents_are_told_as_their_own_events_are() -> None:
+    desk = Desk()
+    async with (
+        desk.open() as documents,
+        served(documents._engine, library=LIBRARY) as (url, live),
+        connected(f"{url}/ws/events?workflow=trades") as everything,
+    ):
+        made = await documents.create("trades", STEPS)
+        known = (await documents.execute("trades", {"symbols": ["AAPL"]}, execution_id="mine"))["execution_id"]
+        told = (await documents.events(known))["events"]
+        assert {"workflow_started", "node_completed", "workflow_completed"} <= {one["type"] for one in told}
+        async with connected(f"{url}/ws/events?workflow={made['workflow_id']}&execution={known}") as client:
+            assert await all_of(client) == [json.loads(encode(one)) for one in told]
+        nodes = (await live.snapshot("run:mine", EVERYBODY))["data"]["node"]
+        assert {node["name"]: node["status"] for node in nodes.values()} == dict.fromkeys(
+            ("analyze_news", "generate_signals", "execute_trades"), "completed"
+        )
+        assert (await everything.hear())["code"] == "not-found", "there was none of this name yet"
+        async with (
+            connected(f"{url}/ws/events?workflow=trades") as from_now,
+            connected(f"{url}/ws/events?workflow=trades&after=0") as from_the_first,
+        ):
+            assert [await from_the_first.hear() for _ in told] == [json.loads(encode(one)) for one in told]
+            await documents.execute("trades", {"symbols": ["AAPL"]}, execution_id="other")
+            for client in (from_now, from_the_first):
+                first = await client.hear()
+                assert (first["type"], first["execution_id"]) == ("workflow_started", "other")

@@ -51,10 +51,11 @@ class Follower:
     """Looks at one tape. One look at a time.
 
     Args:
+        nodes: reads runs of documents.
         patient: let parts that scan rest in between; what they tell may then be older than the rest.
     """
 
-    def __init__(self, *, patient: bool = True) -> None:
+    def __init__(self, *, patient: bool = True, nodes: Nodes | None = None) -> None:
         self.seq = 0
         self._patient = patient
         self._parts: dict[PartName, Part] = {}
@@ -64,7 +65,7 @@ class Follower:
         self._fresh: set[PartName] = set()
         """Parts that are as the tape was at the last look; one that rests may not be."""
         self._views: frozenset[View] = frozenset()
-        self._nodes = Nodes()
+        self._nodes = nodes or Nodes()
         self._names: OrderedDict[int, tuple[str, str, str]] = OrderedDict()
 
     def look(self, queries: Queries, views: Collection[View], kept: Collection[PartName]) -> Turn:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -31,12 +32,14 @@ import msgspec
 from tickwork.engines.embedded.engine import Engine
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import TapeError
+from tickwork.graph.library import Library
 from tickwork.service.api.caller import Caller
 from tickwork.service.api.reading import FileReaders, OwnReaders, Readers
 from tickwork.service.stream.entities import Key, encode
 from tickwork.service.stream.events import REACH
 from tickwork.service.stream.follower import Follower, Turn
 from tickwork.service.stream.journal import Journal, entity, gone, state
+from tickwork.service.stream.nodes import Nodes
 from tickwork.service.stream.views import PartName, View, kinds_of, view_named
 from tickwork.service.stream.words import LINES
 from tickwork.values import from_ns
@@ -44,7 +47,7 @@ from tickwork.values import from_ns
 T = TypeVar("T")
 
 TICK_S: Final = 0.05
-"""Seconds between two looks."""
+"""Seconds between two looks; twice as long as one takes, where that is more."""
 
 PATIENCE_S: Final = 2.0
 """Seconds until a tape that could not be read is tried again."""
@@ -88,6 +91,7 @@ class Live:
         halt: the halt of all that stands, for ``hello``; ``None``: there is none.
         connections: clients at once.
         patient: see ``Follower``.
+        library: types of nodes, where documents use others than ``graph.library`` finds.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Live:
         halt: Callable[[], dict[str, Any] | None] = lambda: None,
         connections: int = CONNECTIONS,
         patient: bool = True,
+        library: Library | None = None,
     ) -> None:
         self.connections = connections
         self.turn = 0
@@ -110,7 +115,8 @@ class Live:
         self._engine = engine
         self._said = {"mode": mode, "version": version, "ui": ui}
         self._halt = halt
-        self._follower = Follower(patient=patient)
+        self.library = library
+        self._follower = Follower(patient=patient, nodes=Nodes(library))
         self._readers: Readers | None = None
         self._openings: list[tuple[int, str]] = []
         self._watched: Counter[View] = Counter()
@@ -182,6 +188,7 @@ class Live:
     async def _follow(self) -> None:
         while True:
             await self._some.wait()
+            began = time.monotonic()
             try:
                 await self._look()
             except TapeError as fault:
@@ -189,7 +196,8 @@ class Live:
             except Exception as error:  # noqa: BLE001 - whoever watches must hear that nothing comes any more
                 _log.exception("the live stream stands still")
                 self._failed(TapeError(f"the live stream cannot go on ({type(error).__name__}: {error})"))
-            await asyncio.sleep(TICK_S if self.fault is None else PATIENCE_S)
+            took = time.monotonic() - began
+            await asyncio.sleep(max(TICK_S, 2 * took) if self.fault is None else PATIENCE_S)
 
     def _failed(self, fault: TapeError) -> None:
         if str(fault) != str(self.fault):

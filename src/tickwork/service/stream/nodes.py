@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.queries import Queries
-from tickwork.graph.library import library
+from tickwork.graph.library import Library, library
 from tickwork.graph.running.trace import RunTrace
 from tickwork.graph.sources import Sources
 from tickwork.graph.versioning.versions import DocumentPublished, DocumentState, Head, Named, named
@@ -16,9 +16,14 @@ from tickwork.service.documents.shelf import TapeShelf
 
 
 class Nodes:
-    """Reads what became of the nodes of runs. Documents are compiled once, until another is published."""
+    """Reads what became of the nodes of runs. Documents are compiled once, until another is published.
 
-    def __init__(self) -> None:
+    Args:
+        known: the types of nodes; ``None``: those that come with the product and are installed beside it.
+    """
+
+    def __init__(self, known: Library | None = None) -> None:
+        self._library = known
         self._compiled: Compiled | None = None
         self._at: int | None = None
 
@@ -50,5 +55,8 @@ class Nodes:
         names = (DocumentPublished.event_name, DocumentState.event_name)
         last = max(queries.reader.one("SELECT max(seq) FROM events WHERE name=?", (name,)) or 0 for name in names)
         if self._compiled is None or self._at != last:
-            self._compiled, self._at = Compiled(TapeShelf(queries.events(*names)), library(), Sources()), last
+            self._compiled, self._at = (
+                Compiled(TapeShelf(queries.events(*names)), self._library or library(), Sources()),
+                last,
+            )
         return self._compiled

@@ -73,7 +73,7 @@ class Outside:
         self._send = send
         self._wanted = wanted
         self._news = asyncio.Event()
-        self._nodes = Nodes()
+        self._nodes = Nodes(live.library)
         self._told: dict[int, tuple[int, int]] = {}
         """By run: ``seq`` and ``sequence`` of the last event that was sent."""
         self._tails: dict[int, tuple[int, int]] = {}
@@ -89,6 +89,8 @@ class Outside:
             HangUp: it is over. InvalidInput: there is no such run or document.
         """
         live = self._live
+        if live.closing:
+            raise HangUp(RESTART, "restart")
         if live.full:
             raise HangUp(TRY_LATER, "there are too many clients")
         live.listen(self._news.set)

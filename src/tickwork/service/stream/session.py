@@ -79,7 +79,8 @@ class Session:
     Args:
         caller: who it is.
         send: sends a frame, and returns when it has been taken.
-        since: where its subscriptions go on from if they do not say; with the epoch, and the opening, of then.
+        since: where its first subscriptions go on from if they do not say; with the epoch, and the opening, of then.
+            Once it has been told anything, a subscription that says nothing is of a view that it does not know.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class Session:
             HangUp: it is over.
         """
         live, clock = self._live, asyncio.get_running_loop().time
+        if live.closing:
+            raise HangUp(RESTART, "restart")
         if live.full:
             raise HangUp(TRY_LATER, "there are too many clients")
         live.listen(self._news.set)
@@ -175,6 +178,7 @@ class Session:
                     continue
                 message = found
             subscription.cursor = message.cursor
+            self._since = None
             await self._send(message.frame(id))
             sent = True
         return sent
