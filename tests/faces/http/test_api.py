@@ -12,8 +12,10 @@ from pydantic import Field
 
 from tests.engine.support import live
 from tests.faces.http.serving import Served, problem, raw, served
+from tickwork.errors import NotFound
 from tickwork.faces.http.routing import Routes
 from tickwork.service.api import operation as table
+from tickwork.service.api.caller import Caller
 from tickwork.service.api.operation import CATALOGUE, Args, Call, Operation
 from tickwork.service.api.problems import VersionConflict
 
@@ -157,6 +159,29 @@ async def test_query_strings_that_cannot_be_used(tmp_path: Path) -> None:
     async with served(tmp_path) as world:
         for query, status, code in QUERIES:
             problem(await world.client.get(f"/api/v1/runs?{query}"), status, code)
+
+
+class Still:
+    """A stream that stands still."""
+
+    async def snapshot(self, view: str, caller: Caller) -> dict[str, Any]:
+        if view != "now":
+            raise NotFound("view", view, "now")
+        return {"epoch": "e", "seq": 1, "view": view, "data": {"by": caller.name}}
+
+
+@live
+async def test_snapshots(tmp_path: Path) -> None:
+    async with served(tmp_path, live=Still()) as world:
+        found = await world.client.get("/api/v1/snapshot?view=now")
+        assert found.json() == {"epoch": "e", "seq": 1, "view": "now", "data": {"by": "local"}}
+        problem(await world.client.get("/api/v1/snapshot?view=nope"), 404, "not-found")
+        for query in ("", "?view=", "?view=a&view=b", "?other=now", "?" + "&".join(["view=a"] * 500), "?view=%ff"):
+            problem(await world.client.get(f"/api/v1/snapshot{query}"), 400, "bad-request")
+        problem(await world.client.post("/api/v1/snapshot?view=now"), 405, "method-not-allowed")
+        assert "/api/v1/snapshot" in (await world.client.get("/api/v1/openapi.json")).json()["paths"]
+    async with served(tmp_path) as world:
+        problem(await world.client.get("/api/v1/snapshot?view=now"), 404, "not-found")
 
 
 @live

@@ -74,16 +74,9 @@ def query_of(operation: Operation, scope: Scope) -> dict[str, Any]:
     Raises:
         Refusal: one is unknown or said twice, there are too many, or they are not UTF-8.
     """
-    text: bytes = scope["query_string"]
-    if not text:
-        return {}
     found: dict[str, Any] = {}
     several, known = _lists(operation.args), spellings(operation.args)
-    pairs = text.split(b"&")
-    if len(pairs) > QUERY_MAX:
-        raise refusal("bad-request", f"{len(pairs)} parameters: at most {QUERY_MAX}")
-    for pair in pairs:
-        name, value = _decoded(pair)
+    for name, value in parameters(scope):
         if name not in known or name in operation.in_path:
             takes = ", ".join(
                 f.alias or n for n, f in operation.args.model_fields.items() if n not in operation.in_path
@@ -99,6 +92,19 @@ def query_of(operation: Operation, scope: Scope) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def parameters(scope: Scope) -> list[tuple[str, str]]:
+    """The parameters of a query string, as they stand there.
+
+    Raises:
+        Refusal: there are too many, or they are not UTF-8.
+    """
+    text: bytes = scope["query_string"]
+    pairs = text.split(b"&") if text else []
+    if len(pairs) > QUERY_MAX:
+        raise refusal("bad-request", f"{len(pairs)} parameters: at most {QUERY_MAX}")
+    return [_decoded(pair) for pair in pairs]
 
 
 def _decoded(pair: bytes) -> tuple[str, str]:

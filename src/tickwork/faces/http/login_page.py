@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 from typing import Final
-from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
+from tickwork.faces.http.arguments import parameters
 from tickwork.faces.http.guard import COOKIE
 from tickwork.faces.http.pages import form_of, only, send_page
 from tickwork.faces.http.replies import send_nothing
@@ -37,7 +37,7 @@ class LoginPage:
         visit_of(scope).route = "/login"
         only(scope, "GET", "HEAD", "POST")
         if scope["method"] != "POST":
-            asked = parse_qs(scope["query_string"].decode("latin-1")).get("next", [""])[0]
+            asked = dict(parameters(scope)).get("next", "")
             return await self._show(send, 200, asked, "")
         form = await form_of(scope, receive)
         secret, onward = form.get("token", "").strip(), form.get("next", "")

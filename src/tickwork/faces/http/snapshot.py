@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
 from tickwork.faces.http import replies
+from tickwork.faces.http.arguments import parameters
 from tickwork.faces.http.around import Live
 from tickwork.faces.http.pages import only
 from tickwork.faces.http.replies import refusal
@@ -25,7 +25,7 @@ class Snapshot:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """``{epoch, seq, view, data}``; deltas of ``/ws`` go on from its ``seq``."""
         only(scope, "GET", "HEAD")
-        given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=10)
+        given = parameters(scope)
         if len(given) != 1 or given[0][0] != "view" or not 0 < len(given[0][1]) <= VIEW_MAX:
             raise refusal("bad-request", "one parameter, view, such as now, queues, trading or run:<id>")
         found = await self._live.snapshot(given[0][1], caller_of(scope))
