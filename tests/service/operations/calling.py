@@ -86,11 +86,10 @@ async def fails(run: Run, given: dict[str, Any]) -> str:
     def work() -> str:
         if name in FAILING:
             raise ValueError(f"{name} is no good")
-        return name
+        return str(name)
 
     await run.step("kept", lambda: 1)
-    found: str = await run.step("work", work)
-    return found
+    return str(await run.step("work", work))
 
 
 @workflow("reports", on=Schedule("0 9 * * *", name="report"))

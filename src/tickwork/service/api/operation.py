@@ -29,6 +29,7 @@ from tickwork.core.event import complaints
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.service.api.caller import Caller, Scope
+from tickwork.service.api.plain import check_plain
 
 T = TypeVar("T")
 
@@ -151,10 +152,11 @@ class Operation:
         """The arguments.
 
         Raises:
-            InvalidInput: a field is missing, unknown or wrong; the first of all.
+            InvalidInput: a field is missing, unknown or wrong; the first of all. Or something that JSON does not have.
         """
         if not isinstance(given, dict):
             raise InvalidInput("arguments", given, "an object of the operation's fields")
+        check_plain(given)
         try:
             return self.args.model_validate(given)
         except ValidationError as error:

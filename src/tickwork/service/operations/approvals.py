@@ -8,7 +8,7 @@ from tickwork.errors import NotFound
 from tickwork.service.api.operation import Args, Call, Done, Limit, Page, command, query
 from tickwork.service.approvals import ApprovalLine, approval_page, owner_of
 from tickwork.service.operations.asking import by
-from tickwork.service.operations.paging import LongCursor, cursor_of, place_of
+from tickwork.service.operations.paging import LongCursor, Place, cursor_of, place_of
 
 
 class ApprovalsList(Args):
@@ -28,7 +28,7 @@ class ApprovalAnswer(Args):
 @query("approvals.list", "GET /approvals", owned=True, examples=({"limit": 5},))
 def approvals_list(call: Call, args: ApprovalsList) -> Page[ApprovalLine]:
     """Questions that runs ask and that wait for a person, oldest first."""
-    after = place_of(args.cursor, tuple[int, str])
+    after = place_of(args.cursor, tuple[Place, str])
     items, following = approval_page(call.queries, call.caller.owner, after, args.limit)
     return Page(items=items, next=None if following is None else cursor_of(following))
 

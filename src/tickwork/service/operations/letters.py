@@ -13,7 +13,7 @@ from tickwork.errors import InvalidInput, NotFound
 from tickwork.service.api.operation import Args, Call, Limit, Page, command, query
 from tickwork.service.letters import Chosen, chosen, letter_count, letter_page
 from tickwork.service.operations.asking import by
-from tickwork.service.operations.paging import LongCursor, cursor_of, place_of
+from tickwork.service.operations.paging import LongCursor, Place, cursor_of, place_of
 from tickwork.service.previews import bounded
 
 
@@ -70,7 +70,7 @@ class LettersDiscarded(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 @query("letters.list", "GET /letters", verb="letters", owned=True, examples=({"code": "rate_limit", "limit": 5},))
 def letters_list(call: Call, args: LettersList) -> Page[DeadLetter]:
     """Dead letters, newest first: runs, messages, undos and events that gave up, with the error and the run to open."""
-    before = place_of(args.cursor, tuple[int, int])
+    before = place_of(args.cursor, tuple[Place, Place])
     which = Chosen(source=args.source, code=args.code, owner=call.caller.owner, open_only=not args.every)
     found, following = letter_page(call.queries, which, before, args.limit)
     return Page(items=[_bounded(one) for one in found], next=None if following is None else cursor_of(following))

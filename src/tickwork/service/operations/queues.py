@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tickwork.service.api.operation import Args, Call, Done, Limit, Page, command, query
 from tickwork.service.operations.asking import id_of
-from tickwork.service.operations.paging import LongCursor, cursor_of, place_of
+from tickwork.service.operations.paging import LongCursor, Place, cursor_of, place_of
 from tickwork.service.previews import bounded
 from tickwork.service.queues import MessageLine, QueueLine, message_line, message_page, queue_line, queue_names
 
@@ -152,7 +152,7 @@ def queues_show(call: Call, args: OneQueue) -> QueueLine:
 )  # fmt: skip
 def queues_messages(call: Call, args: QueueMessages) -> Page[MessageLine]:
     """Messages of a queue, newest first; of those in line the next to come first."""
-    after = place_of(args.cursor, list[int])
+    after = place_of(args.cursor, list[Place])
     lines, following = message_page(call.queries, args.queue, args.status, after, args.limit, call.now)
     items = [msgspec.structs.replace(line, body=bounded(line.body, f"/api/v1/messages/{line.seq}")) for line in lines]
     return Page(items=items, next=None if following is None else cursor_of(following))
