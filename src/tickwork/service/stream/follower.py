@@ -6,9 +6,8 @@ the engine's loop never waits for it, and what it tells is on disk.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,12 +50,14 @@ class Follower:
     """Looks at one tape. One look at a time.
 
     Args:
+        timer: seconds that never go back, of any beginning.
         nodes: reads runs of documents.
         patient: let parts that scan rest in between; what they tell may then be older than the rest.
     """
 
-    def __init__(self, *, patient: bool = True, nodes: Nodes | None = None) -> None:
+    def __init__(self, timer: Callable[[], float], *, patient: bool = True, nodes: Nodes | None = None) -> None:
         self.seq = 0
+        self._timer = timer
         self._patient = patient
         self._parts: dict[PartName, Part] = {}
         self._rests: dict[PartName, float] = {}
@@ -111,7 +112,7 @@ class Follower:
 
     def _refresh(self, name: PartName, look: Look, turn: Turn) -> None:
         part = self._parts.get(name)
-        began = time.monotonic()
+        began = self._timer()
         if part is None:
             part = self._parts[name] = part_named(name)
             turn.made.add(name)
@@ -126,7 +127,7 @@ class Follower:
             return
         self._fresh.add(name)
         if part.scans:
-            took = time.monotonic() - began
+            took = self._timer() - began
             self._rests[name] = began + took * (1 + SHARE)
 
     # -- words ----------------------------------------------------------------------------------------------------

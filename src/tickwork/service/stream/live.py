@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -116,7 +115,8 @@ class Live:
         self._said = {"mode": mode, "version": version, "ui": ui}
         self._halt = halt
         self.library = library
-        self._follower = Follower(patient=patient, nodes=Nodes(library))
+        self._patient = patient
+        self._follower: Follower
         self._readers: Readers | None = None
         self._openings: list[tuple[int, str]] = []
         self._watched: Counter[View] = Counter()
@@ -141,6 +141,8 @@ class Live:
         memory = self._engine.path == ":memory:"
         self._readers = OwnReaders(self._engine.queries) if memory else FileReaders(self._engine.path, threads=1)
         self._openings = await self.read(_openings)
+        timer = asyncio.get_running_loop().time
+        self._follower = Follower(timer, patient=self._patient, nodes=Nodes(self.library))
         await self._look()
         self._task = asyncio.get_running_loop().create_task(self._follow(), name="tickwork-stream")
 
@@ -186,9 +188,10 @@ class Live:
     # -- looking --------------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
+        timer = asyncio.get_running_loop().time
         while True:
             await self._some.wait()
-            began = time.monotonic()
+            began = timer()
             try:
                 await self._look()
             except TapeError as fault:
@@ -196,7 +199,7 @@ class Live:
             except Exception as error:  # noqa: BLE001 - whoever watches must hear that nothing comes any more
                 _log.exception("the live stream stands still")
                 self._failed(TapeError(f"the live stream cannot go on ({type(error).__name__}: {error})"))
-            took = time.monotonic() - began
+            took = timer() - began
             await asyncio.sleep(max(TICK_S, 2 * took) if self.fault is None else PATIENCE_S)
 
     def _failed(self, fault: TapeError) -> None:
