@@ -31,13 +31,13 @@ WORKER = """
         return 1
 
     async def main():
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         async with Engine("sqlite:///tape.db", workflows=[sleeper]) as engine:
             service = Service(engine)
             service.open()
             for id in ("one", "two", "three"):
                 await engine.start(sleeper, {}, id=id)
-            ended = asyncio.Event()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
             await ended.wait()
             service.close()
 

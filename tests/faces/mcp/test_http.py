@@ -17,8 +17,11 @@ from starlette.applications import Starlette
 from starlette.types import Scope
 
 from tests.faces.mcp.serving import caller, served, within
+from tickwork.faces.http.app import create_app
+from tickwork.faces.http.security import Security
 from tickwork.faces.mcp.mount import BODY_MAX, mcp_mount
 from tickwork.service.api.caller import Caller
+from tickwork.values import from_ns
 
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 CLIENT = {"name": "test", "version": "1"}
@@ -179,5 +182,36 @@ def test_a_client_that_goes_in_the_middle_disturbs_nobody(tmp_path: Path) -> Non
                     asked = _request("tools/call", {"name": "runs_cancel", "arguments": arguments})
                     told = (await http.post(url, json=asked, headers=rights)).json()["result"]
                     assert told["structuredContent"] == {"id": f"r-{number}", "done": "cancelled"}
+
+    within(law)
+
+
+def test_behind_the_guard_only_a_token_does_more_than_look(tmp_path: Path) -> None:
+    """Whoever sits at this machine may trade with a browser and a terminal; a model needs a token that says so."""
+
+    async def law() -> None:
+        async with served(tmp_path / "t.db") as service:
+            now = from_ns(service.engine.clock.now())
+            token = service.tokens.create("robot", ["operate"], now).secret
+            mount = mcp_mount(service)
+            local = Security(local=frozenset({"read", "operate", "trade"}))
+            app = create_app(service, security=local, routes=mount.routes(), lifespan=lambda _: mount.running())
+            transport = httpx2.ASGITransport(app=app, client=("127.0.0.1", 4_000))
+            asked = _request("tools/call", {"name": "runs_cancel", "arguments": {"run": "r-0"}})
+            async with mount.running(), httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                for path in ("/mcp", "/mcp/"):
+                    told = (await http.post(path, json=asked, headers=ACCEPT)).json()["result"]
+                    assert told["structuredContent"]["code"] == "forbidden"
+                for header, value, status in (
+                    ("authorization", "Bearer tickwork_nobody", 401),
+                    ("host", "evil.example", 421),
+                    ("origin", "https://evil.example", 403),
+                ):
+                    refused = await http.post("/mcp", json=asked, headers={**ACCEPT, header: value})
+                    assert refused.status_code == status
+                    assert refused.headers["content-type"] == "application/problem+json"
+                rights = {**ACCEPT, "authorization": f"Bearer {token}"}
+                told = (await http.post("/mcp", json=asked, headers=rights)).json()["result"]
+                assert told["structuredContent"] == {"id": "r-0", "done": "cancelled"}
 
     within(law)

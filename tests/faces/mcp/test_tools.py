@@ -171,7 +171,7 @@ def test_hints_say_what_a_tool_does() -> None:
     assert by_name["runs_cancel"].destructive_hint
     for name in NAMES:
         hints = by_name[CATALOGUE[name].tool]
-        assert hints.read_only_hint == (CATALOGUE[name].kind == "query")
+        assert hints.read_only_hint == (CATALOGUE[name].kind == "query" or CATALOGUE[name].scope == "read")
 
 
 # ------------------------------------------------------------------------------------------------------------- answers

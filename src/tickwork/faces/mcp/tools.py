@@ -62,7 +62,7 @@ def _tool(operation: Operation) -> types.Tool:
 
 
 def _made(operation: Operation) -> types.Tool:
-    reads = operation.kind == "query"
+    reads = operation.kind == "query" or operation.scope == "read"
     hints = types.ToolAnnotations(
         read_only_hint=reads,
         destructive_hint=not reads and (operation.method not in _HARMLESS or _last(operation.name) in _ENDS),
@@ -88,7 +88,7 @@ def _last(name: str) -> str:
 def described(operation: Operation) -> str:
     """What a tool does, for whoever chooses one."""
     parts = [operation.summary, operation.description]
-    if operation.kind == "command":
+    if operation.scope != "read":
         parts.append(f"Needs the right to {operation.scope}.")
     if operation.account:
         parts.append("The account has to be named, and to be one that may be traded from here.")
