@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.service.awaiting import awaited
 from tests.service.stream.serving import Connected, connected, served
 from tests.service.stream.streaming import EVERYBODY, Asked, Boxed, Client, Noted, Quick, bound_to, engine, flat, steps
+from tickwork.errors import TapeError
 from tickwork.service.api.caller import Caller
 from tickwork.service.stream import session
 from tickwork.service.stream.events import REACH
@@ -418,6 +419,32 @@ async def test_a_wrong_address_is_told_what_is_wrong(query: str) -> None:
         assert (told["t"], told["code"]) == ("err", "invalid-input")
         with pytest.raises(ConnectionClosed):
             await client.hear()
+
+
+@awaited
+async def test_a_tape_that_cannot_be_read_is_an_error_and_never_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with engine() as world, served(world) as (url, live):
+        async with connected(f"{url}/ws") as client:
+            await client.say(t="sub", id=1, view="runs")
+            await client.hear_of("snap")
+            with monkeypatch.context() as broken:
+                broken.setattr(live._follower, "look", _unreadable)
+                with pytest.raises(ConnectionClosed) as closed:
+                    while True:
+                        await client.hear_of("d")
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1011
+                assert "the disk is gone" in closed.value.rcvd.reason
+                async with connected(f"{url}/ws") as other:
+                    with pytest.raises(ConnectionClosed):
+                        await other.hear()
+        async with connected(f"{url}/ws") as client:
+            await client.say(t="sub", id=1, view="runs")
+            assert (await client.hear_of("snap"))["data"]["count"]["runs"]["done"] == 0
+
+
+def _unreadable(*_: object) -> None:
+    raise TapeError("the disk is gone")
 
 
 # --------------------------------------------------------------------------------------------------------- owners

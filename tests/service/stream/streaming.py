@@ -95,7 +95,14 @@ async def quick(run: Run, told: Quick) -> str:
     return await run.effect("send", sent, told.n)
 
 
-WORKFLOWS = [steps, child, asks, boxed, quick]
+@workflow("long")
+async def long(run: Run, steps: int) -> None:
+    for n in range(steps):
+        await run.step(f"look {n}", large, n)
+        await run.sleep("1 second")
+
+
+WORKFLOWS = [steps, child, asks, boxed, quick, long]
 
 
 def engine(url: Any = "memory:", seed: int = 1) -> Engine:

@@ -6,11 +6,12 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from tests.service.stream.streaming import (
     engine,
     flat,
     live_of,
+    long,
     steps,
     views,
 )
@@ -33,6 +35,7 @@ from tickwork import Engine
 from tickwork.core.event import Alert
 from tickwork.errors import TickworkError
 from tickwork.service.halting import HaltCleared, HaltRaised
+from tickwork.service.stream import steps as steps_of_runs
 from tickwork.service.stream.live import Cursor, Live
 from tickwork.service.stream.views import View, view_named
 from tickwork.service.trading import AccountOpened, OrderAccepted, OrderEnded, OrderFilled, OrderRefused
@@ -202,6 +205,35 @@ def test_the_same_of_a_tape_on_disk(tmp_path: Path) -> None:
     async def law() -> None:
         async with engine(f"sqlite:///{tmp_path}/tape.db") as world:
             await play(world, every)
+
+    asyncio.run(law())
+
+
+def test_of_a_long_run_the_last_steps_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps_of_runs, "STEPS", 20)
+
+    async def law() -> None:
+        async with engine() as world:
+            live = live_of(world)
+            await live.start()
+            await world.start(long, 60, id="long")
+            watcher = Watcher(live, view_named("run:long", EVERYBODY))
+            await live.watch(watcher.view)
+            watcher.hear(False)
+            for second in range(1, 70, 7):
+                await world.until(datetime(2020, 1, 1, 0, 0, second % 60, tzinfo=UTC) + timedelta(minutes=second // 60))
+                await live.look()
+                watcher.hear(second % 2 == 0)
+            fresh = live_of(world)
+            await fresh.start()
+            await fresh.watch(watcher.view)
+            assert watcher.client.state == flat(json.loads(fresh.data(watcher.view)))
+            names = [fields["name"] for (kind, _), fields in watcher.client.state.items() if kind == "step"]
+            assert len(names) == 20
+            assert "look 59" in names
+            assert watcher.client.state["run", "long"]["steps"] == 120
+            await fresh.close()
+            await live.close()
 
     asyncio.run(law())
 

@@ -73,7 +73,10 @@ class OneRun(Part):
     def _tell_steps(self) -> None:
         for place in self._steps.changed:
             self._told["step", f"{self._id}/{place}"] = encode(self._steps.by_place[place])
+        for place in self._steps.gone:
+            self._told.pop(("step", f"{self._id}/{place}"), None)
         self._steps.changed.clear()
+        self._steps.gone.clear()
 
     def _tell_nodes(self, look: Look, row: RunRow) -> None:
         execution = look.nodes.execution(row)
@@ -89,7 +92,12 @@ class OneRun(Part):
                 f"the event {event!r}" + (f" where {condition}" if condition else "")
                 for event, condition in look.reader.rows("SELECT event, condition FROM waits WHERE run=?", (row.seq,))
             ]
-        return {**run_fields(look.reader, row), "input": self._input, "waitingFor": sorted(waiting)}
+        return {
+            **run_fields(look.reader, row),
+            "input": self._input,
+            "steps": self._steps.count,
+            "waitingFor": sorted(waiting),
+        }
 
     def _around(self, look: Look, row: RunRow) -> dict[Key, Fields]:
         found: dict[Key, Fields] = {}

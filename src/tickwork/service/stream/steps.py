@@ -13,6 +13,9 @@ ANSWERS: Final = frozenset(
 )
 """Kinds of records that answer an ask."""
 
+STEPS: Final = 1_000
+"""Steps that are shown of a run: those that it came to last."""
+
 _DROP: Final = frozenset({"cancel", "cancelled", "expired", "failed", "dead", "race"})
 
 _NOTHING: Final[Fields] = {
@@ -34,12 +37,25 @@ class Steps:
         self._identities: dict[str, str] = {}
         """Places of steps that an undo may name."""
         self.dropped = False
-        """May it have given up a question that nobody answered? Of that no record tells."""
+        """May it have given up a question that nobody answered, of which no record tells? Or are steps not shown?"""
         self.changed: set[str] = set()
         """Places that have changed since somebody emptied this."""
+        self.gone: set[str] = set()
+        """Places that are not shown any more, since then."""
+        self.count = 0
+        """All places there were."""
 
     def take(self, entry: Entry) -> None:
         """One more record."""
+        self._take(entry)
+        while len(self.by_place) > STEPS:
+            place = next(iter(self.by_place))
+            del self.by_place[place]
+            self.changed.discard(place)
+            self.gone.add(place)
+            self.dropped = True
+
+    def _take(self, entry: Entry) -> None:
         record = entry.record
         self.dropped = self.dropped or record.kind in _DROP
         if record.kind == "intent":
@@ -96,5 +112,7 @@ class Steps:
         begun = known.get("startedAt") if told.get("status") == "retrying" else None
         fields |= {"startedAt": begun or (from_ns(record.at) if told.get("status") == "retrying" else None)}
         undoes = record.undoes or (known.get("undoes") if known.get("name") == record.name else "")
+        self.count += place not in self.by_place
+        self.gone.discard(place)
         self.by_place[place] = {**fields, "undoes": undoes or "", **told}
         self.changed.add(place)
