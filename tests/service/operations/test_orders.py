@@ -77,13 +77,15 @@ async def test_the_gate_says_no_with_rule_limit_and_figure(tmp_path: Path, monke
             found = problem_of(caught.value)
             assert found is not None
             assert (found.code, found.more["rule"], found.more["limit"]) == ("refused", "max_order_notional", "2000")
+        with pytest.raises(Refused, match="symbol"):
+            await call("orders.place", **{**BUY, "symbol": "ETH/USDT"})
         with pytest.raises(Refused):
             await call("orders.place", **{**BUY, "quantity": "1"}, key="large")
         with pytest.raises(Failed, match="max_order_notional"):
             await call("orders.place", **{**BUY, "quantity": "1"}, key="large")
         assert here.orders() == []
         told = (await call("orders.list", status="refused"))["items"]
-        assert len(told) == 3, "a refusal under a key is told again, not made again"
+        assert len(told) == 4, "a refusal under a key is told again, not made again"
 
 
 @awaited

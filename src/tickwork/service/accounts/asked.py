@@ -32,7 +32,8 @@ class Asked:
     def __init__(
         self, opened: Mapping[str, Opened], trading: Trading, recordings: Path, clock: Callable[[], int]
     ) -> None:
-        self._ordering = Ordering(trading.accounts, trading.prices, trading.sources)
+        symbols = {name: tuple(one.rules) for name, one in opened.items()}
+        self._ordering = Ordering(trading.accounts, trading.prices, trading.sources, symbols)
         self._books = Books(opened, trading.sources, clock)
         self._quoting = Quoting(opened, trading.sources, trading.prices, recordings, clock)
         self._standing = Standing(trading.accounts, clock)

@@ -6,7 +6,7 @@ once, and on the tape with who wanted it. The run's id is given by whoever asks,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -14,10 +14,11 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tickwork.core.event import Event
+from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
 from tickwork.engines.embedded.engine import Engine
-from tickwork.errors import InvalidInput, NotFound, NotSent, Refused, Rejected, TimedOut
+from tickwork.errors import InvalidInput, NotFound, NotSent, Refused, Rejected, Retryable, TimedOut
 from tickwork.service.accounts.account import OpenAccount
 from tickwork.service.accounts.prices import LivePrices
 from tickwork.service.trading import place
@@ -60,6 +61,9 @@ class CancelAsked(Event, name="trading/cancel.asked", version=1):
     symbol: str
     by: str
 
+
+_FIRST_PRICES: Final = Retry(limit=12, delay="100 ms", cap="500 ms")
+"""So long an order waits for the first price of its symbol, after a start."""
 
 Outcome = Literal["accepted", "refused", "rejected", "unsent", "unknown"]
 
@@ -105,12 +109,20 @@ class Ordering:
         accounts: those that are open.
         prices: what an order is judged against.
         sources: whose prices each account looks at.
+        symbols: what each account trades.
     """
 
-    def __init__(self, accounts: Mapping[str, OpenAccount], prices: LivePrices, sources: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        accounts: Mapping[str, OpenAccount],
+        prices: LivePrices,
+        sources: Mapping[str, str],
+        symbols: Mapping[str, Collection[str]],
+    ) -> None:
         self._accounts = accounts
         self._prices = prices
         self._sources = sources
+        self._symbols = symbols
         self._engine: Engine | None = None
 
     def workflows(self) -> list[Workflow]:
@@ -140,7 +152,12 @@ class Ordering:
     async def _place(self, run: Run, asked: OrderAsked) -> OrderAnswer:
         told: dict[str, Any] = {"run": run.id, "account": asked.account, "symbol": asked.symbol, "side": asked.side}
         account = self._account(asked.account)
-        intent: OrderIntent = await run.step("intent", self._intent, run.owner, asked, blocking=False)
+        try:
+            intent: OrderIntent = await run.step(
+                "intent", self._intent, run.owner, asked, retry=_FIRST_PRICES, blocking=False
+            )
+        except Retryable:
+            intent = intent_of(asked, run.owner)  # the gate says what is missing
         try:
             placed = await place(run, account.desk, intent)
         except NotSent as error:
@@ -151,11 +168,17 @@ class Ordering:
         return _answer(placed, told)
 
     def _intent(self, owner: str, asked: OrderAsked) -> OrderIntent:
-        """The intent, with the price that stands now: the gate compares it with the one at its own moment."""
+        """The intent, with the price that stands now: the gate compares it with the one at its own moment.
+
+        Raises:
+            Retryable: there is none yet: the run may go on before the first prices have come.
+        """
         intent, source = intent_of(asked, owner), self._sources[self._account(asked.account).name]
         quote = self._prices.quote(source, asked.symbol)
+        if quote is None and (asked.reduce_only or asked.symbol not in self._symbols[asked.account]):
+            return intent  # a reduction needs none, and of what is not traded here none will come
         if quote is None:
-            return intent  # the gate says what is missing, where the order needs it
+            raise Retryable(f"no price yet of {asked.symbol} at {source}")
         price = quote.ask if asked.side == "buy" else quote.bid
         return replace(intent, reference_price=price, reference_time=quote.time_ns, reference_source=source)
 
