@@ -240,7 +240,7 @@ class CodeList(Args):
 
 @command(
     "workflows.create", "POST /workflows", tool="workflow_create", owned=True, status=201,
-    examples=({"name": "news-trader", "steps": [{"name": "wait", "type": "delay", "params": {"seconds": 1}}]},),
+    examples=({"name": "news-trader", "steps": [{"name": "wait", "type": "wait", "params": {"duration": "30s"}}]},),
 )  # fmt: skip
 async def workflows_create(call: Call, args: WorkflowCreate) -> Json:
     """Create a workflow of steps, or of a document in any format. An equal one of its name is left as it is."""
@@ -251,7 +251,7 @@ async def workflows_create(call: Call, args: WorkflowCreate) -> Json:
 @command(
     "workflows.update", "PATCH /workflows/{workflow_id}", verb="graph update", tool="workflow_update",
     owned=True, if_match="version",
-    examples=({"workflow_id": "news-trader", "updates": {"steps[0].params.seconds": 2}, "version": 1},),
+    examples=({"workflow_id": "news-trader", "updates": {"steps[0].params.duration": "2 seconds"}, "version": 1},),
 )  # fmt: skip
 async def workflows_update(call: Call, args: WorkflowUpdate) -> Json:
     """Change a workflow by paths: a new version, told with what it changed."""
