@@ -154,19 +154,19 @@ class QueueTables:
             InvalidInput: there is none of this name.
         """
         settings = self.settings(name)
-        items = [item_of(row) for row in self._rows("queue=? AND stage<10 ORDER BY seq", (name,))]
-        waiting = [i for i in items if i.stage is not Stage.IN_FLIGHT and i.visible_at <= now]
-        in_flight = [i for i in items if i.stage is Stage.IN_FLIGHT]
+        rows = self._reader.rows(_CENSUS, (now, now, now, name))
+        available, delayed, in_flight, oldest = rows[0]
+        blocked = self._reader.one(_BLOCKED, (now, name, now, now)) if settings["ordering"] == "FIFO" else 0
         day = self._day(name, now)
         since = (now // SECOND - MINUTE + 1) * SECOND
         return QueueStatus(
             name=name,
-            available=len(waiting),
-            blocked=_blocked(items, now) if settings["ordering"] == "FIFO" else 0,
-            delayed=len(items) - len(waiting) - len(in_flight),
-            in_flight=len(in_flight),
+            available=available,
+            blocked=blocked,
+            delayed=delayed,
+            in_flight=in_flight,
             capacity=settings["capacity"],
-            oldest_age=age(min((i.joins_at for i in items if i.joins_at <= now), default=None), now),
+            oldest_age=age(oldest, now),
             completed_today=day.completed,
             failed_today=day.failed,
             dead_today=day.dead,
@@ -392,6 +392,22 @@ def _ended(stage: Stage) -> Any:
 
 
 _IN_FLIGHT = int(Stage.IN_FLIGHT)
+_CENSUS = f"""
+SELECT coalesce(sum(stage<>{_IN_FLIGHT} AND visible_at<=?), 0), coalesce(sum(stage<>{_IN_FLIGHT} AND visible_at>?), 0),
+    coalesce(sum(stage={_IN_FLIGHT}), 0), min(CASE WHEN joins_at<=? THEN joins_at END)
+FROM messages WHERE queue=? AND stage<10"""
+"""Available, delayed, in flight, and when the oldest joined the line."""
+
+_BLOCKED = f"""
+SELECT coalesce(sum(ready), 0) FROM (
+    SELECT sum(ready) AS ready, max(busy) AS busy, max(head) AS head FROM (
+        SELECT grp, stage<>{_IN_FLIGHT} AND visible_at<=? AS ready, stage={_IN_FLIGHT} AS busy,
+            first_value(visible_at) OVER (PARTITION BY grp ORDER BY joins_at, place, seq) AS head
+        FROM messages WHERE queue=? AND stage<10 AND joins_at<=?)
+    GROUP BY grp)
+WHERE busy OR head>?"""
+"""How many are behind one of their group that is in flight or rests."""
+
 STATUSES: dict[str, Any] = {
     "available": lambda now: (f"stage<10 AND stage<>{_IN_FLIGHT} AND visible_at<=?", (now,)),
     "delayed": lambda now: (f"stage<10 AND stage<>{_IN_FLIGHT} AND visible_at>?", (now,)),
@@ -412,17 +428,3 @@ def average(day: Day) -> timedelta | None:
 def age(since: int | None, now: int) -> timedelta | None:
     """How long ago (ns) that was."""
     return None if since is None else timedelta(microseconds=max(now - since, 0) / 1_000)
-
-
-def _blocked(items: Sequence[Item], now: int) -> int:
-    """How many are behind one of their group that is in flight or rests."""
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        if item.joins_at <= now:
-            groups.setdefault(item.group, []).append(item)
-    blocked = 0
-    for group in groups.values():
-        head = min(group, key=lambda item: item.rank)
-        if head.visible_at > now or any(item.stage is Stage.IN_FLIGHT for item in group):
-            blocked += sum(item.stage is not Stage.IN_FLIGHT and item.visible_at <= now for item in group)
-    return blocked
