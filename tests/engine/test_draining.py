@@ -151,7 +151,7 @@ def program(ops: list[Op], venue: Venue) -> Workflow:
                     ping = await run.wait_for(Ping, where={"n": number}, timeout="3 s")
                     told.append(None if ping is None else ping.n)
                 case "emit":
-                    told.append(await run.emit(Ping(n=number), delay="500 ms") is None)
+                    await run.emit(Ping(n=number), delay="500 ms")
         return told
 
     return body

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,8 @@ max_position_notional = "9000"
         process = subprocess.Popen(
             self.line(*words), cwd=self.folder, env={**self.environ, **environ}, stderr=subprocess.PIPE, text=True
         )
+        limit = threading.Timer(2 * PATIENCE, process.kill)  # whoever waits for it would wait for ever
+        limit.start()
         try:
             assert process.stderr is not None
             for said in process.stderr if wait else ():
@@ -135,6 +138,7 @@ max_position_notional = "9000"
                     break
             yield process
         finally:
+            limit.cancel()
             process.kill()
             process.wait()
             assert process.stderr is not None
@@ -154,7 +158,7 @@ max_position_notional = "9000"
         """kill -9 of whatever is up."""
         for process in self.status()["processes"]:
             os.kill(process["pid"], signal.SIGKILL)
-            until(lambda pid=process["pid"]: gone(pid))
+            until(partial(gone, process["pid"]))
 
     def log(self) -> str:
         """The log."""

@@ -27,9 +27,9 @@ def test_either_name(plain: str | None, ours: str | None) -> None:
 
 
 def test_keys_of_an_account_and_what_is_missing() -> None:
-    config = AccountConfig(
-        venue="mexc", symbols=("BTC/USDT",), capital="1", risk={"account": {"max_order_notional": "1"}}
-    )  # type: ignore[arg-type]
+    config = AccountConfig.model_validate(
+        {"venue": "mexc", "symbols": ["BTC/USDT"], "capital": "1", "risk": {"account": {"max_order_notional": "1"}}}
+    )
     found = config.keys("main", Environment({"TICKWORK_MEXC_API_KEY": "k", "MEXC_SECRET_KEY": "s"}))
     assert found == ("k", "s")
     with pytest.raises(InvalidInput, match="the environment variable MEXC_SECRET_KEY to be set"):

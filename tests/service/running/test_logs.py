@@ -88,6 +88,56 @@ def test_run_log_carries_its_run(tmp_path: Path) -> None:
     assert [(line["message"], line["run"], line["level"]) for line in lines] == [("[mine] hello 1", "mine", "info")]
 
 
+def test_what_a_step_logs_carries_run_and_step(tmp_path: Path) -> None:
+    import asyncio
+    import time
+
+    from tickwork import Engine, Run, workflow
+
+    log = logging.getLogger("tickwork.mine")
+
+    async def as_a_task(number: int) -> None:
+        await asyncio.sleep(0)
+        log.info("task %d", number)
+        await asyncio.create_task(further(number))
+
+    async def further(number: int) -> None:
+        log.info("further %d", number)
+
+    def in_a_thread(number: int) -> None:
+        time.sleep(0)
+        log.info("thread %d", number)
+
+    async def made(number: int, *, key: str) -> None:
+        log.info("effect %d", number)
+
+    @workflow("steps")
+    async def steps(run: Run, number: int) -> None:
+        await run.step("a", as_a_task, number)
+        await run.step("t", in_a_thread, number, blocking=True)
+        await run.effect("e", made, number)
+
+    async def play() -> None:
+        async with Engine(f"sqlite:///{tmp_path}/tape.db", workflows=[steps]) as engine:
+            handles = [await engine.start(steps, number, id=f"run-{number}") for number in range(20)]
+            for handle in handles:
+                await handle.result()
+        log.info("nobody's")
+
+    end = begin(tmp_path, str)
+    try:
+        asyncio.run(play())
+    finally:
+        end()
+    lines = [line for line in read(tmp_path) if line["logger"] == "tickwork.mine"]
+    assert "run" not in lines.pop()
+    found = sorted((line["message"], line["run"], line["step"]) for line in lines)
+    steps_of = {"task": "a", "further": "a", "thread": "t", "effect": "e"}
+    assert found == sorted(
+        (f"{word} {number}", f"run-{number}", step) for word, step in steps_of.items() for number in range(20)
+    )
+
+
 def test_others_are_heard_from_a_warning_on(tmp_path: Path) -> None:
     end = begin(tmp_path, str, on_stderr=False)
     try:

@@ -22,6 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from tickwork.core.functions import Function
+from tickwork.engines.embedded.working import WORKING, Work
 
 _log = logging.getLogger("tickwork.engine")
 
@@ -87,19 +88,22 @@ class Calls:
         timeout: int,
         done: Done,
         on_loop: bool = False,
+        work: Work | None = None,
     ) -> asyncio.Future[Any]:
         """Run ``fn`` as a task or in a thread. The future can be cancelled; a thread goes on all the same.
 
-        ``on_loop``: no thread, though it is sync.
+        ``on_loop``: no thread, though it is sync. ``work``: for what, as logs tell it.
         """
         started = time.perf_counter_ns()
         self.running += 1
         if function.is_async or self._virtual or on_loop:
+            before = WORKING.set(work)  # a task takes with it what is set when it is made
             task: asyncio.Future[Any] = asyncio.ensure_future(_run(fn, args, keywords, timeout))
+            WORKING.reset(before)
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tickwork-step")
-            judged = _Judged(self, function, fn, args, keywords)
+            judged = _Judged(self, function, fn, args, keywords, work)
             task = asyncio.ensure_future(_thread(self._pool.submit(judged), timeout))
 
         def finished(task: asyncio.Future[Any]) -> None:
@@ -126,11 +130,19 @@ class _Judged:
     """A call in a thread that times itself: the hop there and back says nothing about the function."""
 
     def __init__(
-        self, calls: Calls, function: Function, fn: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
+        self,
+        calls: Calls,
+        function: Function,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        work: Work | None,
     ) -> None:
         self._calls, self._function, self._fn, self._args, self._keywords = calls, function, fn, args, keywords
+        self._work = work
 
     def __call__(self) -> Any:
+        WORKING.set(self._work)  # of this thread, which does nothing else meanwhile
         started = time.perf_counter_ns()
         try:
             return self._fn(*self._args, **self._keywords)

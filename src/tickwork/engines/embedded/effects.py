@@ -26,6 +26,7 @@ from tickwork.engines.embedded.calls import Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
 from tickwork.engines.embedded.steps import outcome, timed_out, tried
+from tickwork.engines.embedded.working import Work
 from tickwork.errors import Fatal, InvalidInput, NeverArrived, NotSent, Stale, TimedOut, Unknown
 from tickwork.outcome import Found, NotFound
 from tickwork.values import duration_text
@@ -117,7 +118,13 @@ class Effects:
         ask: Effect = pend.waiting.ask  # type: ignore[assignment]
         pend.since = self._now()
         pend.task = self._calls.spawn(
-            function_of(fn), fn, args, keywords, ask.timeout, lambda value, error, took: done(pend, value, error, took)
+            function_of(fn),
+            fn,
+            args,
+            keywords,
+            ask.timeout,
+            lambda value, error, took: done(pend, value, error, took),
+            work=Work(pend.run.id, ask.name),
         )
 
     def _called(self, pend: Pend, value: Any, error: BaseException | None, took: int) -> None:
@@ -207,7 +214,11 @@ class Effects:
             pend.lost_at = 0
             pend.looks += 1
             _log.warning(
-                "[%s] effect %r is unknown and its look-up failed: %s", pend.run.id, ask.name, self._named(pend, error)
+                "[%s] effect %r is unknown and its look-up failed: %s",
+                pend.run.id,
+                ask.name,
+                self._named(pend, error),
+                extra={"run": pend.run.id, "step": ask.name},
             )
             self._later(pend, self._now() + LOOK_AGAIN.wait(min(pend.looks, 8), 0), self._look)
 

@@ -241,7 +241,8 @@ class Family:
     def mishap(self, run: LiveRun, waiting: Waiting, intent: Entry | None, late: bool) -> Any:
         """Record a dead letter: an undo that could not be done."""
         ask: Mishap = waiting.ask  # type: ignore[assignment]
-        _log.error("[%s] %s failed and needs a person: %s", run.id, ask.name, ask.error)
+        about = {"run": run.id, "step": ask.name}
+        _log.error("[%s] %s failed and needs a person: %s", run.id, ask.name, ask.error, extra=about)
         error, _ = encode_error(ask.error)
         seq = self._note(run, waiting, NOTHING, error, late)
         self._runs.letters.undo_failed(seq, run, ask.name, ask.error)

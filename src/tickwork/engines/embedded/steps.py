@@ -19,6 +19,7 @@ from tickwork.core.tape import NOTHING, Entry, Record
 from tickwork.engines.embedded.calls import QUICK, Calls, Expired
 from tickwork.engines.embedded.live import LiveRun, Pend
 from tickwork.engines.embedded.runs import Runs
+from tickwork.engines.embedded.working import Work
 from tickwork.errors import InvalidInput, TickworkError, TimedOut
 
 NS = 1_000_000_000
@@ -118,6 +119,7 @@ class Steps:
             ask.timeout,
             lambda value, error, took: self._done(pend, value, error, took),
             on_loop=ask.blocking is False,
+            work=Work(pend.run.id, ask.name),
         )
 
     def _done(self, pend: Pend, value: Any, error: BaseException | None, took: int) -> None:

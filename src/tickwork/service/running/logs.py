@@ -3,8 +3,9 @@
     {"time":"2026-01-02T03:04:05.678901Z","level":"warning","logger":"tickwork.engine","message":"...","run":"r12",
      "step":"place","pid":4711}
 
-``run`` and ``step`` are there where what is logged is about one: given as ``extra={"run": ..., "step": ...}``, or by
-the convention of the engine and of ``run.log``, whose messages begin with ``[run]``.
+``run`` and ``step`` are there where what is logged is about one: given as ``extra={"run": ..., "step": ...}``, by the
+convention of the engine and of ``run.log``, whose messages begin with ``[run]``, or because the code that logs is
+called for one (``engines.embedded.working``).
 
 Paper and live trading may run in one home at the same time, and write the same file. Each line is one ``write`` at its
 end; whoever finds it too long moves it away under a lock, and the other notices that the file is another one.
@@ -24,6 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from tickwork.engines.embedded.working import WORKING, Work
+
 FILE: Final = "tickwork.log"
 FOLDER: Final = "logs"
 """In the home folder."""
@@ -35,6 +38,7 @@ _MESSAGE_MAX: Final = 20_000
 """Characters of a message, and of a traceback."""
 _RUN: Final = re.compile(r"\[([^\[\]\s]{1,200})\] ")
 _BY_CONVENTION: Final = ("tickwork.engine", "tickwork.run")
+_NOTHING: Final = Work("", "")
 TOLD: Final = "told"
 """Of a record: a person has been told the same on stderr."""
 
@@ -61,8 +65,10 @@ class JsonLines(logging.Formatter):
             "message": self._clean(message),
         }
         found = _RUN.match(message) if record.name in _BY_CONVENTION else None
-        run = getattr(record, "run", None) or (found[1] if found else None)
-        for name, value in (("run", run), ("step", getattr(record, "step", None))):
+        work = WORKING.get() or _NOTHING
+        run = getattr(record, "run", None) or (found[1] if found else work.run)
+        step = getattr(record, "step", None) or (work.step if run == work.run else "")
+        for name, value in (("run", run), ("step", step)):
             if isinstance(value, str) and value:
                 line[name] = self._clean(value)
         line["pid"] = record.process

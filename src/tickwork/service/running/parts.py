@@ -115,7 +115,8 @@ class Parts:
     async def stop(self) -> list[str]:
         """Stop them, the last first; returns what is to be told of those that did not stop as they should."""
         complaints: list[str] = []
-        for name in reversed(list(self._since)):
+        # those without a stop are ended by whoever runs them
+        for name in [name for name in reversed(list(self._since)) if self._parts[name].stop is not _nothing]:
             self._stopping.add(name)
             try:
                 async with asyncio.timeout(STOP_PART_S):
@@ -141,14 +142,15 @@ class Parts:
     @property
     def addresses(self) -> list[str]:
         """Where the process is reached."""
-        return [address for part in self._parts.values() if (address := part.address())]
+        up = (self._parts[name] for name in self._since if name not in self._stopping)
+        return [address for part in up if (address := part.address())]
 
     def status(self) -> list[PartStatus]:
         """How they are."""
         return [self._of(part) for part in self._parts.values()]
 
     def _of(self, part: Part) -> PartStatus:
-        look, since = part.look(), self._since.get(part.name)
+        look, since = _looked(part), self._since.get(part.name)
         state = "stopping" if part.name in self._stopping and look.state == "running" else look.state
         return PartStatus(
             name=part.name,
@@ -158,3 +160,10 @@ class Parts:
             backlog=look.backlog,
             detail=look.detail,
         )
+
+
+def _looked(part: Part) -> Look:
+    try:
+        return part.look()
+    except Exception as error:  # noqa: BLE001 - one part's mistake must not hide how the others are
+        return Look(state="failed", detail=f"it cannot be looked at: {type(error).__name__}: {error}")

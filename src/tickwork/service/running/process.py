@@ -121,6 +121,8 @@ class Up:
         self._stage: Stage = "opening"
         self._since = from_ns(now())
         self._told = asyncio.Event()
+        self._limit: asyncio.TimerHandle | None = None
+        """Ends the process if it is told to stop and does not."""
         self._left: list[UnderWay] = []
         session.on_owned = lambda: self._say("opening", "")
         self._watchdog = Watchdog(
@@ -147,6 +149,8 @@ class Up:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
             beating.cancel()
+            if self._limit is not None:
+                self._limit.cancel()
 
     async def _open(self) -> bool:
         """Open everything; False: told to stop meanwhile. What was opened is closed again then."""
@@ -205,12 +209,17 @@ class Up:
         if self._told.is_set():
             self._tell(f"told to stop once more ({number.name}): ending at once")
             self._die(128 + number)
-        _log.info("told to stop: %s", number.name)
-        self._told.set()
+        self._be_told(number.name)
+
+    def _be_told(self, by: str) -> None:
+        if not self._told.is_set():
+            _log.info("told to stop: %s", by)
+            within = self._stop_within + _LETTING_GO_S
+            self._limit = asyncio.get_running_loop().call_later(within, self._too_long)
+            self._told.set()
 
     async def _stop(self) -> None:
-        engine, loop = self._session.engine, asyncio.get_running_loop()
-        limit = loop.call_later(self._stop_within + _LETTING_GO_S, self._too_long)
+        engine = self._session.engine
         self._systemd.stopping("stopping")
         self._say("stopping", "")
         under = under_way(engine)
@@ -224,7 +233,6 @@ class Up:
             _log.warning("[%s] %s %s of %s is parked: it goes on at the next start", one.run, one.kind, one.name,
                          one.workflow)  # fmt: skip
         await self._session.close()
-        limit.cancel()
         self._say("stopped", "")
         self._tell(f"stopped{_parked(self._left)}")
 
@@ -286,8 +294,7 @@ class Up:
     async def _answer_stop(self) -> list[UnderWay]:
         """A verb for other processes: stop; answers what is under way."""
         found = under_way(self._session.engine)
-        _log.info("told to stop by another process")
-        self._told.set()
+        self._be_told("another process")
         return found
 
 
