@@ -27,6 +27,9 @@ home = "{folder / "home"}"
 workflows = ["{WORKFLOWS}"]
 log_level = "warning"
 
+[server]
+enabled = false
+
 [accounts.main]
 venue = "mexc"
 symbols = [{symbols}]
