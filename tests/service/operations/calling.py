@@ -205,13 +205,30 @@ def law(test: Callable[..., Coroutine[Any, Any, None]], path: Path) -> None:
     asyncio.run(asyncio.wait_for(run(), timedelta(minutes=1).total_seconds()))
 
 
+class _Counting(Reader):
+    """Counts what it reads."""
+
+    read = 0
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        found = super().rows(sql, values)
+        self.read += len(found)
+        return found
+
+
 class Cost:
-    """What questions cost SQLite: steps of its machine, and rows that came out."""
+    """What questions cost: steps of SQLite's machine, and rows that came out of it."""
 
     def __init__(self, path: Path) -> None:
         self._connection = connect(str(path), read_only=True)
         self.steps = 0
-        self.rows = 0
+
+    def rows(self, ask: Callable[[Queries], Any]) -> int:
+        """Rows that a question reads."""
+        reader = _Counting(self._connection)
+        ask(Queries(reader))
+        assert reader.read > 0, "nothing was counted"
+        return reader.read
 
     def of(self, ask: Callable[[Queries], Any]) -> int:
         """Steps that a question takes."""

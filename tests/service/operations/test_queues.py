@@ -16,7 +16,7 @@ from tickwork.core.queue import Draft
 from tickwork.errors import Forbidden, InvalidInput, LeaseExpired, NotFound
 from tickwork.service.api.caller import SCOPES, Caller
 from tickwork.service.api.commanded import CommandAsked
-from tickwork.service.queues import message_page
+from tickwork.service.queues import message_page, queue_line
 
 
 @pytest.mark.parametrize("way", ["here", "elsewhere"])
@@ -141,7 +141,9 @@ def test_a_page_costs_the_same_however_many_messages_there_are(tmp_path: Path) -
 
         await more(500)
         small = cost.of(page(None))
+        counted = cost.rows(lambda queries: queue_line(queries, "orders", calls.engine.clock.now()))
         await more(4_500)
+        assert cost.rows(lambda queries: queue_line(queries, "orders", calls.engine.clock.now())) == counted
         assert cost.of(page(None)) <= small * 1.3
         assert cost.of(page(None, [2_500])) <= small * 1.3
         cost.close()

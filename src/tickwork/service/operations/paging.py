@@ -12,7 +12,7 @@ from tickwork.errors import InvalidInput
 
 T = TypeVar("T")
 
-Place = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+Place = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 """A position or a time in a cursor: what the tape can hold."""
 
 LongCursor = Annotated[str | None, Field(max_length=4_000, description="`next` of the page before.")]
