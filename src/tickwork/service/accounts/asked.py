@@ -1,13 +1,19 @@
-"""What whoever asks can have of a session, besides what guards it: orders, books, prices, alerts. See the verbs."""
+"""What whoever asks can have of a session, besides what guards it: orders, books, prices, alerts. See the verbs.
+
+They are there from the moment on in which the tape is owned, so that nobody is told that this process does not trade;
+what they do waits until the accounts are on the tape and their exits are taken up.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from tickwork.core.workflow import Workflow
+from tickwork.engines.embedded.control import Verb
 from tickwork.engines.embedded.engine import Engine
 from tickwork.service.accounts.books import Books
 from tickwork.service.accounts.opening import Opened
@@ -20,7 +26,7 @@ from tickwork.service.watch import Watch
 
 
 class Asked:
-    """Answers for a session. ``workflows`` come before its engine is made, ``open`` once it is open.
+    """Answers for a session. ``workflows`` come before its engine is made, ``offer`` once it is open, ``begin`` last.
 
     Args:
         opened: accounts, by name.
@@ -38,6 +44,7 @@ class Asked:
         self._quoting = Quoting(opened, trading.sources, trading.prices, recordings, clock)
         self._standing = Standing(trading.accounts, clock)
         self._opened = opened
+        self._begun = asyncio.Event()
         self.watch: Watch | None = None
         """Once there is one: tells how the feeds are."""
 
@@ -50,14 +57,30 @@ class Asked:
         """What the engine runs for them."""
         return self._ordering.workflows()
 
-    def open(self, engine: Engine) -> None:
-        """Answer whoever asks."""
-        self._ordering.open(engine)
-        engine.offer(self._books.verbs())
-        engine.offer(self._quoting.verbs(lambda: self.watch))
+    def offer(self, engine: Engine) -> None:
+        """Take calls, and alerts up."""
         self._standing.open(engine)
+        for verbs in (
+            self._ordering.verbs(engine),
+            self._books.verbs(),
+            self._quoting.verbs(lambda: self.watch),
+            self._standing.alerts.verbs(),
+        ):
+            engine.offer({name: self._later(verb) for name, verb in verbs.items()})
+
+    def begin(self) -> None:
+        """The accounts are open: answer, and tell rules what is held."""
         for one in self._opened.values():
             one.account.on_holding = self._after(one.account.on_holding)
+        self._standing.look()
+        self._begun.set()
+
+    def _later(self, verb: Verb) -> Verb:
+        async def answered(**asked: Any) -> Any:
+            await self._begun.wait()
+            return await verb(**asked)
+
+        return answered
 
     def _after(self, first: Callable[[str, str, str, Decimal], None]) -> Callable[[str, str, str, Decimal], None]:
         def changed(account: str, workflow: str, symbol: str, quantity: Decimal) -> None:

@@ -103,7 +103,7 @@ class CancelAnswer(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Ordering:
-    """Places and cancels orders for whoever asks. ``workflows`` come before the engine, ``open`` once it is open.
+    """Places and cancels orders for whoever asks. ``workflows`` come before the engine, ``verbs`` once it is open.
 
     Args:
         accounts: those that are open.
@@ -142,10 +142,10 @@ class Ordering:
         self._order, self._cancel = order, cancel
         return [order, cancel]
 
-    def open(self, engine: Engine) -> None:
-        """Answer whoever asks."""
+    def verbs(self, engine: Engine) -> dict[str, Any]:
+        """What other processes may ask for, to be given to ``Engine.offer``."""
         self._engine = engine
-        engine.offer({"order.place": self.place, "order.cancel": self.cancel})
+        return {"order.place": self.place, "order.cancel": self.cancel}
 
     # -- bodies ---------------------------------------------------------------------------------------------------
 

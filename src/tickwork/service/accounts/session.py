@@ -230,12 +230,13 @@ class LiveSession:
         """The workflows that come with a session, whatever else runs."""
         self.engine.registry.admits = lambda name: name in self.protecting or self.roles.admits(name)
         self.engine.offer({"disown": self.disown})
+        self.asked.offer(self.engine)
         await self.guards.open(self.engine)
         for name, opened in self.opened.items():
             await self._first_time(name, opened)
         await self.engine.durable()
         await self._open_exits(self.trading.exits)
-        self.asked.open(self.engine)
+        self.asked.begin()
         await self._begun(self.engine)
         for name, opened in self.opened.items():
             await self._first_look(name, opened.account)

@@ -36,10 +36,8 @@ class Standing:
         self._told: dict[str, dict[str, Decimal]] = {}
 
     def open(self, engine: Engine) -> None:
-        """Take up what stands, and answer whoever asks."""
+        """Take up what stands."""
         self.alerts = Alerts(engine)
-        engine.offer(self.alerts.verbs())
-        self.look()
 
     def look(self) -> None:
         """Tell the rules what every owner holds, where that has changed."""
