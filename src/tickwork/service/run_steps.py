@@ -127,15 +127,18 @@ class Step:
 
 def steps_of(entries: Iterable[Entry]) -> list[Step]:
     """The steps that a run's records tell of, in the order in which they began."""
-    reading = _Reading()
+    reading = StepsRead()
     for entry in entries:
         reading.add(entry)
     return reading.steps
 
 
-class _Reading:
+class StepsRead:
+    """Reads a run's records one after the other."""
+
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        """So far, in the order in which they began."""
         self._attempt = 1
         self._open: dict[tuple[str, int], Step] = {}
         self._by_identity: dict[tuple[str, str, str, int], Step] = {}
@@ -145,6 +148,7 @@ class _Reading:
         """When the arms of each group were opened."""
 
     def add(self, entry: Entry) -> None:
+        """One more record."""
         record = entry.record
         if record.kind == "started":
             self._answered[""] = record.at

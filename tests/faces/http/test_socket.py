@@ -21,6 +21,7 @@ from tests.service.awaiting import awaited
 from tests.service.stream.serving import Connected, connected, served
 from tests.service.stream.streaming import EVERYBODY, Asked, Boxed, Client, Noted, Quick, bound_to, engine, flat, steps
 from tickwork.errors import TapeError
+from tickwork.service import run_shown
 from tickwork.service.api.caller import Caller
 from tickwork.service.stream import session
 from tickwork.service.stream.events import REACH
@@ -119,11 +120,14 @@ async def test_large_values_are_told_by_their_beginning_size_and_place() -> None
         await world.start(steps, Noted(n=3), id="mine")
         await world.settled()
         data = (await live.snapshot("run:mine", EVERYBODY))["data"]
-        value = data["step"]["mine/all0.0/0"]["value"]
-        assert value["size"] == 12_002
-        assert len(value["preview"]) == 512
-        assert value["href"] == "/api/v1/runs/mine/steps/all0.0/0/io"
-        assert data["step"]["mine/0"]["value"] == {"n": 3, "size": 3_000}
+        by_name = {step["name"]: step for step in data["step"].values()}
+        large = by_name["large"]
+        assert large["output"]["size"] == 12_002
+        assert len(large["output"]["preview"]) == 1_000
+        assert large["output"]["href"] == f"/api/v1/runs/mine/steps/{large['id']}/io"
+        assert run_shown.whole(world.queries, world.queries.row("mine"), large["id"]).output == "x" * 12_000
+        assert by_name["look"]["output"] == {"n": 3, "size": 3_000}
+        assert data["step"][f"mine/{large['id']}"] == large
 
 
 @awaited

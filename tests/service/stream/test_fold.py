@@ -231,7 +231,7 @@ def test_of_a_long_run_the_last_steps_are_told(monkeypatch: pytest.MonkeyPatch) 
             names = [fields["name"] for (kind, _), fields in watcher.client.state.items() if kind == "step"]
             assert len(names) == 20
             assert "look 59" in names
-            assert watcher.client.state["run", "long"]["steps"] == 120
+            assert watcher.client.state["run", "long"]["stepsTotal"] == 120
             await fresh.close()
             await live.close()
 

@@ -11,6 +11,7 @@ from tickwork.core.breaker import BreakerState
 from tickwork.core.event import Alert
 from tickwork.engines.embedded.breakers import Row
 from tickwork.engines.embedded.schedule_rows import ScheduleRow, info_of
+from tickwork.errors import TapeCorrupt
 from tickwork.market.alert_events import AlertTriggered, price_alerts
 from tickwork.market.rule_events import RuleTriggered
 from tickwork.market.staleness import FeedDropped, FeedResumed, FeedSilent, silences
@@ -182,8 +183,8 @@ class Alerts(RowPart):
         """The event."""
         entry = look.reader.record(row)
         if entry is None:
-            return {}
-        href = f"/api/v1/events?after={entry.seq - 1}&limit=1"
+            raise TapeCorrupt(f"event {row} is missing from the tape: restore it from a backup")
+        href = f"/api/v1/events/{entry.seq}"
         return {
             "seq": entry.seq, "at": from_ns(entry.record.at), "name": entry.record.name,
             "event": bounded(entry.record.value, href),

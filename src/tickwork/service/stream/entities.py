@@ -9,18 +9,13 @@ import msgspec
 from msgspec import Raw
 
 from tickwork.core.codec import decode_error, said
+from tickwork.service.previews import WHOLE_MAX, bounded_raw
 from tickwork.values import plain
 
 Key = tuple[str, str]
 """Kind and key of an entity, such as ``("run", "r12")``."""
 
 Fields = dict[str, Any]
-
-WHOLE_MAX: Final = 8 * 1024
-"""Bytes of a value that is shown whole."""
-
-PREVIEW: Final = 512
-"""Bytes of a larger one that are shown."""
 
 TEXT_MAX: Final = 300
 """Characters of a text for people, such as an error's words."""
@@ -40,9 +35,7 @@ def bounded(value: Raw | bytes, href: str) -> Any:
     data = bytes(value)
     if not data:
         return None
-    if len(data) <= WHOLE_MAX:
-        return Raw(data)
-    return {"preview": data[:PREVIEW].decode(errors="ignore"), "size": len(data), "href": href}
+    return Raw(data) if len(data) <= WHOLE_MAX else bounded_raw(data, href)
 
 
 def cut(text: str) -> str:

@@ -49,7 +49,7 @@ class Events(Part):
     def _take(self, look: Look, run: int | None, entry: Entry) -> None:
         record = entry.record
         if record.kind in ("event", "emit") and bytes(record.value):
-            href = f"/api/v1/events?after={entry.seq - 1}&limit=1"
+            href = f"/api/v1/events/{entry.seq}"
             self._by_seq[entry.seq] = {
                 "seq": entry.seq, "name": record.name, "version": record.version, "at": from_ns(record.at),
                 "due": from_ns(record.due) if record.due else None,

@@ -11,10 +11,11 @@ from tickwork.engines.embedded.reader import started
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import NotFound
 from tickwork.graph.running.trace import NodeState
+from tickwork.service.run_shown import WHOLE
 from tickwork.service.stream.entities import Fields, Key, bounded, cut, encode
 from tickwork.service.stream.part import Change, Look, Part
 from tickwork.service.stream.runs import row_at, run_fields
-from tickwork.service.stream.steps import Steps
+from tickwork.service.stream.steps import STEPS, Steps
 from tickwork.values import from_ns
 
 CHILDREN: Final = 100
@@ -34,8 +35,8 @@ class OneRun(Part):
         self._at = -1
         """Position of the last look."""
         self._input: Any = None
-        self._told: dict[Key, bytes] = {}
-        """Steps and nodes as last encoded."""
+        self._told_steps: dict[Key, bytes] = {}
+        self._nodes: dict[Key, bytes] = {}
         self._row: RunRow | None = None
         self._own: Fields = {}
         """The run itself as last told."""
@@ -46,16 +47,15 @@ class OneRun(Part):
         if row is None or (self._owner is not None and row.owner != self._owner):
             raise NotFound("run", self._id, "the id of a run on this tape")
         fresh = self._fresh(look, row)
-        for entry in fresh:
-            self._steps.take(entry)
+        self._steps.add(fresh)
         self._at = look.seq
         if fresh:
-            self._tell_steps()
+            self._told_steps = self._steps.lines()
         if fresh or row != self._row:
             self._tell_nodes(look, row)
             self._own = self._fields(look, row)
         self._row = row
-        found = {("run", self._id): encode(self._own), **self._told}
+        found = {("run", self._id): encode(self._own), **self._told_steps, **self._nodes}
         found |= {key: encode(fields) for key, fields in self._around(look, row).items()}
         return self._compare(found)
 
@@ -67,37 +67,22 @@ class OneRun(Part):
             return ()
         entries = look.reader.history(row.tail, row.seq)
         self._steps = Steps(self._id)
-        self._input = bounded(started(entries[0]).input, f"/api/v1/runs/{self._id}")
+        self._input = bounded(started(entries[0]).input, f"/api/v1/runs/{self._id}/steps/{WHOLE}/io")
         return entries
-
-    def _tell_steps(self) -> None:
-        for place in self._steps.changed:
-            self._told["step", f"{self._id}/{place}"] = encode(self._steps.by_place[place])
-        for place in self._steps.gone:
-            self._told.pop(("step", f"{self._id}/{place}"), None)
-        self._steps.changed.clear()
-        self._steps.gone.clear()
 
     def _tell_nodes(self, look: Look, row: RunRow) -> None:
         execution = look.nodes.execution(row)
         if execution is None:
             return
         for node in look.nodes.trace(look.queries, execution).nodes.values():
-            self._told["node", f"{self._id}/{node.id}"] = encode(_node(self._id, node))
+            self._nodes["node", f"{self._id}/{node.id}"] = encode(_node(execution.id, self._id, node))
 
     def _fields(self, look: Look, row: RunRow) -> Fields:
         waiting: list[str] = []
-        if row.status == Status.WAITING:
-            waiting = [
-                f"the event {event!r}" + (f" where {condition}" if condition else "")
-                for event, condition in look.reader.rows("SELECT event, condition FROM waits WHERE run=?", (row.seq,))
-            ]
-        return {
-            **run_fields(look.reader, row),
-            "input": self._input,
-            "steps": self._steps.count,
-            "waitingFor": sorted(waiting),
-        }
+        if row.status == Status.WAITING and self._steps.count <= STEPS:
+            waiting = look.queries.waiting(row, look.reader.history(row.tail, row.seq))
+        told = {"input": self._input, "stepsTotal": self._steps.count, "waitingFor": sorted(waiting)}
+        return {**run_fields(look.queries, row), **told}
 
     def _around(self, look: Look, row: RunRow) -> dict[Key, Fields]:
         found: dict[Key, Fields] = {}
@@ -106,19 +91,16 @@ class OneRun(Part):
             "SELECT id, question, asked_at, due FROM approvals WHERE run=?", (row.seq,)
         ):
             found["approval", id] = approval_fields(id, question, asked, due)
-            place = id.rpartition(":")[2]
-            found["step", f"{self._id}/{place}"] = self._steps.asks(place, question, asked)
         sql = "SELECT seq FROM runs WHERE parent=? ORDER BY seq DESC LIMIT ?"
         for (seq,) in rows(sql, (row.seq, CHILDREN)):
-            child = run_fields(look.reader, row_at(look.reader, seq))
+            child = run_fields(look.queries, row_at(look.reader, seq))
             found["child", child["id"]] = child
         return found
 
     def past(self) -> list[Key] | None:
         """Questions that were answered."""
-        if self._steps.dropped:
-            return None
-        return [("approval", f"{self._id}:{place}") for place in self._steps.answered]
+        answered = self._steps.answered
+        return None if answered is None else [("approval", f"{self._id}:{place}") for place in answered]
 
 
 def approval_fields(id: str, question: str, asked: int, due: int) -> Fields:
@@ -126,14 +108,15 @@ def approval_fields(id: str, question: str, asked: int, due: int) -> Fields:
     return {
         "id": id,
         "run": id.rpartition(":")[0],
+        "place": id.rpartition(":")[2],
         "question": cut(question),
         "askedAt": from_ns(asked),
         "due": from_ns(due) if due else None,
     }
 
 
-def _node(run: str, node: NodeState) -> Fields:
-    href = f"/api/v1/runs/{run}/steps/{node.id}/io"
+def _node(execution: str, run: str, node: NodeState) -> Fields:
+    href = f"/api/v1/executions/{execution}/events"
     return {
         "run": run,
         "id": node.id,

@@ -96,7 +96,7 @@ class Messages(RowPart):
             "id": item.id,
             "group": item.group,
             "priority": item.priority,
-            "body": bounded(encode(info.body), f"/api/v1/queues/{self._queue}/messages/{item.seq}"),
+            "body": bounded(encode(info.body), f"/api/v1/messages/{item.seq}"),
             "event": info.event,
             "attempts": item.attempts,
             "sentAt": info.sent_at,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from tickwork.core.replay import ANSWERS
 from tickwork.core.tape import Entry, Record
 from tickwork.engines.embedded.batch import RunRow
 from tickwork.engines.embedded.queries import Queries
@@ -16,7 +17,6 @@ from tickwork.engines.embedded.status import Status
 from tickwork.service.documents.events import payload
 from tickwork.service.stream.entities import bounded, encode, words
 from tickwork.service.stream.nodes import Nodes
-from tickwork.service.stream.steps import ANSWERS
 from tickwork.values import from_ns
 
 _ENDINGS: Final = {"done": "completed", "dead": "failed", "cancelled": "cancelled", "stale": "expired",
@@ -43,13 +43,13 @@ def events_of_run(queries: Queries, nodes: Nodes, row: RunRow) -> list[Told]:
     if execution is None:
         entries = queries.reader.history(row.tail, row.seq)
         return list(_Telling(row).events(entries))
-    href = f"/api/v1/runs/{execution.run}"
+    href = f"/api/v1/executions/{execution.id}/events"
     found = []
     for event in nodes.trace(queries, execution).events:
         fields = payload(event, execution)
         for name in ("output", "outputs"):
             if name in fields:
-                fields[name] = bounded(encode(fields[name]), f"{href}/steps/{event.node_id}/io")
+                fields[name] = bounded(encode(fields[name]), href)
         found.append(Told(event.seq, event.sequence, fields))
     return found
 
@@ -61,8 +61,8 @@ class _Telling:
         self._row = row
         self._id = row.id or f"r{row.seq}"
         self._sequence = 0
-        self._begun: set[str] = set()
-        """Nodes that are under way."""
+        self._begun: dict[str, int] = {}
+        """Nodes that are under way, with the positions of their first records: the ids of these steps."""
 
     def events(self, entries: list[Entry]) -> Iterator[Told]:
         """In order."""
@@ -89,17 +89,17 @@ class _Telling:
     def _begin(self, entry: Entry, category: str) -> Iterator[Told]:
         node = _node(entry.record)
         if node not in self._begun:
-            self._begun.add(node)
+            self._begun[node] = entry.seq
             at = entry.record.at - entry.record.took
             yield self._event(entry, "node_started", "running", at=at, category=category, error=False)
 
     def _answered(self, entry: Entry) -> Told:
         record = entry.record
-        self._begun.discard(_node(record))
+        step = self._begun.pop(_node(record))
         took = record.took / 1e6
         if bytes(record.error):
             return self._event(entry, "node_error", "error", execution_time_ms=took, duration_ms=took)
-        value = bounded(record.value, f"/api/v1/runs/{self._id}/steps/{_node(record)}/io")
+        value = bounded(record.value, f"/api/v1/runs/{self._id}/steps/{step}/io")
         return self._event(
             entry, "node_completed", "success", output=value, outputs=value, execution_time_ms=took, duration_ms=took,
             keep=("output", "outputs"),

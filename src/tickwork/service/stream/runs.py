@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
-from tickwork.core.tape import Entry
 from tickwork.engines.embedded.batch import RunRow
+from tickwork.engines.embedded.queries import Queries
 from tickwork.engines.embedded.reader import Reader
 from tickwork.engines.embedded.status import Status
 from tickwork.errors import TapeCorrupt
-from tickwork.service.stream.entities import Fields, Key, bounded, words
+from tickwork.service.run_shown import WHOLE
+from tickwork.service.stream.entities import Fields, Key, bounded, cut
 from tickwork.service.stream.part import WINDOW, Look, Part, RowPart
-from tickwork.values import from_ns
 
 DUE: Final = 50
 """Runs that work now or come next: so many are shown, beside the newest."""
 
 STUCK: Final = 50
 """Dead, paused, stranded and diverged ones, beside the newest."""
-
-_ENDINGS: Final = frozenset({"done", "dead", "failed", "cancelled", "again", "stale"})
 
 
 def run_id(reader: Reader, seq: int) -> str:
@@ -41,34 +39,27 @@ def row_at(reader: Reader, seq: int) -> RunRow:
     return row
 
 
-def run_fields(reader: Reader, row: RunRow) -> Fields:
+def run_fields(queries: Queries, row: RunRow) -> Fields:
     """A run in a line."""
-    id = row.id or f"r{row.seq}"
-    ending = _ending(reader, row)
+    info = queries.info(row)
+    result, error = queries.ending(row)
     return {
-        "id": id,
-        "workflow": row.workflow,
-        "version": row.version,
-        "status": Status(row.status).name.lower(),
-        "attempt": row.attempt,
-        "owner": row.owner,
-        "key": row.key,
-        "seq": row.seq,
-        "parent": run_id(reader, row.parent) if row.parent else None,
-        "startedAt": from_ns(row.started_at),
-        "changedAt": from_ns(row.changed_at),
-        "wakeAt": from_ns(row.wake_at) if row.wake_at else None,
-        "problem": row.problem,
-        "result": None if ending is None else bounded(ending.record.value, f"/api/v1/runs/{id}"),
-        "error": None if ending is None else words(ending.record.error),
+        "id": info.id,
+        "workflow": info.workflow,
+        "version": info.version,
+        "status": info.status,
+        "attempt": info.attempt,
+        "owner": info.owner,
+        "key": info.key,
+        "seq": info.seq,
+        "parent": info.parent,
+        "startedAt": info.started_at,
+        "changedAt": info.changed_at,
+        "wakeAt": info.wake_at,
+        "problem": info.problem,
+        "result": bounded(result, f"/api/v1/runs/{info.id}/steps/{WHOLE}/io"),
+        "error": None if error is None else cut(error),
     }
-
-
-def _ending(reader: Reader, row: RunRow) -> Entry | None:
-    """The record of how a run ended: it is in its last chunk."""
-    if not Status(row.status).finished:
-        return None
-    return next((one for one in reversed(reader.chunk(row.tail)) if one.record.kind in _ENDINGS), None)
 
 
 class Runs(RowPart):
@@ -100,7 +91,7 @@ class Runs(RowPart):
 
     def fields(self, look: Look, key: str, row: Any) -> Fields:
         """A line."""
-        return run_fields(look.reader, row_at(look.reader, row[0]))
+        return run_fields(look.queries, row_at(look.reader, row[0]))
 
 
 class Counts(Part):
