@@ -34,6 +34,7 @@ SUBJECTS = (
     "replay",
     "conditions",
     "documents",
+    "http_events",
     "mcp_calls",
     "ws_fanout",
     "micro",
