@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tickwork.core.event import Event
+    from tickwork.core.queue import Queue
     from tickwork.core.view import View
     from tickwork.core.workflow import Workflow
     from tickwork.engines.embedded import Engine
@@ -312,7 +313,7 @@ def open_live(config: Path | None, live: bool, roles: Roles | None = None) -> Li
         make_paper=make_paper,
         make_feeds=make_feeds,
         make_engine=lambda tape, workflows, views: Engine(
-            f"sqlite:///{tape}", workflows=workflows, views=views, clock=clock
+            f"sqlite:///{tape}", workflows=workflows, views=views, queues=code.queues, clock=clock
         ),
         make_workflows=code.workflows,
         begun=code.begun,
@@ -465,6 +466,8 @@ class _Code:
         self._tape = files.tape
         self._breakers = PaperBreakers()
         self._found: Recovered | None = None
+        self.queues: list[Queue] = []
+        """Those that the files declare; known once the workflows are."""
 
     def workflows(self, trading: Trading) -> list[Workflow]:
         """The workflows of the files, and of the documents that are on the tape."""
@@ -473,7 +476,11 @@ class _Code:
         from tickwork.service.accounts.files_of_workflows import load
         from tickwork.service.documents.opening import recovered
 
-        found = [workflow for path in self._files for workflow in load(path, trading)]
+        found: list[Workflow] = []
+        for path in self._files:
+            workflows, queues = load(path, trading)
+            found += workflows
+            self.queues += queues
         if self._notifier is not None:
             found += self._notifier.workflows
         sources = Sources({"providers": trading.providers, "trader": trading.trader, "breakers": self._breakers})

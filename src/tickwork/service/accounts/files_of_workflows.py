@@ -1,4 +1,7 @@
-"""Workflows from files of Python: a file says ``def workflows(trading): return [...]``."""
+"""Workflows from files of Python: a file says ``def workflows(trading): return [...]``.
+
+In the list are functions decorated with ``@workflow``, and queues that others work on, or that workflows only send to.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+from tickwork.core.queue import Queue
 from tickwork.core.workflow import Workflow
 from tickwork.errors import InvalidInput
 from tickwork.service.accounts.trading import Trading
@@ -15,11 +19,12 @@ from tickwork.service.accounts.trading import Trading
 MAKER = "workflows"
 
 
-def load(path: Path, trading: Trading) -> list[Workflow]:
+def load(path: Path, trading: Trading) -> tuple[list[Workflow], list[Queue]]:
     """What a file's ``workflows(trading)`` gives. The file is run as a module of its own.
 
     Raises:
-        InvalidInput: no such file, no such function in it, or not workflows. What the file itself raises is raised.
+        InvalidInput: no such file, no such function in it, or something else in its list.
+        What the file itself raises.
     """
     if not path.is_file():
         raise InvalidInput("workflows", str(path.absolute()), "a file of Python")
@@ -35,6 +40,7 @@ def load(path: Path, trading: Trading) -> list[Workflow]:
     if not callable(make):
         raise InvalidInput(f"{path}", "no function `workflows`", "def workflows(trading): return [...]")
     found = make(trading)
-    if not isinstance(found, Sequence) or not all(isinstance(one, Workflow) for one in found):
-        raise InvalidInput(f"{path}:workflows", type(found).__name__, "a list of functions decorated with @workflow")
-    return list(found)
+    if not isinstance(found, Sequence) or not all(isinstance(one, Workflow | Queue) for one in found):
+        expected = "a list of functions decorated with @workflow, and of queues"
+        raise InvalidInput(f"{path}:workflows", type(found).__name__, expected)
+    return [one for one in found if isinstance(one, Workflow)], [one for one in found if isinstance(one, Queue)]
