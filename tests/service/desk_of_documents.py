@@ -95,6 +95,12 @@ async def wait(run: Run) -> int:
     return 0 if nudge is None else nudge.n
 
 
+@node("docs_large", category="tests", output="text")
+def large(*, context: Context) -> str:
+    """Gives much."""
+    return "x" * 9_000
+
+
 @node("docs_call", category="tests", output="result", calls="workflow_id")
 async def call(run: Run, *, workflow_id: Annotated[str, param("which")], workflows: Workflows) -> dict[str, Any]:
     """Calls another workflow."""

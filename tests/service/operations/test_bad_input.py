@@ -35,7 +35,7 @@ _TIMES = ["1 s", "-5 s", "100000000 days", "999999999999 years", "9999-12-31T23:
 _LEASES = ["inbox:1.2.00000000", f"inbox:{'9' * 18}.{'9' * 18}.00000000", "a" * 5_000, "{" * 2_000, "===="]
 _CURSORS = [cursor_of(one) for one in (10**30, [10**30, 1], [1, 10**30], [-1, "\x00"], "\x00", [1.5, 2], None)]
 TEXTS = st.sampled_from([*_NAMES, *_NUMBERS, *_TIMES, *_LEASES, *_CURSORS])
-VALUES = st.one_of(
+VALUES: st.SearchStrategy[Any] = st.one_of(
     TEXTS,
     st.sampled_from(
         [None, True, False, 0, 1, -1, 10**30, -(10**30), 1 << 62, 1 << 63, 0.5, 1e308, [], {}, [[]], {"": None}]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -98,6 +99,7 @@ async def test_the_tools_answer_what_the_programs_read() -> None:
         }
         assert all(wanted <= line.keys() for line in lines)  # fmt: skip
         assert (await call("agents.list"))["agents"][0]["id"] == "a-1"
+        assert (await call("agents.list", agent_type="trader"))["total_count"] == 0
 
 
 @live
@@ -259,7 +261,8 @@ async def test_another_owners_workflow_is_one_that_is_not_there() -> None:
 @live
 async def test_large_results_are_previews() -> None:
     async with desk() as call:
-        steps = [{"name": "n", "type": "docs_news", "params": {"symbols": [f"SYM{n:06}" for n in range(2_000)]}}]
+        symbols = [f"SYM{n:06}" for n in range(2_000)]
+        steps = [{"name": "n", "type": "docs_news", "params": {"symbols": symbols}}]
         await call("workflows.create", name="big", steps=steps)
         shown = await call("workflows.show", workflow_id="big")
         assert set(shown["document"]) == {"preview", "size", "href"}
@@ -271,6 +274,21 @@ async def test_large_results_are_previews() -> None:
             )
             == 2_000
         )
+
+
+@live
+async def test_a_preview_of_what_a_node_gave_leads_to_its_run() -> None:
+    async with desk() as call:
+        steps = [{"name": "w", "type": "docs_large"}]
+        for who, owner in ((HERE, ""), (ANN, "ann")):
+            await call("workflows.create", who, name="large", steps=steps)
+            done = await call("workflows.execute", who, workflow_id="large", wait_seconds=5)
+            (step,) = done["steps"]
+            assert step["result"]["size"] > 9_000
+            run = unquote(step["result"]["href"].split("/")[4])
+            assert (await call("runs.show", who, run=run))["owner"] == owner
+            trail = await call("workflows.audit_trail", who, workflow_id="large")
+            assert any("href" in str(event) for event in trail["events"])
 
 
 # ------------------------------------------------------------------------------------------------- where nobody has any

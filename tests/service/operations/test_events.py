@@ -61,6 +61,20 @@ def test_a_key_outlives_the_process(tmp_path: Path) -> None:
     assert seqs[0] == seqs[1]
 
 
+def test_an_event_of_a_newer_version_is_kept_once(tmp_path: Path) -> None:
+    async def check(calls: Calls) -> None:
+        given: dict[str, Any] = {"name": "ops/ping", "payload": {"n": 3, "new": 1}, "version": 2}
+        first = await calls("events.publish", HERE, "k", **given)
+        again = await calls.from_elsewhere("events.publish", HERE, "k", **given)
+        assert (first["letter"], first["repeated"]) == (True, False)
+        assert again == {**first, "repeated": True}
+        await failure(calls("events.publish", HERE, "k", **{**given, "payload": {"n": 4}}), KeyReused)
+        await calls("events.publish", **given)
+        assert [one["kind"] for one in (await calls("letters.list"))["items"]] == ["event", "event"]
+
+    law(check, tmp_path / "t.db")
+
+
 def test_a_delayed_event_is_published_later(tmp_path: Path) -> None:
     async def check(calls: Calls) -> None:
         seq = (await calls("events.publish", HERE, "k", name="ops/ping", payload={"n": 1}, delay="20 ms"))["seq"]

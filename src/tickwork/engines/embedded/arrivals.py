@@ -74,26 +74,37 @@ class Arrivals:
         """Like ``publish``, without waiting for the disk: the event, and that it has arrived, may be lost together."""
         if not (isinstance(event, Event) and event.event_name):
             raise InvalidInput("event", event, "an instance of a named subclass of Event")
+        later = 0 if delay is None else duration(delay, "delay")
+        return self.once(lambda: self._post(event, self._now() + later, key=id), source=source, id=id, window=window)
+
+    def once(self, act: Callable[[], int], *, source: str, id: str, window: DurationLike = "24 hours") -> Arrival:
+        """Do something that is recorded, unless it was done under this id within its window; no disk is waited for.
+
+        Args:
+            act: does it, and gives the position of its record; on the loop, at once.
+
+        Raises:
+            InvalidInput: an empty source or id, or not a duration. And what ``act`` raises: then it was not done.
+        """
         for path, text in (("source", source), ("id", id)):
             if not isinstance(text, str) or not text:
                 raise InvalidInput(path, text, "a text that is not empty")
-        later = 0 if delay is None else duration(delay, "delay")
-        return self._arrive(event, (source, id), duration(window, "window"), later)
+        return self._arrive(act, (source, id), duration(window, "window"))
 
     def find(self, source: str, id: str) -> int | None:
         """Where what has arrived under an id is on the tape; ``None``: it has not, or its window is over."""
         known = self._fresh.get((source, id)) or self._kept((source, id))
         return known[0] if known is not None and self._now() <= known[1] else None
 
-    def _arrive(self, event: Event, key: tuple[str, str], window: int, delay: int) -> Arrival:
-        """Look and publish in one go: nothing else happens in between."""
+    def _arrive(self, act: Callable[[], int], key: tuple[str, str], window: int) -> Arrival:
+        """Look and act in one go: nothing else happens in between."""
         now = self._now()
         known = self._fresh.get(key) or self._kept(key)
         if known is not None and now <= known[1]:
             return Arrival(known[0], repeated=True)
         self._sweep(now)
         with self._crank:
-            seq = self._post(event, now + delay, key=key[1])
+            seq = act()
             self._log.batch.put("arrivals", key, (seq, now + window))
             self._fresh[key] = found = seq, now + window
             self._log.after(lambda: self._on_disk(key, found))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Raw
 
 from tickwork.core.event import Event, newest_event, read_event
+from tickwork.core.tape import Record
 from tickwork.core.workflow import Workflow
 from tickwork.engines.embedded.anew import forked, rerun
+from tickwork.engines.embedded.arrivals import Arrival
 from tickwork.errors import Conflict, InvalidInput, NewerEvent, NotFound
 
 if TYPE_CHECKING:
@@ -115,8 +118,18 @@ class Owner:
         try:
             event = read_event(name, version, data) or newest.read(version, data)
         except NewerEvent as error:
-            return {"seq": await self._engine.letters.keep(name, version, data, error), "letter": True}
+            return await self._keep(Record("event", 0, name, value=Raw(data), version=version), error, id, source)
         return await self._publish(event, delay, id, source)
+
+    async def _keep(self, event: Record, error: NewerEvent, id: str | None, source: str) -> dict[str, Any]:
+        """An event of a version that is not known here becomes a dead letter: once, where it has an id."""
+        letters = self._engine.letters
+        if id is None:
+            return {"seq": await letters.keep(event.name, event.version, bytes(event.value), error), "letter": True}
+        arrival = self._engine.arrivals.once(lambda: letters.unread(event, error), source=source, id=id)
+        await self._engine.durable()
+        self._check_same(arrival, id, event.name, event.version, bytes(event.value))
+        return {"seq": arrival.seq, "letter": True, "repeated": arrival.repeated}
 
     def _newest(self, name: str) -> type[Event]:
         classes = [cls for (known, _), cls in self._engine.event_classes.items() if known == name]
@@ -131,13 +144,20 @@ class Owner:
         if id is None:
             return {"seq": await self._engine.emit(event, delay=delay), "letter": False}
         arrival = await self._engine.arrivals.publish(event, source=source, id=id, delay=delay)
+        self._check_same(arrival, id, event.event_name, event.event_version, event.to_wire())
+        return {"seq": arrival.seq, "letter": False, "repeated": arrival.repeated}
+
+    def _check_same(self, arrival: Arrival, id: str, name: str, version: int, data: bytes) -> None:
+        """
+        Raises:
+            Conflict: what had arrived under the id is another event.
+        """
         if arrival.repeated:
             entry = self._engine.queries.reader.record(arrival.seq)
             assert entry is not None
             was = entry.record
-            if (was.name, was.version, bytes(was.value)) != (event.event_name, event.event_version, event.to_wire()):
+            if (was.name, was.version, bytes(was.value)) != (name, version, data):
                 raise Conflict("event id", id, f"one that no other event has: {was.name!r} was published under it")
-        return {"seq": arrival.seq, "letter": False, "repeated": arrival.repeated}
 
 
 def _known(name: str, versions: list[Workflow]) -> KnownWorkflow:

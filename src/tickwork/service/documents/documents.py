@@ -184,12 +184,13 @@ class Documents(Changing, Watching):
         }  # fmt: skip
 
     @checked
-    async def agents(self) -> Json:
-        """Who may be assigned to tasks, by id, with the share of their executions that succeeded."""
+    async def agents(self, agent_type: str | None = None) -> Json:
+        """Who may be assigned to tasks, by id, with the share of their executions that succeeded; of a type, or all."""
         await self._engine.durable()
         rows = [
             {**msgspec.to_builtins(agent), "experience_score": self._experience(agent.id)}
             for _, agent in sorted(self._agents.items())
+            if agent_type in (None, agent.type)
         ]
         return {"agents": rows, "total_count": len(rows)}
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tickwork.service.api.operation import Call, query
-from tickwork.service.operations.documents import Owned, ask_documents
+from pydantic import Field
+
+from tickwork.service.api.operation import Args, Call, query
+from tickwork.service.operations.documents import ask_documents
 
 
-class AgentsList(Owned):
-    """No arguments but whose."""
+class AgentsList(Args):
+    """Which agents."""
+
+    agent_type: str | None = Field(None, max_length=100, description="Only agents of this type.")
 
 
-@query("agents.list", "GET /agents", owned=True, examples=({},))
+@query("agents.list", "GET /agents", owned=True, examples=({"agentType": "analyst"},))
 async def agents_list(call: Call, args: AgentsList) -> dict[str, Any]:
     """Who may be assigned to tasks, by id: what each can do, and how well it went so far."""
-    found: dict[str, Any] = await ask_documents(call, "agents")
-    return found
+    return await ask_documents(call, "agents", agent_type=args.agent_type)

@@ -6,7 +6,9 @@ owner: another owner's workflow is one that is not there.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 from uuid import uuid4
 
 from pydantic import AwareDatetime, Field
@@ -17,6 +19,7 @@ from tickwork.service.api.operation import Args, Call, Limit, Page, command, que
 from tickwork.service.api.problems import NotServed, VersionConflict
 from tickwork.service.document_checks import Checked, checked_document
 from tickwork.service.documents.coded import EXECUTION_TIMEOUT, INVALID_INPUT_DATA
+from tickwork.service.documents.ids import run_id
 from tickwork.service.operations.asking import by, id_of
 from tickwork.service.previews import bounded
 from tickwork.service.workflows import WorkflowLine, workflow_lines
@@ -319,7 +322,7 @@ async def workflows_show(call: Call, args: OneWorkflow) -> Json:
     export = await ask(call, "export", args, workflow_id=args.workflow_id, version=found["workflow_version"])
     href = f"/api/v1/workflows/{found['workflow_id']}/export?version={export['version']}"
     document = bounded(export["document"], href)
-    return _bounded(found) | {"checksum": export["checksum"], "document": document}
+    return _bounded(call, args, found) | {"checksum": export["checksum"], "document": document}
 
 
 @query(
@@ -329,7 +332,7 @@ async def workflows_show(call: Call, args: OneWorkflow) -> Json:
 async def workflows_status(call: Call, args: WorkflowStatus) -> Json:
     """How a workflow or an execution stands, with its progress from 0 to 100 and its steps."""
     given = args.model_dump(exclude={"owner"}, exclude_none=True)
-    return _bounded(await ask(call, "status", args, **given))
+    return _bounded(call, args, await ask(call, "status", args, **given))
 
 
 @query(
@@ -369,7 +372,7 @@ async def workflows_audit_trail(call: Call, args: AuditTrail) -> Json:
     """What happened in a workflow's executions, and what was done to it, oldest first."""
     since = None if args.start_time is None else args.start_time.isoformat()
     given = {"workflow_id": args.workflow_id, "limit": args.limit, "start_time": since}
-    return _bounded(await ask(call, "audit_trail", args, **given, execution_id=args.execution_id))
+    return _bounded(call, args, await ask(call, "audit_trail", args, **given, execution_id=args.execution_id))
 
 
 @query(
@@ -415,17 +418,16 @@ async def workflows_execute(call: Call, args: WorkflowExecute) -> Json:
         "version": args.version, "execution_id": id,
     }  # fmt: skip
     waits = not args.async_ and args.wait_seconds > 0
+    timeout = f"{max(args.wait_seconds, 0.001):g} s"
     try:
-        return _bounded(
-            await ask(call, "execute", args, **given, async_=not waits, timeout=f"{max(args.wait_seconds, 0.001):g} s")
-        )
+        return _bounded(call, args, await ask(call, "execute", args, **given, async_=not waits, timeout=timeout))
     except ServiceError as error:
         if error.code != EXECUTION_TIMEOUT:
             raise
     report = await ask(call, "status", args, execution_id=id)
     # one that goes on is running for whoever asked for it, whatever it waits for
     status = "running" if report["status"] in ("starting", "waiting") else report["status"]
-    return _bounded({**report, "status": status, "success": status not in ("failed", "cancelled")})
+    return _bounded(call, args, {**report, "status": status, "success": status not in ("failed", "cancelled")})
 
 
 @command(
@@ -435,7 +437,7 @@ async def workflows_execute(call: Call, args: WorkflowExecute) -> Json:
 async def workflows_pause(call: Call, args: WorkflowPause) -> Json:
     """Let a workflow rest: its triggers start nothing, its executions go on; or let one execution rest."""
     given = {"workflow_id": args.workflow_id, "execution_id": args.execution_id, "reason": args.reason}
-    return _bounded(await ask(call, "pause", args, **given, author=by(call)))
+    return _bounded(call, args, await ask(call, "pause", args, **given, author=by(call)))
 
 
 @command(
@@ -445,7 +447,7 @@ async def workflows_pause(call: Call, args: WorkflowPause) -> Json:
 async def workflows_resume(call: Call, args: WorkflowResume) -> Json:
     """Let a workflow, or one execution, that was paused go on."""
     given = {"workflow_id": args.workflow_id, "execution_id": args.execution_id}
-    return _bounded(await ask(call, "resume", args, **given, author=by(call)))
+    return _bounded(call, args, await ask(call, "resume", args, **given, author=by(call)))
 
 
 @command(
@@ -454,7 +456,7 @@ async def workflows_resume(call: Call, args: WorkflowResume) -> Json:
 )  # fmt: skip
 async def workflows_cancel(call: Call, args: ExecutionCancel) -> Json:
     """Cancel an execution; what it did and can take back is taken back."""
-    return _bounded(await ask(call, "cancel", args, execution_id=args.execution_id, reason=args.reason))
+    return _bounded(call, args, await ask(call, "cancel", args, execution_id=args.execution_id, reason=args.reason))
 
 
 @query(
@@ -464,7 +466,7 @@ async def workflows_cancel(call: Call, args: ExecutionCancel) -> Json:
 async def workflows_events(call: Call, args: ExecutionEvents) -> Json:
     """What happened in an execution, in order, after a sequence."""
     given = {"execution_id": args.execution_id, "after": args.after, "limit": args.limit}
-    return _bounded(await ask(call, "events", args, **given))
+    return _bounded(call, args, await ask(call, "events", args, **given))
 
 
 @command(
@@ -517,17 +519,21 @@ async def ask_documents(call: Call, verb: str, **given: Any) -> Json:
 _LARGE: Final = frozenset({"result", "output", "outputs", "results"})
 """Fields of answers that hold what nodes gave."""
 
-
-def _bounded(told: Json) -> Json:
-    """An answer with previews of what is large in it."""
-    execution = told.get("execution_id")
-    href = f"/api/v1/runs/{told.get('run_id') or execution}/steps/run/io"
-    return {name: _shorter(name, value, href) for name, value in told.items()}
+_OURS: Final = re.compile(r"r\d+")
+"""Ids that the engine makes."""
 
 
-def _shorter(name: str, value: Any, href: str) -> Any:
+def _bounded(call: Call, args: Owned, told: Json) -> Json:
+    """An answer with previews of what is large in it, which lead to its execution's run."""
+    owner = call.owner if args.owner is None else args.owner
+    return {name: _shorter(name, value, owner, str(told.get("execution_id"))) for name, value in told.items()}
+
+
+def _shorter(name: str, value: Any, owner: str, execution: str) -> Any:
     if name in _LARGE:
-        return bounded(value, href)
+        run = execution if _OURS.fullmatch(execution) else run_id(owner, execution)
+        return bounded(value, f"/api/v1/runs/{quote(run, safe='')}/steps")
     if name in ("steps", "events") and isinstance(value, list):
-        return [{key: _shorter(key, one, href) for key, one in row.items()} for row in value]
+        rows = [(row.get("execution_id") or execution, row) for row in value]
+        return [{key: _shorter(key, one, owner, of) for key, one in row.items()} for of, row in rows]
     return value
