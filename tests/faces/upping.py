@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -133,9 +133,8 @@ max_position_notional = "9000"
         limit.start()
         try:
             assert process.stderr is not None
-            for said in process.stderr if wait else ():
-                if "tickwork: up; the tape is" in said:
-                    break
+            if wait:
+                _come_up(process.stderr)
             yield process
         finally:
             limit.cancel()
@@ -167,6 +166,15 @@ max_position_notional = "9000"
     def truth(self) -> Any:
         """What the exchange knows of the account."""
         return truth(self.exchange)["accounts"]["main"]
+
+
+def _come_up(words: IO[str]) -> None:
+    said: list[str] = []
+    for line in words:
+        if "tickwork: up; the tape is" in line:
+            return
+        said.append(line)
+    raise AssertionError(f"it did not come up: {''.join(said)}")
 
 
 def gone(pid: int) -> bool:
