@@ -28,7 +28,7 @@ from tickwork.faces.http.metrics import Metrics
 from tickwork.faces.http.pages import wants_page
 from tickwork.faces.http.replies import Refusal, refusal
 from tickwork.faces.http.security import LOCAL_NAMES, Security, is_address, is_loopback, name_of, same_site
-from tickwork.faces.http.visit import KEY, Headers, Visit, header, headers
+from tickwork.faces.http.visit import KEY, Headers, Visit, header, header_names, headers
 from tickwork.service.api.caller import Caller, Face
 from tickwork.service.api.problems import Problem, Unauthenticated
 from tickwork.service.api.tokens import TokenStore
@@ -88,7 +88,7 @@ class Guard:
         self._security = security
         self._metrics = metrics
         self._now = now
-        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._time = clock
         limits = security.limits
         self._callers = Buckets(limits.per_caller, limits.per_caller * limits.burst_seconds)
         self._addresses = Buckets(limits.per_address, limits.per_address * limits.burst_seconds)
@@ -96,6 +96,11 @@ class Guard:
         self._told = Buckets(_TOLD_PER_SECOND, 4 * _TOLD_PER_SECOND)
         self._untold = 0
         self._under_way = 0
+
+    def _clock(self) -> float:
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one WebSocket."""
@@ -106,7 +111,7 @@ class Guard:
         sending = _Sending(send, self._crossing(scope))
         began = self._clock()
         try:
-            if _is_preflight(scope) and sending.crossing:
+            if sending.crossing and _is_preflight(scope):
                 sending.crossing += _PREFLIGHT
                 return await replies.send_nothing(sending, 204)
             try:
@@ -201,7 +206,7 @@ class Guard:
             and security.loopback
             and is_loopback(visit.address)
             and (name in LOCAL_NAMES or name == security.host)
-            and not any(key in _PROXY for key, _ in scope["headers"])
+            and _PROXY.isdisjoint(header_names(scope))
             and all(same_site(origin, header(scope, b"host") or "", ()) for origin in headers(scope, b"origin"))
         )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from tickwork.errors import InvalidInput
 from tickwork.service.api.caller import checked_scopes
 
+_REMEMBERED: Final = 1_024
+"""Hosts and addresses whose kind is not looked at again."""
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -83,6 +86,7 @@ class Security:
             )  # fmt: skip
 
 
+@lru_cache(_REMEMBERED)
 def is_loopback(host: str) -> bool:
     """Is it an address, or the name, of this machine alone?"""
     if host == "localhost":
@@ -93,6 +97,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@lru_cache(_REMEMBERED)
 def is_address(host: str) -> bool:
     """Is it an IP address, and so no name that somebody could point elsewhere?"""
     try:
@@ -102,6 +107,7 @@ def is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(_REMEMBERED)
 def name_of(host: str) -> str:
     """The name in a ``Host`` header, without its port; empty: it is none."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from tickwork.service.api.caller import Caller
 
 KEY: Final = "tickwork.visit"
 """Under which key of an ASGI scope it is."""
+_HEADERS: Final = "tickwork.headers"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,15 +46,28 @@ def caller_of(scope: Scope) -> Caller:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The value of a header; ``None``: there is none. Of several the first."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value, "latin-1")
-    return None
+    found = _by_name(scope).get(name)
+    return None if found is None else found[0]
 
 
 def headers(scope: Scope, name: bytes) -> list[str]:
     """The values of all headers of a name."""
-    return [str(value, "latin-1") for key, value in scope["headers"] if key == name]
+    return _by_name(scope).get(name, [])
+
+
+def header_names(scope: Scope) -> Collection[bytes]:
+    """Which headers there are."""
+    return _by_name(scope).keys()
+
+
+def _by_name(scope: Scope) -> dict[bytes, list[str]]:
+    """All headers, sorted out once a request."""
+    known: dict[bytes, list[str]] | None = scope.get(_HEADERS)
+    if known is None:
+        known = scope[_HEADERS] = {}
+        for name, value in scope["headers"]:
+            known.setdefault(name, []).append(str(value, "latin-1"))
+    return known
 
 
 Headers = list[tuple[bytes, bytes]]
