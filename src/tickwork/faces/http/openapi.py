@@ -125,7 +125,8 @@ def _operation(one: Operation, result: Schema, schemas: dict[str, Schema]) -> Sc
     arguments = inlined(one, schemas)
     properties, required = arguments.get("properties", {}), set(arguments.get("required", ()))
     in_path = _in_path(one)
-    example = one.examples[0] if one.examples else {}
+    examples = [_as_written(one, example, properties) for example in one.examples]
+    example = examples[0] if examples else {}
     parameters = [_parameter(name, "path", properties[name], True, example) for name in in_path]
     rest = {name: schema for name, schema in properties.items() if name not in in_path}
     headers: Schema = {}
@@ -153,7 +154,7 @@ def _operation(one: Operation, result: Schema, schemas: dict[str, Schema]) -> Sc
         "x-scope": one.scope,
     }
     if one.kind == "command" and rest:
-        found["requestBody"] = _body(one, rest, required - set(in_path), in_path)
+        found["requestBody"] = _body(rest, required - set(in_path), examples)
     statuses = _OF_QUERY if one.kind == "query" else _OF_COMMAND
     found["responses"] |= {
         str(status): {"$ref": f"#/components/responses/{status}"}
@@ -161,6 +162,12 @@ def _operation(one: Operation, result: Schema, schemas: dict[str, Schema]) -> Sc
         if str(status) not in found["responses"]
     }
     return found
+
+
+def _as_written(one: Operation, example: Schema, properties: Schema) -> Schema:
+    """An example in the spelling of the document: a field has two."""
+    aliases = {name: known.alias or name for name, known in one.args.model_fields.items()}
+    return {key if key in properties else aliases.get(key, key): value for key, value in example.items()}
 
 
 def _in_path(one: Operation) -> list[str]:
@@ -189,12 +196,12 @@ def _without_null(schema: Schema) -> Schema:
     return rest
 
 
-def _body(one: Operation, properties: Schema, required: set[str], in_path: list[str]) -> Schema:
+def _body(properties: Schema, required: set[str], examples: list[Schema]) -> Schema:
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
         schema["required"] = sorted(required)
     content: Schema = {"schema": schema}
-    bodies = [{key: value for key, value in example.items() if key not in in_path} for example in one.examples]
+    bodies = [{key: value for key, value in example.items() if key in properties} for example in examples]
     if any(bodies):
         content["examples"] = {f"example{n}": {"value": body} for n, body in enumerate(bodies, 1)}
     return {"required": bool(required), "content": {"application/json": content}}
