@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.service.operations.calling import FAILING, HERE, Calls, Cost, Ping, failure, hears, law, owned, waits
+from tests.service.operations.calling import FAILING, HERE, Calls, Cost, Ping, calls, failure, hears, law, owned, waits
+from tickwork import Run, workflow
 from tickwork.engines.embedded import run_pages
 from tickwork.engines.embedded.run_pages import Wanted
 from tickwork.engines.embedded.status import Status
@@ -256,6 +258,25 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         assert len((await calls("runs.list"))["items"]) == before
 
     law(check, tmp_path / "t.db")
+
+
+@workflow("tickwork/order")
+async def ordering(run: Run, order: dict[str, Any]) -> str:
+    """Stands for what places orders."""
+    return await run.step("place", lambda: "placed")
+
+
+def test_what_trades_is_not_started_anew_either(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with calls(tmp_path / "t.db", [ordering]) as call:
+            await call.engine.start(ordering, {}, id="o")
+            await call.engine.idle()
+            for asked in (call, call.from_elsewhere):
+                await failure(asked("runs.rerun", run="o"), Forbidden)
+                await failure(asked("runs.fork", run="o", fromStep="place", live=True), Forbidden)
+            assert len((await call("runs.list"))["items"]) == 1
+
+    asyncio.run(check())
 
 
 # ---------------------------------------------------------------------------------------------------------- isolation
