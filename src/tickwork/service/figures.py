@@ -18,6 +18,7 @@ from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput, NotFound
 from tickwork.service.accounts.events import EquityMarked
+from tickwork.service.owners import Accounts
 from tickwork.service.positions import Marks, last_marks
 from tickwork.service.reconcile_events import AccountAdjusted
 from tickwork.service.trading import AccountOpened, OrderAccepted, OrderFilled
@@ -174,7 +175,12 @@ class _Told:
 
 
 def figures(
-    queries: Queries, *, account: str = "", workflow: str | None = None, agent: str | None = None, points: int = 200
+    queries: Queries,
+    *,
+    accounts: Accounts = None,
+    workflow: str | None = None,
+    agent: str | None = None,
+    points: int = 200,
 ) -> list[AccountFigures]:
     """How the accounts of a tape have done, or one of them; ``workflow`` and ``agent``: only their shares.
 
@@ -188,14 +194,16 @@ def figures(
     for entry in queries.events(*_TOLD):
         event = _TOLD[entry.record.name].read(entry.record.version, bytes(entry.record.value))
         name: str = getattr(event, "account", "")
-        if account not in ("", name):
+        if accounts is not None and name not in accounts:
             continue
         if isinstance(event, AccountOpened) and name not in told:
             told[name] = _Told.of(event)
         elif name in told:
             told[name].take(event)
     if not told:
-        raise NotFound("account", account or "none", "an account that has traded on this tape")
+        raise NotFound(
+            "account", ", ".join(sorted(accounts or ())) or "none", "an account that has traded on this tape"
+        )
     marks = last_marks(queries)
     return [_shown(one, marks, workflow, agent, points) for one in told.values()]
 

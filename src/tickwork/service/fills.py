@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from tickwork.engines.embedded.queries import Queries
+from tickwork.service.owners import Accounts
 from tickwork.service.trading import OrderFilled
 from tickwork.values import EXACT, plain
 
@@ -37,7 +38,7 @@ def fills(
     queries: Queries,
     limit: int = 100,
     *,
-    account: str = "",
+    accounts: Accounts = None,
     symbol: str = "",
     workflow: str = "",
     order: str = "",
@@ -48,7 +49,7 @@ def fills(
     for entry in queries.latest(OrderFilled.event_name, before=before):
         event = OrderFilled.read(entry.record.version, bytes(entry.record.value))
         if (
-            account in ("", event.account)
+            (accounts is None or event.account in accounts)
             and symbol in ("", event.symbol)
             and workflow in ("", event.workflow)
             and order in ("", event.client_order_id)

@@ -10,7 +10,7 @@ import msgspec
 
 from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
-from tickwork.errors import NotFound
+from tickwork.service.owners import Accounts
 from tickwork.service.positions import BOOKED, Books, books_on
 from tickwork.service.reconcile_events import AccountAdjusted
 from tickwork.service.trading import AccountOpened, OrderFilled
@@ -59,7 +59,7 @@ _NAMES: Final = {AccountOpened: "opened", OrderFilled: "fill", AccountAdjusted: 
 _Balances = dict[tuple[str, str], Decimal]
 
 
-def bookings(queries: Queries, limit: int = 100, *, account: str = "", after: int = 0) -> list[BookingLine]:
+def bookings(queries: Queries, limit: int = 100, *, accounts: Accounts = None, after: int = 0) -> list[BookingLine]:
     """What changed the books after a position, oldest first, each with its postings.
 
     All that was before is booked too, because what a fill costs and earns depends on it.
@@ -72,7 +72,7 @@ def bookings(queries: Queries, limit: int = 100, *, account: str = "", after: in
             if not isinstance(event, AccountOpened):
                 continue
             books = Books(event)
-        told = entry.seq > after and account in ("", _of(event)[0])
+        told = entry.seq > after and (accounts is None or _of(event)[0] in accounts)
         before = _balances(books, event) if told else {}
         books.take(event)
         postings = _changes(before, _balances(books, event)) if told else []
@@ -84,14 +84,14 @@ def bookings(queries: Queries, limit: int = 100, *, account: str = "", after: in
     return found
 
 
-def trial_balance(queries: Queries, account: str = "") -> list[TrialLine]:
+def trial_balance(queries: Queries, accounts: Accounts = None) -> list[TrialLine]:
     """What every account of every ledger comes to; checked to balance.
 
     Raises:
         NotFound: no such account on this tape, or none at all. TickworkError: a ledger does not balance.
     """
     lines: list[TrialLine] = []
-    for (name, venue), ledger in _ledgers(queries, account).items():
+    for (name, venue), ledger in _ledgers(queries, accounts).items():
         ledger.check()
         lines += [
             TrialLine(account=name, venue=venue, posted_to=to, currency=currency, amount=plain(amount))
@@ -101,7 +101,7 @@ def trial_balance(queries: Queries, account: str = "") -> list[TrialLine]:
     return lines
 
 
-def cash_on(queries: Queries, account: str = "") -> list[tuple[str, str, str, Decimal]]:
+def cash_on(queries: Queries, accounts: Accounts = None) -> list[tuple[str, str, str, Decimal]]:
     """Account, venue, currency and cash, as the tape has it.
 
     Raises:
@@ -109,19 +109,14 @@ def cash_on(queries: Queries, account: str = "") -> list[tuple[str, str, str, De
     """
     return [
         (name, venue, currency, ledger.cash(currency))
-        for (name, venue), ledger in _ledgers(queries, account).items()
+        for (name, venue), ledger in _ledgers(queries, accounts).items()
         for currency in ledger.currencies()
         if ledger.cash(currency) or ledger.capital(currency)
     ]
 
 
-def _ledgers(queries: Queries, account: str) -> dict[tuple[str, str], Ledger]:
-    ledgers = books_on(queries).ledgers
-    if account and account not in {name for name, _ in ledgers}:
-        raise NotFound(
-            "account", account, f"an account on this tape: {', '.join(sorted({name for name, _ in ledgers}))}"
-        )
-    return {book: ledger for book, ledger in ledgers.items() if account in ("", book[0])}
+def _ledgers(queries: Queries, accounts: Accounts) -> dict[tuple[str, str], Ledger]:
+    return books_on(queries, accounts).ledgers
 
 
 def _of(event: Event) -> tuple[str, str]:

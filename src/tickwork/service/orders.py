@@ -14,6 +14,7 @@ from tickwork.core.event import Event
 from tickwork.engines.embedded.queries import Queries
 from tickwork.errors import InvalidInput
 from tickwork.service.accounts.events import OrderCleared, OrderDisowned, OrderInDoubt
+from tickwork.service.owners import Accounts
 from tickwork.service.trading import (
     AccountOpened,
     OrderAccepted,
@@ -74,7 +75,7 @@ def orders(
     status: str | None = None,
     limit: int = 100,
     *,
-    account: str = "",
+    accounts: Accounts = None,
     symbol: str = "",
     workflow: str = "",
     before: int | None = None,
@@ -96,7 +97,7 @@ def orders(
         line
         for line in newest
         if status in (None, line.status)
-        and account in ("", line.account)
+        and (accounts is None or line.account in accounts)
         and symbol in ("", line.symbol)
         and workflow in ("", line.workflow)
         and (before is None or line.seq < before)

@@ -19,6 +19,7 @@ from tickwork.errors import InvalidInput, NotFound
 from tickwork.market.triggers import PriceChanged, PriceCrossed, VolumeSpiked
 from tickwork.service.accounts.events import EquityMarked
 from tickwork.service.demo_tape import DemoFinished
+from tickwork.service.owners import Accounts
 from tickwork.service.paper_tape import PaperFinished
 from tickwork.service.reconcile_events import AccountAdjusted
 from tickwork.service.trading import AccountOpened, OrderFilled
@@ -246,27 +247,33 @@ def _told(queries: Queries) -> Iterator[Event]:
         yield BOOKED[entry.record.name].read(entry.record.version, bytes(entry.record.value))
 
 
-def positions(queries: Queries, marks: Marks) -> Positions:
-    """What the accounts of a tape hold, and what that is worth at ``marks``.
+def positions(queries: Queries, marks: Marks, accounts: Accounts = None) -> Positions:
+    """What the accounts of a tape, or some of them, hold, and what that is worth at ``marks``.
 
     Raises:
         NotFound: no account was ever opened on this tape.
     """
-    return books_on(queries).worth(marks)
+    return books_on(queries, accounts).worth(marks)
 
 
-def books_on(queries: Queries) -> Books:
-    """The books of the accounts on a tape.
+def books_on(queries: Queries, accounts: Accounts = None) -> Books:
+    """The books of the accounts on a tape, or of some of them.
 
     Raises:
-        NotFound: no account was ever opened on it.
+        NotFound: no account was ever opened on it, or none of these.
     """
     books: Books | None = None
     for event in _told(queries):
+        if accounts is not None and getattr(event, "account", "") not in accounts:
+            continue
         if books is None and isinstance(event, AccountOpened):
             books = Books(event)
         if books is not None:
             books.take(event)
+    if books is None and accounts is not None:
+        raise NotFound(
+            "account", ", ".join(sorted(accounts)) or "none of yours", "an account that was opened on this tape"
+        )
     if books is None:
         raise NotFound("tape", "no account on it", "a tape that something has traded on, such as the demo's")
     return books

@@ -135,11 +135,42 @@ async def test_accounts_tell_how_they_are(tmp_path: Path, monkeypatch: pytest.Mo
         await call("halt", reason="a test")
         (account,) = (await call.from_elsewhere("accounts.list"))["items"]
         assert (account["level"], account["haltedBecause"]) == ("halt", "a test")
-        bound = Caller(name="bob", face="http", scopes=frozenset({"read"}), owner="bob")
-        for name in ("positions.list", "balances.list", "ledger.list", "performance.show", "halts.show"):
-            with pytest.raises(Forbidden):
-                await call(name, caller=bound)
         assert here.orders() == []
+
+
+@awaited
+async def test_nobody_sees_what_is_another_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = (
+        Caller(name=name, face="http", scopes=frozenset({"read"}), owner=name, accounts=None) for name in ("ann", "bob")
+    )
+    async with place(tmp_path, monkeypatch, of_account='owner = "ann"') as here:
+        async with here.up() as call:
+            await traded(call, TRADES)
+            key = here.orders()[0]["clientId"]
+            assert len((await call("orders.list", caller=ann))["items"]) == 4
+            assert len((await call.from_elsewhere("fills.list", caller=ann))["items"]) == 4
+            assert (await call("orders.show", order=key, caller=ann))["order"]["account"] == "main"
+            assert (await call("positions.list", caller=ann))["positions"]
+            assert (await call("performance.show", caller=ann))["items"][0]["account"] == "main"
+            for name in ("orders.list", "fills.list", "orders.doubtful", "ledger.list"):
+                for ask in (call, call.from_elsewhere):
+                    assert (await ask(name, caller=bob))["items"] == []
+            for name in ("orders.list", "fills.list", "positions.list", "ledger.balances", "balances.list"):
+                with pytest.raises(NotFound, match="account"):
+                    await call(name, account="main", caller=bob)
+            for name in ("positions.list", "ledger.balances", "performance.show"):
+                with pytest.raises(NotFound, match="account"):
+                    await call(name, caller=bob)
+            assert (await call("balances.list", caller=bob))["items"] == []
+            with pytest.raises(NotFound, match="of yours"):
+                await call("orders.show", order=key, caller=bob)
+            for name in ("halts.show", "reconciliations.list", "feeds.list"):
+                with pytest.raises(Forbidden):
+                    await call(name, caller=ann)
+        here.config.write_text(here.config.read_text().replace('owner = "ann"', 'owner = "bob"'))
+        async with here.up() as call:
+            assert len((await call("fills.list", caller=bob))["items"]) == 4, "whose it is, the last configuration says"
+            assert (await call("fills.list", caller=ann))["items"] == []
 
 
 @given(

@@ -192,8 +192,9 @@ async def test_who_may_place_an_order_and_where(tmp_path: Path, monkeypatch: pyt
         assert [one["account"] for one in (await call("accounts.list", caller=mine))["items"]] == ["main"]
         assert (await call("accounts.list", caller=caller("read", owner="bob")))["items"] == []
         assert (await call("risk.limits", caller=caller("read", owner="bob")))["items"] == []
-        with pytest.raises(Forbidden):
-            await call("orders.list", caller=caller("read", owner="ann"))
+        assert len((await call("orders.list", caller=mine))["items"]) == 1
+        with pytest.raises(NotFound):
+            await call("orders.cancel", order=answer["clientOrderId"], caller=caller("operate", owner="bob"))
 
 
 @awaited

@@ -53,6 +53,13 @@ class OrderMissing(Event, name="trading/order.missing", version=1):
     symbol: Symbol
 
 
+class AccountOwned(Event, name="trading/account.owned", version=1):
+    """Whose an account is, from here on; before that, or without one, it is nobody's in particular."""
+
+    account: str
+    owner: str
+
+
 class EquityMarked(Event, name="trading/equity.marked", version=1):
     """What an account is worth, at fresh prices of everything it holds."""
 

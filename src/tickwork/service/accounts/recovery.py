@@ -18,7 +18,7 @@ from tickwork.core.event import Event
 from tickwork.core.functions import function_of
 from tickwork.core.tape import Record
 from tickwork.engines.embedded.queries import Queries
-from tickwork.service.accounts.events import EquityMarked, OrderDisowned, OrderInDoubt
+from tickwork.service.accounts.events import AccountOwned, EquityMarked, OrderDisowned, OrderInDoubt
 from tickwork.service.reconcile_events import AccountAdjusted
 from tickwork.service.trading import AccountOpened, OrderEnded, OrderFilled, OrderRejected
 from tickwork.trading.desk import CERTAIN, SUBMIT, Desk, OpenIntent
@@ -29,6 +29,7 @@ _EVENTS = {
     cls.event_name: cls
     for cls in (
         AccountOpened,
+        AccountOwned,
         OrderFilled,
         OrderEnded,
         OrderDisowned,
@@ -52,6 +53,7 @@ class Past:
     opened: AccountOpened | None = None
     opened_at: int = 0
     """In ns."""
+    owner: str = ""
     paid_in: dict[str, Decimal] = field(default_factory=dict)
     """By currency."""
     fills: list[Fill] = field(default_factory=list)
@@ -84,6 +86,8 @@ def recall(queries: Queries, account: str) -> Past:
                     past.opened, past.opened_at = event, at
                 before = past.paid_in.get(event.currency, Decimal(0))
                 past.paid_in[event.currency] = EXACT.add(before, event.amount)
+            case AccountOwned():
+                past.owner = event.owner
             case OrderFilled():
                 past.fills.append(event.fill())
                 past.holders[event.client_order_id] = event.workflow

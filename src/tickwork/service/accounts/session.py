@@ -35,6 +35,7 @@ from tickwork.market.live import LiveFeed, Placed
 from tickwork.service.accounts.account import OpenAccount
 from tickwork.service.accounts.asked import Asked
 from tickwork.service.accounts.config import AccountConfig
+from tickwork.service.accounts.events import AccountOwned
 from tickwork.service.accounts.guarding import VIEWS as GUARD_VIEWS
 from tickwork.service.accounts.guarding import Guards, every_of
 from tickwork.service.accounts.opening import (
@@ -378,6 +379,7 @@ class LiveSession:
     async def _first_time(self, name: str, opened: Opened) -> None:
         """An account that is new to the tape: what is there besides its capital is not ours."""
         if opened.news is None:
+            self._owned(name, opened)
             return
         if self.files.live and opened.config.venue != "paper":
             venue, now = opened.account.venue, self._setting.now()
@@ -386,6 +388,12 @@ class LiveSession:
                 self.engine.post(before)
                 opened.adoptions.apply(before.adoption())
         self.engine.post(opened.news)
+        self._owned(name, opened)
+
+    def _owned(self, name: str, opened: Opened) -> None:
+        """Whose an account is, as configured, where the tape says otherwise."""
+        if opened.past.owner != opened.config.owner:
+            self.engine.post(AccountOwned(account=name, owner=opened.config.owner))
 
     async def _first_look(self, name: str, account: OpenAccount) -> None:
         try:

@@ -18,6 +18,7 @@ from tickwork.service.operations.asking import ask_trading, by, id_of, who
 from tickwork.service.operations.orders import OnlyAccount
 from tickwork.service.operations.runs import position
 from tickwork.service.orders import orders
+from tickwork.service.owners import chosen
 from tickwork.service.reconcile_events import FindingLine, reconciliations
 from tickwork.values import from_ns, plain
 
@@ -173,8 +174,9 @@ async def halt(call: Call, args: Halt) -> HaltTaken:
     answer = await ask_trading(call, HaltAnswer, "halt", by=by(call), **fields)
 
     def look(queries: Queries) -> HaltTaken:
-        working = orders(queries, "acknowledged", RESTING_MAX, account=args.account)
-        working += orders(queries, "partially_filled", RESTING_MAX, account=args.account)
+        accounts = chosen(queries, None, args.account)
+        working = orders(queries, "acknowledged", RESTING_MAX, accounts=accounts)
+        working += orders(queries, "partially_filled", RESTING_MAX, accounts=accounts)
         resting = [one.client_order_id for one in working] if answer.level in STOPPING else []
         return _taken(answer, raised_last(queries, args.account), resting)
 

@@ -7,13 +7,17 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
+from tickwork.engines.embedded.queries import Queries
+from tickwork.errors import NotFound
 from tickwork.service.accounts.ordering import ORDER, CancelAnswer, OrderAnswer
+from tickwork.service.api.caller import Caller
 from tickwork.service.api.operation import Args, Call, Cursor, Done, Limit, Page, command, query
 from tickwork.service.fills import FillLine, fills
 from tickwork.service.operations.asking import ask_trading, by, id_of
 from tickwork.service.operations.runs import position
 from tickwork.service.order_shown import OrderShown, order_shown
 from tickwork.service.orders import OrderLine, orders
+from tickwork.service.owners import chosen
 from tickwork.trading.order_life import FINAL
 from tickwork.values import Money, Price, Quantity
 
@@ -91,14 +95,14 @@ class Disowned(Done, frozen=True, kw_only=True, rename="camel"):
     account: str
 
 
-@query("orders.list", "GET /orders", verb="orders", examples=({"status": "filled", "limit": 5},))
+@query("orders.list", "GET /orders", verb="orders", owned=True, examples=({"status": "filled", "limit": 5},))
 def orders_list(call: Call, args: OrdersList) -> Page[OrderLine]:
     """Orders and refused intents, newest first."""
     found = orders(
         call.queries,
         args.status,
         args.limit + 1,
-        account=args.account,
+        accounts=chosen(call.queries, call.caller.owner, args.account),
         symbol=args.symbol,
         workflow=args.workflow,
         before=position(args.cursor),
@@ -106,13 +110,13 @@ def orders_list(call: Call, args: OrdersList) -> Page[OrderLine]:
     return paged(found, args.limit)
 
 
-@query("orders.show", "GET /orders/{order}", examples=({"order": "0123456789abcdef0123456789abcdef"},))
+@query("orders.show", "GET /orders/{order}", owned=True, examples=({"order": "0123456789abcdef0123456789abcdef"},))
 def orders_show(call: Call, args: OneOrder) -> OrderShown:
     """An order: what became of it and when, and its fills."""
-    return order_shown(call.queries, args.order)
+    return _mine(call.queries, call.caller, args.order)
 
 
-@query("orders.doubtful", "GET /orders-in-doubt")
+@query("orders.doubtful", "GET /orders-in-doubt", owned=True)
 def orders_doubtful(call: Call, args: OfOrders) -> Page[OrderLine]:
     """Orders of which nobody knows whether they exist. Each blocks new exposure in its symbol until that is known.
 
@@ -123,7 +127,7 @@ def orders_doubtful(call: Call, args: OfOrders) -> Page[OrderLine]:
         call.queries,
         "unknown",
         args.limit + 1,
-        account=args.account,
+        accounts=chosen(call.queries, call.caller.owner, args.account),
         symbol=args.symbol,
         workflow=args.workflow,
         before=position(args.cursor),
@@ -131,13 +135,13 @@ def orders_doubtful(call: Call, args: OfOrders) -> Page[OrderLine]:
     return paged(found, args.limit)
 
 
-@query("fills.list", "GET /fills", examples=({"symbol": "BTC/USDT", "limit": 5},))
+@query("fills.list", "GET /fills", owned=True, examples=({"symbol": "BTC/USDT", "limit": 5},))
 def fills_list(call: Call, args: FillsList) -> Page[FillLine]:
     """Executions, newest first."""
     found = fills(
         call.queries,
         args.limit + 1,
-        account=args.account,
+        accounts=chosen(call.queries, call.caller.owner, args.account),
         symbol=args.symbol,
         workflow=args.workflow,
         order=args.order,
@@ -177,12 +181,13 @@ async def orders_place(call: Call, args: OrderPlace) -> OrderAnswer:
 @command(
     "orders.cancel",
     "POST /orders/{order}/cancel",
+    owned=True,
     status=202,
     examples=({"order": "0123456789abcdef0123456789abcdef"},),
 )
 async def orders_cancel(call: Call, args: OneOrder) -> CancelAnswer:
     """Cancel an order. Always allowed, and harmless when it has ended."""
-    shown: OrderShown = await call.read(lambda queries: order_shown(queries, args.order))
+    shown: OrderShown = await call.read(lambda queries: _mine(queries, call.caller, args.order))
     order = shown.order
     if order.status in FINAL:
         return CancelAnswer(run="", client_order_id=args.order, status=order.status, filled=order.filled)
@@ -209,6 +214,18 @@ async def orders_disown(call: Call, args: OrderDisown) -> Disowned:
     """Say that an order in doubt does not exist, and answer for it: it is not looked for any more."""
     found = await ask_trading(call, dict, "disown", order=args.order, reason=args.reason, by=by(call))
     return Disowned(id=args.order, done="disowned", account=found["account"])
+
+
+def _mine(queries: Queries, caller: Caller, order: str) -> OrderShown:
+    """
+    Raises:
+        NotFound: there is no such order, or it is on another owner's account: then it is one that is not there.
+    """
+    shown = order_shown(queries, order)
+    mine = chosen(queries, caller.owner)
+    if mine is not None and shown.order.account not in mine:
+        raise NotFound("order", order, "the client id of an order on an account of yours")
+    return shown
 
 
 def paged(found: list[Line], limit: int) -> Page[Line]:
