@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import logging
 import os
@@ -163,6 +164,7 @@ def _leave_the_terminal() -> None:
     for handler in list(ours.handlers):
         ours.removeHandler(handler)
     sys.stdout.flush()
+    faulthandler.enable(2)  # a crash of the interpreter itself is told there all the same
     sys.stdout, sys.stderr = _Logged(logging.INFO), _Logged(logging.WARNING)
 
 
@@ -189,6 +191,8 @@ def _play(session: LiveSession, given: _Given, serve: Callable[[], Iterable[Part
     try:
         asyncio.run(_run(session, given, _Teller(redact), serve, alone=alone))
     finally:
+        if alone:  # nothing is logged from here on: last words go to the file of the process's own stderr
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         end()
     return 0
 

@@ -14,11 +14,13 @@ import pytest
 
 from tests.service.awaiting import awaited
 from tickwork.app import open_live
+from tickwork.core.event import newest_event
 from tickwork.engines.system_clock import SystemClock
 from tickwork.errors import InvalidInput, Refused, TapeLocked
 from tickwork.service.accounts.session import LiveSession
 from tickwork.service.orders import orders
 from tickwork.service.positions import last_marks, positions
+from tickwork.service.running.roles import read_roles
 from tickwork.sim.exchange import Exchange, Fault, Faults, Market, MexcApi, serving, truth
 
 D = Decimal
@@ -249,7 +251,7 @@ async def test_a_key_that_may_withdraw_is_refused_unless_somebody_says_why(
 @awaited
 async def test_two_desks_on_one_account_cannot_be_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with place(tmp_path, monkeypatch) as here, here.session():
-        with pytest.raises(TapeLocked, match="is up in .* already"):
+        with pytest.raises(TapeLocked, match=r"is up in .* already"):
             async with here.session():
                 pass
         config = (tmp_path / "tickwork.toml").read_text()
@@ -257,3 +259,32 @@ async def test_two_desks_on_one_account_cannot_be_up(tmp_path: Path, monkeypatch
         with pytest.raises(InvalidInput, match="another process of this machine trades at mexc"):
             async with here.session():
                 pass
+
+
+@awaited
+async def test_a_process_that_only_protects_begins_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place(tmp_path, monkeypatch) as here:
+        async with open_live(tmp_path / "tickwork.toml", True, read_roles("exits")) as session:
+            event = newest_event("test/go")
+            assert event is not None
+            await session.engine.emit(event())
+            assert session.engine.queries.runs(workflow="trade") == []
+            assert any("trade take no new work" in note for note in session.notes)
+        async with here.session() as session:
+            await go(session, stop="0.01")
+            await until(lambda: session.trading.exits.plans())
+        # what an earlier process bought is protected by one that buys nothing
+        async with open_live(tmp_path / "tickwork.toml", True, read_roles("exits")) as session:
+            here.exchange.move("BTC/USDT", D(59_000))
+            await until(lambda: session.trading.account("main").desk.ledger.quantity("BTC/USDT") == 0)
+            assert len(session.engine.queries.runs(workflow="trade")) == 1
+
+
+@awaited
+async def test_feeds_end_first_and_orders_are_followed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place(tmp_path, monkeypatch) as here, here.session() as session:
+        await go(session)
+        await session.quiet()
+        await until(lambda: states(session) == ["filled"])
+        await session.quiet()
+        assert session.fault() == ""
