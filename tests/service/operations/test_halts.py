@@ -14,7 +14,7 @@ from tickwork.service.api.caller import Caller
 from tickwork.service.api.there import Remote
 from tickwork.sim.exchange import Fault
 
-LOW = {**BUY, "type": "limit", "limitPrice": "58000"}
+LOW: dict[str, Any] = {**BUY, "type": "limit", "limitPrice": "58000"}
 
 
 async def swept(call: Calls, halt: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 
 from tests.service.awaiting import awaited
 from tests.service.operations.trading import BTC, HERE, D, place, until
+from tickwork import Engine
 from tickwork.errors import InvalidInput, NotFound, Stale
 from tickwork.market.bars import Bar
 from tickwork.market.live import Item
 from tickwork.market.recording import Recording
 from tickwork.service.api.caller import Caller
+from tickwork.service.api.here import Service
 from tickwork.service.api.problems import problem_of
 from tickwork.service.history import Asked, recorded_bars, shipped_bars
 from tickwork.service.operations.market import HistoryOf
@@ -84,7 +87,12 @@ async def test_bars_that_a_feed_recorded(tmp_path: Path, monkeypatch: pytest.Mon
         assert [one["close"] for one in found["bars"]] == ["102", "103", "104"]
         older = await call("market.history", symbol=BTC, until=found["bars"][0]["start"])
         assert ([one["close"] for one in older["bars"]], older["more"]) == (["100", "101"], False)
-        for wrong in ({"symbol": "ETH/USDT"}, {"symbol": BTC, "interval": "5m"}, {"recording": "../../etc"}):
+        wrongs: list[dict[str, Any]] = [
+            {"symbol": "ETH/USDT"},
+            {"symbol": BTC, "interval": "5m"},
+            {"recording": "../../etc"},
+        ]
+        for wrong in wrongs:
             with pytest.raises(NotFound):
                 await call("market.history", **wrong)
         with pytest.raises(InvalidInput, match="interval"):
@@ -106,10 +114,6 @@ def recorded(folder: Path, bars: list[Bar]) -> None:
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 40), st.integers(1, 9))
 def test_a_page_of_bars_is_the_end_of_what_is_asked_for(since: int, until_: int, limit: int, look: int) -> None:
-    import tempfile
-
-    from tickwork.service import history
-
     bars = [bar(number, symbol=BTC if number % 3 else "ETH/USDT") for number in range(30)]
     start = datetime(2026, 1, 1, tzinfo=UTC)
     asked = Asked(
@@ -118,17 +122,14 @@ def test_a_page_of_bars_is_the_end_of_what_is_asked_for(since: int, until_: int,
     wanted = [
         one.start_ns for one in bars if one.symbol == BTC and since * MINUTE <= one.start_ns - BEGIN < until_ * MINUTE
     ]
-    before, history._FIRST_LOOK = history._FIRST_LOOK, look
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            recorded(Path(folder), bars)
-            if not wanted:
-                with pytest.raises(NotFound):
-                    recorded_bars(Path(folder), ["feed"], asked)
-                return
-            found = recorded_bars(Path(folder), ["feed"], asked)
-    finally:
-        history._FIRST_LOOK = before
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tickwork.service.history._FIRST_LOOK", look)
+        recorded(Path(folder), bars)
+        if not wanted:
+            with pytest.raises(NotFound):
+                recorded_bars(Path(folder), ["feed"], asked)
+            return
+        found = recorded_bars(Path(folder), ["feed"], asked)
     assert [timestamp_ns(one.start) for one in found.bars] == wanted[-limit:]
     assert found.more == (len(wanted) > limit)
 
@@ -160,9 +161,6 @@ def test_times_without_a_zone_are_refused() -> None:
 
 @awaited
 async def test_a_recording_needs_no_process_that_trades(tmp_path: Path) -> None:
-    from tickwork import Engine
-    from tickwork.service.api.here import Service
-
     async with Engine(f"sqlite:///{tmp_path / 'tape.db'}") as engine:
         service = Service(engine)
         asked = {"recording": "coinbase-btc-usd-1h", "limit": 24}

@@ -24,7 +24,7 @@ from tickwork.sim.exchange import Exchange, Faults, Market, MexcApi, serving, tr
 D = Decimal
 BTC = "BTC/USDT"
 HERE = local("http")
-BUY = {"account": "main", "symbol": BTC, "side": "buy", "quantity": "0.01"}
+BUY: dict[str, Any] = {"account": "main", "symbol": BTC, "side": "buy", "quantity": "0.01"}
 
 assert "orders.place" in CATALOGUE
 
