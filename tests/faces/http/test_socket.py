@@ -19,7 +19,19 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.service.awaiting import awaited
 from tests.service.stream.serving import Connected, connected, served
-from tests.service.stream.streaming import EVERYBODY, Asked, Boxed, Client, Noted, Quick, bound_to, engine, flat, steps
+from tests.service.stream.streaming import (
+    EVERYBODY,
+    Asked,
+    Boxed,
+    Client,
+    Noted,
+    Quick,
+    asks,
+    bound_to,
+    engine,
+    flat,
+    steps,
+)
 from tickwork.errors import TapeError
 from tickwork.service import run_shown
 from tickwork.service.api.caller import Caller
@@ -264,10 +276,32 @@ async def test_a_run_goes_on_from_the_tape_after_a_restart(tmp_path: Path) -> No
 
 
 @awaited
+async def test_a_question_answered_while_a_client_was_away_is_gone_after_a_restart(tmp_path: Path) -> None:
+    url_of_tape = f"sqlite:///{tmp_path}/tape.db"
+    kept = Client()
+    async with engine(url_of_tape) as world:
+        await world.start(asks, Asked(n=1), id="mine")
+        async with served(world) as (url, live), connected(f"{url}/ws") as client:
+            since = f"epoch={live.epoch}&opening={live.opening}"
+            await client.say(t="sub", id=1, view="run:mine")
+            kept.take(await client.hear_of("snap"))
+    assert ("approval", "mine:0") in kept.state
+    async with engine(url_of_tape) as world:
+        await world.approve("mine:0", True, "me")
+        await world.idle()
+        async with served(world) as (url, live), connected(f"{url}/ws?since={kept.seq}&{since}") as client:
+            await client.say(t="sub", id=1, view="run:mine")
+            kept.take(await client.hear_of("snap", "d"))
+            assert kept.snaps == 1
+            assert (kept.seq, kept.state) == await snapshot(live, "run:mine")
+            assert kept.state["run", "mine"]["result"] is True
+
+
+@awaited
 async def test_a_tape_made_anew_or_restored_is_told_anew(tmp_path: Path) -> None:
     tape, copy = tmp_path / "tape.db", tmp_path / "copy.db"
     async with engine(f"sqlite:///{tape}") as world:
-        await world.emit(Asked(n=1))
+        await world.start(asks, Asked(n=1), id="mine")
     shutil.copy(tape, copy)
     async with engine(f"sqlite:///{tape}", seed=2) as world:
         await world.emit(Asked(n=2))
@@ -280,14 +314,18 @@ async def test_a_tape_made_anew_or_restored_is_told_anew(tmp_path: Path) -> None
         async with served(world) as (url, live):
             assert live.epoch == epoch
             assert live.seq > seq
-            async with connected(f"{url}/ws?since={seq}&epoch={epoch}&opening={opening}") as client:
-                await client.hear()
-                await client.say(t="sub", id=1, view="runs")
-                assert (await client.hear())["t"] == "snap"
-            async with connected(f"{url}/ws?since={live.seq + 5}&epoch={epoch}") as client:
-                await client.hear()
-                await client.say(t="sub", id=1, view="runs")
-                assert (await client.hear())["t"] == "snap"
+            # what a client saw of a position, under which opening, and whether this tape goes on from there
+            first = epoch  # the first opening of a tape is what names it
+            for since, under, told in (
+                (seq, opening, "snap"),
+                (live.seq - 3, first, "snap"),
+                (live.seq + 5, live.opening, "snap"),
+                (live.seq - 3, live.opening, "d"),
+                (2, first, "d"),
+            ):
+                async with connected(f"{url}/ws?since={since}&epoch={epoch}&opening={under}") as client:
+                    await client.say(t="sub", id=1, view="run:mine")
+                    assert (await client.hear_of("snap", "d"))["t"] == told
     async with engine(f"sqlite:///{tmp_path}/other.db", seed=4) as world, served(world) as (_, live):
         assert live.epoch != epoch
 

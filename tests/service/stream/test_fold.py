@@ -22,6 +22,7 @@ from tests.service.stream.streaming import (
     Client,
     Noted,
     Quick,
+    asks,
     bound_to,
     child,
     engine,
@@ -205,6 +206,31 @@ def test_the_same_of_a_tape_on_disk(tmp_path: Path) -> None:
     async def law() -> None:
         async with engine(f"sqlite:///{tmp_path}/tape.db") as world:
             await play(world, every)
+
+    asyncio.run(law())
+
+
+def test_a_row_that_changes_without_a_record_is_told_all_the_same() -> None:
+    async def law() -> None:
+        async with engine() as world:
+            await world.start(asks, Asked(n=1), id="mine")
+            live = live_of(world)
+            await live.start()
+            here, away = (Watcher(live, view_named("runs", EVERYBODY)) for _ in range(2))
+            for watcher in (here, away):
+                await live.watch(watcher.view)
+                watcher.hear(False)
+            before = here.client.state["run", "mine"]["changedAt"]
+            # as the engine does where it looks at a parked run: the row alone is written
+            world.queries.reader.rows("UPDATE runs SET changed_at = changed_at + 5000000000 WHERE id = 'mine'")
+            await live.look()
+            here.hear(False)
+            away.hear(True)
+            for watcher in (here, away):
+                assert watcher.client.state["run", "mine"]["changedAt"] != before
+                assert watcher.client.snaps == 1
+                assert watcher.client.seq == live.seq
+            await live.close()
 
     asyncio.run(law())
 
