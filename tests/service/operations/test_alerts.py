@@ -10,6 +10,7 @@ import pytest
 from tests.service.awaiting import awaited
 from tests.service.operations.trading import BTC, BUY, Calls, D, place, until
 from tickwork.errors import Forbidden, InvalidInput, NotFound
+from tickwork.notify.events import Notify
 from tickwork.service.api.caller import Caller
 
 
@@ -48,6 +49,9 @@ async def test_a_price_alert_fires_once_at_the_sessions_own_price(
             assert D(fired["value"]) >= D(61_000)
             assert fired["recording"]
             assert (await call("alerts.list"))["items"] == [], "once, and it is gone"
+            (notified,) = await until(lambda: notifications(call))
+            assert (notified.kind, notified.owner, notified.body) == ("price.alert", "ann", "sell")
+            assert notified.title == f"BTC/USDT is at {fired['value']}, above 61000"
         async with here.up() as call:
             assert len(await told(call, "alerts.history")) == 1, "what was told is not told again after a restart"
 
@@ -127,11 +131,21 @@ async def test_a_monitor_looks_at_what_its_owner_holds(tmp_path: Path, monkeypat
         here.exchange.move(BTC, D(62_000))
         fired = await told(call, "monitors.history", 2)
         assert {one["owner"] for one in fired} == {"ann"}
+
+        async def heard() -> Any:
+            return {one.title for one in await notifications(call) if one.kind == "position.alert"}
+
+        assert await until(heard) == {fired[0]["message"]}
         assert first["id"] in {one["id"] for one in fired}
         assert (await call("monitors.list", caller=ANN))["recent"] == fired
         assert (await call("monitors.list", caller=BOB))["recent"] == []
         await call("monitors.cancel", rule=first["id"], caller=ANN)
         assert len((await call("monitors.list", caller=ANN))["rules"]) == 1
+
+
+async def notifications(call: Calls) -> list[Notify]:
+    entries = call.session.engine.queries.events(Notify.event_name)
+    return [Notify.from_wire(bytes(entry.record.value)) for entry in entries]
 
 
 async def held(call: Calls) -> Any:

@@ -22,6 +22,7 @@ from tickwork.service.accounts.quoting import Quoting
 from tickwork.service.accounts.standing import Standing
 from tickwork.service.accounts.trading import Trading
 from tickwork.service.alerts import Alerts
+from tickwork.service.alerts_told import told_workflow
 from tickwork.service.watch import Watch
 
 
@@ -55,7 +56,7 @@ class Asked:
 
     def workflows(self) -> list[Workflow]:
         """What the engine runs for them."""
-        return self._ordering.workflows()
+        return [*self._ordering.workflows(), told_workflow()]
 
     def offer(self, engine: Engine) -> None:
         """Take calls, and alerts up."""
