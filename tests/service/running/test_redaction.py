@@ -89,3 +89,15 @@ def test_a_token_in_a_log_line_is_not_in_the_file(tmp_path: Path) -> None:
     written = log_file(tmp_path).read_text()
     assert "the-api-key" not in written and "QWERTY" not in written
     assert len([json.loads(line) for line in written.splitlines()]) == 4
+
+
+def test_a_token_is_not_said_on_stderr_either(capsys: pytest.CaptureFixture[str]) -> None:
+    from tickwork.faces.cli import _Told
+
+    told = _Told()
+    told.redact = Redactor(["the-api-key-of-mexc"])
+    for level in (logging.WARNING, logging.CRITICAL):
+        told.handle(logging.LogRecord("tickwork.x", level, "", 1, "with the-api-key-of-mexc", (), None))
+    told.end("ended: the-api-key-of-mexc is wrong")
+    said = capsys.readouterr().err
+    assert "the-api-key" not in said and said.count("***") == 3
