@@ -140,7 +140,7 @@ def queues_list(call: Call, args: QueuesList) -> Page[QueueLine]:
     return Page(items=items, next=cursor_of(items[-1].name) if len(names) > args.limit else None)
 
 
-@query("queues.show", "GET /queues/{queue}", examples=({"queue": "trading-signals"},))
+@query("queues.show", "GET /queues/{queue}", verb="queues", examples=({"queue": "trading-signals"},))
 def queues_show(call: Call, args: OneQueue) -> QueueLine:
     """How one queue stands, with its settings."""
     return queue_line(call.queries, args.queue, call.now)
