@@ -121,6 +121,14 @@ def test_a_trading_token_trades_only_the_accounts_it_names(made: Made, account: 
     _judge(lambda: authorise(operation, caller, Given(account=account)), allowed=allowed)
 
 
+@given(st.sampled_from(sorted(every.CATALOGUE)))
+def test_who_may_not_trade_every_account_does_not_say_what_runs(name: str) -> None:
+    caller = Caller(name="t", face="mcp", scopes=frozenset({"trade", "operate"}), accounts=frozenset({"main"}))
+    operation = CATALOGUE[name]
+    _judge(lambda: authorise(operation, caller), allowed=operation.scope != "admin" and not operation.defines)
+    assert not operation.defines or operation.scope == "trade"
+
+
 def _judge(ask: Callable[[], None], *, allowed: bool) -> None:
     if allowed:
         ask()

@@ -77,6 +77,8 @@ def authorise(operation: Operation, caller: Caller, args: Args | None = None) ->
         raise Forbidden(operation.name, caller.name, f"the right to {operation.scope}")
     if caller.owner is not None and not operation.owned:
         raise Forbidden(operation.name, caller.name, "a caller that is bound to no owner")
+    if operation.defines and caller.accounts is not None:
+        raise Forbidden(operation.name, caller.name, "the right to trade every account (*): workflows may name any")
     if args is None or not operation.account or caller.accounts is None:
         return
     named = getattr(args, operation.account) or ""

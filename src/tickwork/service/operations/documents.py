@@ -242,7 +242,7 @@ class CodeList(Args):
 
 
 @command(
-    "workflows.create", "POST /workflows", tool="workflow_create", owned=True, status=201,
+    "workflows.create", "POST /workflows", tool="workflow_create", scope="trade", defines=True, owned=True, status=201,
     examples=({"name": "news-trader", "steps": [{"name": "wait", "type": "wait", "params": {"duration": "30s"}}]},),
 )  # fmt: skip
 async def workflows_create(call: Call, args: WorkflowCreate) -> Json:
@@ -252,8 +252,8 @@ async def workflows_create(call: Call, args: WorkflowCreate) -> Json:
 
 
 @command(
-    "workflows.update", "PATCH /workflows/{workflow_id}", verb="graph update", tool="workflow_update",
-    owned=True, if_match="version",
+    "workflows.update", "PATCH /workflows/{workflow_id}", verb="graph update", tool="workflow_update", scope="trade",
+    defines=True, owned=True, if_match="version",
     examples=({"workflow_id": "news-trader", "updates": {"steps[0].params.duration": "2 seconds"}, "version": 1},),
 )  # fmt: skip
 async def workflows_update(call: Call, args: WorkflowUpdate) -> Json:
@@ -266,7 +266,7 @@ async def workflows_update(call: Call, args: WorkflowUpdate) -> Json:
 
 @command(
     "workflows.publish", "POST /workflows/{workflow_id}/publish", verb="graph publish", tool="workflow_publish",
-    owned=True, if_match="expect_version", examples=({"workflow_id": "news-trader"},),
+    scope="trade", defines=True, owned=True, if_match="expect_version", examples=({"workflow_id": "news-trader"},),
 )  # fmt: skip
 async def workflows_publish(call: Call, args: WorkflowPublish) -> Json:
     """Publish the newest draft, an older version once more, or a whole new document."""
@@ -276,7 +276,7 @@ async def workflows_publish(call: Call, args: WorkflowPublish) -> Json:
 
 @command(
     "workflows.rollback", "POST /workflows/{workflow_id}/rollback", verb="graph rollback", tool="workflow_rollback",
-    owned=True,
+    scope="trade", defines=True, owned=True,
     examples=({"workflow_id": "news-trader", "version": 1},),
 )  # fmt: skip
 async def workflows_rollback(call: Call, args: WorkflowRollback) -> Json:
