@@ -112,7 +112,7 @@ async def _shown(scope: Scope, send: Send, operation: Operation, value: Any, vis
     found: Headers = []
     if operation.etag:
         tag = _tag(operation, value, body)
-        found.append((b"etag", tag.encode()))
+        found += [(b"etag", tag.encode()), (b"cache-control", b"no-cache")]
         if _same(header(scope, b"if-none-match"), tag):
             return await replies.send_nothing(send, 304, found)
     following = value.get("next") if isinstance(value, dict) else None

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from tickwork.faces.http import replies
@@ -53,6 +53,7 @@ class App(Starlette):
         lifespan: Lifespan[Any] | None,
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
+        self._plain = {route.path for route in routes if isinstance(route, Route | WebSocketRoute)}
         self._api = api
         self._fixed = fixed
         self._guard = guarded(self._inside)
@@ -64,6 +65,8 @@ class App(Starlette):
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(_API):
             return await self._fixed.get(scope["path"], self._api)(scope, receive, send)
+        if scope["type"] != "lifespan" and scope["path"] in self._plain:
+            visit_of(scope).route = scope["path"]
         return await super().__call__(scope, receive, send)
 
 

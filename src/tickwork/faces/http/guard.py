@@ -30,7 +30,7 @@ from tickwork.faces.http.replies import Refusal, refusal
 from tickwork.faces.http.security import LOCAL_NAMES, Security, is_address, is_loopback, name_of, same_site
 from tickwork.faces.http.visit import KEY, Headers, Visit, header, header_names, headers
 from tickwork.service.api.caller import Caller, Face
-from tickwork.service.api.problems import Problem, Unauthenticated
+from tickwork.service.api.problems import Problem, Unauthenticated, problem
 from tickwork.service.api.tokens import TokenStore
 from tickwork.values import from_ns
 
@@ -39,7 +39,7 @@ SUBPROTOCOL: Final = "bearer."
 STOPPING: Final = frozenset({"/halt", "/api/v1/halt", "/api/v1/flatten"})
 """What stops trading always finds room."""
 
-_OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/login", "/logout"})
 """What needs nobody to be known; so do hooks, which are signed."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROXY: Final = frozenset(
@@ -130,6 +130,8 @@ class Guard:
         self._under_way += not lasts
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            await _cut_short(scope, sending)
         finally:
             self._under_way -= not lasts
 
@@ -145,14 +147,16 @@ class Guard:
         self._check_site(scope)
         stopping = path in STOPPING
         now = self._clock()
-        _wait((self._halts if stopping else self._addresses).take(visit.address, now), "from one address")
+        seconds = self._addresses.take(visit.address, now)
+        if not stopping:
+            _wait(seconds, "from one address")
         visit.caller = await self._known(scope, visit, name)
         if visit.caller is None and not (path in _OPEN or path.startswith("/hooks/")):
             raise refusal(
                 "unauthenticated", "a token is needed: Authorization: Bearer ..., made by `tickwork tokens create`"
             )
-        if visit.caller is not None and not stopping:
-            _wait(self._callers.take(visit.caller.name, now), "by one caller")
+        if visit.caller is not None:
+            _wait((self._halts if stopping else self._callers).take(visit.caller.name, now), "by one caller")
         if self._under_way >= self._security.limits.at_once and not stopping and scope["type"] == "http":
             raise refusal("too-many-requests", f"{self._under_way} requests are being answered: ask again in a moment")
 
@@ -293,6 +297,20 @@ def _secret(scope: Scope) -> tuple[str, bool]:
             if found is not None and found.value:
                 return found.value, True
     return "", False
+
+
+async def _cut_short(scope: Scope, sending: _Sending) -> None:
+    """The process ends, and does not wait for the answer any longer; whoever asked is told, where that is possible."""
+    _log.warning("cut short: %s %s, for the process ends", scope.get("method", "WebSocket"), scope["path"][:200])
+    if scope["type"] != "http" or sending.status:
+        return
+    if scope["method"] in _SAFE:
+        found = problem("try-again", "the process ends: ask again once it is up")
+    else:
+        found = problem(
+            "unknown", "the process ends before it is known what came of it: look, or ask under the same key"
+        )
+    await replies.send_problem(sending, found, [(b"connection", b"close")])
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, no: Refusal) -> None:

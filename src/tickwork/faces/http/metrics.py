@@ -29,6 +29,7 @@ SHARE: Final = 0.02
 """Of the time, that counting runs may take at most."""
 LABELS_MAX: Final = 200
 """Queues, feeds and accounts that are shown; the rest are left out."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 Family = GaugeMetricFamily
@@ -67,7 +68,7 @@ class Metrics:
 
     def asked(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        key = (method if len(method) < 8 and method.isalpha() else "OTHER", route, status)
+        key = (method if method in _METHODS else "other", route, status)
         found = self._counting.get(key)
         if found is None:
             found = self._requests.labels(key[0], route, str(status)), self._seconds.labels(route)

@@ -57,7 +57,10 @@ async def send_bytes(
 
 async def send_nothing(send: Send, status: int, headers: Headers | None = None) -> None:
     """Send a status and headers alone."""
-    await send({"type": "http.response.start", "status": status, "headers": [_NO_STORE, *(headers or ())]})
+    given = list(headers or ())
+    if not any(name == b"cache-control" for name, _ in given):
+        given.append(_NO_STORE)
+    await send({"type": "http.response.start", "status": status, "headers": given})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -55,6 +55,8 @@ class Server:
         )
         self._server = uvicorn.Server(self._config)
         self._socket: socket.socket | None = None
+        self.address = ""
+        """Where it is reached once it is started, such as ``http://127.0.0.1:8420``."""
         self._serving: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,13 +66,6 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    @property
-    def address(self) -> str:
-        """Where it is reached, such as ``http://127.0.0.1:8420``."""
-        assert self._socket is not None, "it is started"
-        host, port = self._socket.getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
     async def start(self) -> None:
         """Listen; on return requests are answered.
 
@@ -79,6 +74,8 @@ class Server:
             TickworkError: what is served did not start.
         """
         self._socket = bound(self._host, self._port)
+        host, port = self._socket.getsockname()[:2]
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         try:
             self._config.load()
             self._server.lifespan = self._config.lifespan_class(self._config)
