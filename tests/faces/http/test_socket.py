@@ -394,7 +394,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(texts | st.binary(max_size=100), max_size=30))
 def test_nonsense_is_answered_and_the_conversation_goes_on(frames: list[str | bytes]) -> None:
     async def law() -> None:
