@@ -73,7 +73,7 @@ class TapeList(Args):
 
 @command(
     "events.publish", "POST /events", verb="emit", status=201, recorded=False,
-    examples=({"name": "tickwork/alert", "payload": {"level": "info", "title": "hello"}},),
+    examples=({"name": "tickwork/alert", "payload": {"run": "", "what": "hello", "detail": "by hand"}},),
 )  # fmt: skip
 async def events_publish(call: Call, args: EventPublish) -> EventPublished:
     """Publish an event; the answer comes when it is on disk, with the runs that it starts.
