@@ -89,13 +89,9 @@ def orders(
         raise InvalidInput("status", status, f"one of {', '.join(STATES)}")
     if limit < 1:
         raise InvalidInput("limit", limit, "a whole number from 1")
-    lines: dict[str, OrderLine] = {}
-    for seq, at, event in trading_events(queries):
-        told(lines, seq, at, event)
-    newest = sorted(lines.values(), key=lambda line: line.seq, reverse=True)
     chosen = (
         line
-        for line in newest
+        for line in _latest(queries)
         if status in (None, line.status)
         and (accounts is None or line.account in accounts)
         and symbol in ("", line.symbol)
@@ -103,6 +99,32 @@ def orders(
         and (before is None or line.seq < before)
     )
     return list(islice(chosen, limit))
+
+
+_Told = tuple[int, int, Event]
+"""Position, time (ns), event."""
+
+
+def _latest(queries: Queries) -> Iterator[OrderLine]:
+    """All lines, newest first. The tape is read backwards, and no further than lines are taken.
+
+    What became of an order stands behind its beginning, and is kept until that is met: its acceptance, or the doubt
+    that came before it.
+    """
+    doubts: dict[str, int] = {}
+    for entry in queries.events(OrderInDoubt.event_name):
+        doubts.setdefault(OrderInDoubt.from_wire(bytes(entry.record.value)).client_order_id, entry.seq)
+    later: dict[str, list[_Told]] = {}
+    for entry in queries.latest(*(name for name in ORDER_EVENTS if name != AccountOpened.event_name)):
+        event = ORDER_EVENTS[entry.record.name].from_wire(bytes(entry.record.value))
+        key = getattr(event, "client_order_id", "") or f"{entry.seq}"
+        later.setdefault(key, []).append((entry.seq, entry.record.at, event))
+        begins = isinstance(event, OrderAccepted | OrderRefused | OrderRejected)
+        if doubts.get(key, entry.seq if begins else None) == entry.seq:
+            lines: dict[str, OrderLine] = {}
+            for one in reversed(later.pop(key)):
+                told(lines, *one)
+            yield from lines.values()
 
 
 def told(lines: dict[str, OrderLine], seq: int, at: int, event: Event) -> None:

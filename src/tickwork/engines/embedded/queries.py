@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -25,6 +26,9 @@ from tickwork.values import MAX_NS, from_ns
 
 ENDINGS: Final = frozenset({"done", "dead", "cancelled", "again", "stale"})
 """Kinds of records with which a run ends."""
+
+_PAGE: Final = 200
+"""Positions of events that are looked up at once."""
 
 _LETTERS: Final = "seq, kind, source, run, code, attempts, first_seen, at, tried, status, due"
 
@@ -371,25 +375,34 @@ class Queries:
         seqs = self.reader.rows(
             f"SELECT seq FROM events WHERE name IN ({marks}) AND seq>? ORDER BY seq", (*names, after)
         )
-        entries = (self.reader.record(seq) for (seq,) in seqs)
-        return [entry for entry in entries if entry is not None]
+        return list(self._at(seq for (seq,) in seqs))
 
     def latest(self, *names: str, before: int | None = None) -> Iterator[Entry]:
         """Events of these names, newest first, before a position; reads no more of the tape than is taken."""
-        marks = ",".join("?" * len(names))
+        # each name by itself: its positions stand in order in the index, those of several would have to be sorted
+        each = (self._downward(name, MAX_NS if before is None else before) for name in names)
+        return self._at(heapq.merge(*each, reverse=True))
+
+    def _downward(self, name: str, before: int) -> Iterator[int]:
+        """Where events of a name are, before a position, the latest first."""
         while True:
             rows = self.reader.rows(
-                f"SELECT seq FROM events WHERE name IN ({marks}) AND seq<? ORDER BY seq DESC LIMIT 200",
-                (*names, MAX_NS if before is None else before),
+                f"SELECT seq FROM events WHERE name=? AND seq<? ORDER BY seq DESC LIMIT {_PAGE}", (name, before)
             )
-            found = [seq for (seq,) in rows]
-            for seq in found:
-                entry = self.reader.record(seq)
-                if entry is not None:
-                    yield entry
-            if len(found) < 200:
+            yield from (seq for (seq,) in rows)
+            if len(rows) < _PAGE:
                 return
-            before = found[-1]
+            before = rows[-1][0]
+
+    def _at(self, seqs: Iterable[int]) -> Iterator[Entry]:
+        """The records at these positions; what was written together is read once where they follow each other."""
+        chunk: list[Entry] = []
+        for seq in seqs:
+            if not chunk or not chunk[0].seq <= seq <= chunk[-1].seq:
+                chunk = self.reader.chunk(seq)
+            index = seq - chunk[0].seq if chunk else 0
+            if index < len(chunk):
+                yield chunk[index]
 
     def effects(self, name: str) -> Iterator[Entry]:
         """Intents and outcomes of all effects of a name, in tape order; reads no more of the tape than it must."""

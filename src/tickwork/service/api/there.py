@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -11,6 +10,7 @@ import msgspec
 
 from tickwork.engines.embedded.control import ask_owner
 from tickwork.engines.embedded.queries import Queries
+from tickwork.engines.system_clock import SystemClock
 from tickwork.errors import NotFound, NotRunning, TickworkError, Unknown
 from tickwork.service.api.caller import Caller
 from tickwork.service.api.here import Answer, answered, authorise, operation_named, plain
@@ -62,7 +62,7 @@ class Remote:
                     raise  # else: an engine in a program of the user's, with no service: its verbs are asked one by one
 
         def call(found: Queries | None = None) -> Call:
-            return Call(caller=caller, key=key, ask=self.ask, read=self.read, now=time.time_ns(), found=found)
+            return Call(caller=caller, key=key, ask=self.ask, read=self.read, now=SystemClock().now(), found=found)
 
         return Answer(value=await answered(operation, args, call, self.read))
 
