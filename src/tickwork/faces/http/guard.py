@@ -28,14 +28,13 @@ from tickwork.faces.http.metrics import Metrics
 from tickwork.faces.http.pages import wants_page
 from tickwork.faces.http.replies import Refusal, refusal
 from tickwork.faces.http.security import LOCAL_NAMES, Security, is_address, is_loopback, name_of, same_site
-from tickwork.faces.http.visit import KEY, Headers, Visit, header, header_names, headers
+from tickwork.faces.http.visit import BEARER, KEY, Headers, Visit, header, header_names, headers
 from tickwork.service.api.caller import Caller, Face
 from tickwork.service.api.problems import Problem, Unauthenticated, problem
 from tickwork.service.api.tokens import TokenStore
 from tickwork.values import from_ns
 
 COOKIE: Final = "tickwork_token"
-SUBPROTOCOL: Final = "bearer."
 STOPPING: Final = frozenset({"/halt", "/api/v1/halt", "/api/v1/flatten"})
 """What stops trading always finds room."""
 
@@ -286,8 +285,8 @@ def _secret(scope: Scope) -> tuple[str, bool]:
         return secret.strip(), False
     if scope["type"] == "websocket":
         for asked in scope.get("subprotocols", ()):
-            if asked.startswith(SUBPROTOCOL):
-                return asked.removeprefix(SUBPROTOCOL), False
+            if asked.startswith(BEARER):
+                return asked.removeprefix(BEARER), False
     for line in headers(scope, b"cookie"):
         if COOKIE in line:
             try:

@@ -14,6 +14,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tickwork.errors import InvalidInput, TickworkError
+from tickwork.faces.http.visit import subprotocol
 from tickwork.service.api.caller import Caller
 from tickwork.service.api.problems import problem_of
 from tickwork.service.stream.entities import encode
@@ -88,7 +89,7 @@ async def _converse(
     caller = await authorise(socket)
     if caller is None:
         return
-    await socket.accept()
+    await socket.accept(subprotocol=subprotocol(socket.scope))
     try:
         talk = make(live, caller, socket)
     except TickworkError as error:

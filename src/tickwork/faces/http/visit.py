@@ -12,6 +12,8 @@ from tickwork.service.api.caller import Caller
 
 KEY: Final = "tickwork.visit"
 """Under which key of an ASGI scope it is."""
+BEARER: Final = "bearer."
+"""Begins a WebSocket's protocol that is a token."""
 _HEADERS: Final = "tickwork.headers"
 
 
@@ -53,6 +55,15 @@ def header(scope: Scope, name: bytes) -> str | None:
 def headers(scope: Scope, name: bytes) -> list[str]:
     """The values of all headers of a name."""
     return _by_name(scope).get(name, [])
+
+
+def subprotocol(scope: Scope) -> str | None:
+    """The protocol to accept a WebSocket with: a browser that offers some takes no connection without one.
+
+    One that is no token, where there is one, so that no secret is sent back.
+    """
+    offered = scope.get("subprotocols", ())
+    return next((one for one in offered if not one.startswith(BEARER)), next(iter(offered), None))
 
 
 def header_names(scope: Scope) -> Collection[bytes]:
