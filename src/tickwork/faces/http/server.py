@@ -18,7 +18,7 @@ from tickwork.faces.http.security import Limits
 
 HEAD_MAX: Final = 65_536
 """Bytes of the head of a request."""
-FRAME_MAX: Final = 262_144
+FRAME_MAX: Final = 65_536
 """Bytes of one WebSocket message from a client."""
 GRACE_S: Final = 10
 _LAST_S: Final = 5.0
@@ -43,6 +43,7 @@ class Server:
             http=protocol(self._limits),
             ws="websockets-sansio",
             ws_max_size=FRAME_MAX,
+            ws_per_message_deflate=False,  # its buffers are most of what an idle client would cost
             lifespan="on",
             log_config=None,
             log_level="warning",

@@ -49,10 +49,11 @@ def mcp(
 
 
 def _of_token(token: str, allow: str, accounts: list[str], meant: Callable[[], Path]) -> Callable[[], Caller]:
-    from datetime import UTC, datetime
 
     from tickwork.errors import InvalidInput
+    from tickwork.engines.system_clock import SystemClock
     from tickwork.service.api.tokens import TokenStore
+    from tickwork.values import from_ns
 
     if allow or accounts:
         raise InvalidInput("--allow", allow or ", ".join(accounts), "nothing beside a token: its rights are its own")
@@ -62,7 +63,7 @@ def _of_token(token: str, allow: str, accounts: list[str], meant: Callable[[], P
         """Whose token it is now: it may have been revoked since."""
         path = meant()
         store = stores.setdefault(path.parent, TokenStore.beside(str(path)))
-        return store.caller(token, "mcp", datetime.now(UTC))
+        return store.caller(token, "mcp", from_ns(SystemClock().now()))
 
     return who
 
