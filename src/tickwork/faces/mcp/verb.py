@@ -49,9 +49,8 @@ def mcp(
 
 
 def _of_token(token: str, allow: str, accounts: list[str], meant: Callable[[], Path]) -> Callable[[], Caller]:
-
-    from tickwork.errors import InvalidInput
     from tickwork.engines.system_clock import SystemClock
+    from tickwork.errors import InvalidInput
     from tickwork.service.api.tokens import TokenStore
     from tickwork.values import from_ns
 
