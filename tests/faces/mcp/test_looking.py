@@ -59,12 +59,13 @@ def test_a_caller_of_an_owner_sees_only_what_is_its_own(tmp_path: Path) -> None:
         who = caller("read", owner="somebody")
         async with served(tmp_path / "t.db") as service, connected(service, who) as client:
             listed = {str(one.uri) for one in (await client.list_resources()).resources}
-            assert "portfolio://positions" not in listed
+            assert listed == {one.uri for one in SHOWN if not one.many and CATALOGUE[one.operation].owned}
             assert json.loads((await client.read_resource("runs://recent")).contents[0].text)["items"] == []
             with pytest.raises(MCPError, match="not-found"):
                 await client.read_resource("runs://r-0")
-            with pytest.raises(MCPError, match="forbidden"):
-                await client.read_resource("portfolio://positions")
+            shown = {tool.name for tool in (await client.list_tools()).tools}
+            assert shown == {one.tool for one in CATALOGUE.values() if one.owned and one.scope == "read"}
+            assert (await client.call_tool("risk_limits", {})).structured_content["code"] == "forbidden"
 
     within(law)
 

@@ -16,11 +16,12 @@ from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
 from tests.faces.mcp.serving import caller, connected, served, within
+from tests.service.operations.trading import BUY, place
 from tickwork.errors import Refused
 from tickwork.faces.mcp import answers
 from tickwork.faces.mcp.schemas import KEY, input_schema, output_schema
 from tickwork.faces.mcp.tools import tools_of
-from tickwork.service.api.caller import SCOPES
+from tickwork.service.api.caller import SCOPES, local
 from tickwork.service.api.operation import CATALOGUE, Args, Call, Cursor, Done, Limit, Nothing, Page, command, query
 from tickwork.service.operations import all as every
 
@@ -293,5 +294,29 @@ def test_whoever_wants_it_hears_of_progress(made: Made, tmp_path: Path, monkeypa
         assert heard[0] == 0.0
         assert len(heard) >= 3
         assert heard == sorted(set(heard)), "progress only grows"
+
+    within(law)
+
+
+def test_a_flatten_is_followed_to_its_end_for_whoever_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a simulated exchange: the answer is the command's own, and with it comes that nothing is left."""
+    monkeypatch.setattr("tickwork.faces.mcp.progress.BEAT_S", 0.05)
+
+    async def law() -> None:
+        heard: list[str] = []
+
+        async def hear(progress: float, total: float | None, message: str | None) -> None:
+            heard.append(message or "")
+
+        async with place(tmp_path, monkeypatch) as here, here.up() as up:
+            bought = await up("orders.place", **BUY)
+            assert bought["outcome"] == "accepted"
+            async with connected(up.service, local("mcp"), "legacy") as client:
+                found = await client.call_tool("flatten", {"account": "main"}, progress_callback=hear)
+            assert [one["account"] for one in found.structured_content["items"]] == ["main"]
+            assert found.content[-1].text == "Done: no position is left."
+            assert heard[0] == "flatten: begun"
+            shown = await up("flattens.show", run=found.structured_content["items"][0]["run"])
+            assert (shown["done"], shown["complete"]) == (True, True)
 
     within(law)

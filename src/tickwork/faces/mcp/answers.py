@@ -93,6 +93,11 @@ async def _bounded(
         note = f"Only the first {fewer}, because more would be too large; give `next` as `cursor` for what follows."
 
 
+def with_note(result: types.CallToolResult, note: str) -> types.CallToolResult:
+    """A result and a word on it."""
+    return result.model_copy(update={"content": [*result.content, types.TextContent(type="text", text=note)]})
+
+
 def _refused(found: Problem) -> types.CallToolResult:
     content = types.TextContent(type="text", text=f"{found.detail} ({found.code})")
     return types.CallToolResult(content=[content], structured_content=found.told(), is_error=True)
