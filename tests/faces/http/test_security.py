@@ -28,6 +28,7 @@ from tickwork.faces.http.buckets import KEPT, Buckets
 from tickwork.faces.http.security import Limits, Security, is_loopback, name_of, same_site
 from tickwork.faces.http.visit import caller_of, subprotocol
 from tickwork.service.api.here import Service
+from tickwork.settings import load
 from tickwork.values import from_ns
 
 OPEN = Security(host="0.0.0.0", local=LOCAL, limits=LIMITS)
@@ -263,6 +264,71 @@ async def test_rights_of_this_machine(tmp_path: Path) -> None:
         Security(local=frozenset({"admin"}))
     with pytest.raises(InvalidInput, match=r"server\.local"):
         Security(local=frozenset({"reed"}))
+
+
+@live
+async def test_tokens_that_cannot_be_read_let_nobody_in_and_lock_out_only_those(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(tmp_path) as world:
+        desk = world.token("read", name="desk")
+        await world.client.get("/api/v1/runs", headers=desk)
+        assert world.service.tokens.lines()[0].last_used is not None
+        _write(tmp_path / "tokens.json", "{")
+        problem(await world.client.get("/api/v1/runs", headers=desk), 503, "try-again")
+        assert "tokens cannot be read" in caplog.text
+        assert (await world.client.get("/api/v1/runs")).status_code == 200
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+@live
+async def test_a_use_that_cannot_be_noted_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    async with served(tmp_path) as world:
+        desk = world.token("read", name="desk")
+        monkeypatch.setattr(world.service.tokens, "note_use", full)
+        assert (await world.client.get("/api/v1/runs", headers=desk)).status_code == 200
+
+
+@live
+async def test_a_mistake_of_the_guard_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(tmp_path) as world:
+        desk = world.token("read", name="desk")
+        monkeypatch.setattr(world.service.tokens, "caller", lambda *_: 1 / 0)
+        problem(await world.client.get("/api/v1/runs", headers=desk), 500, "internal")
+
+
+def test_what_the_configuration_says_of_the_server(tmp_path: Path) -> None:
+    file = tmp_path / "tickwork.toml"
+    file.write_text("")
+    usual = load(file, {}).server
+    assert (usual.host, usual.port, usual.enabled) == ("127.0.0.1", 8420, True)
+    assert usual.security(live=False).local == {"read", "operate", "trade"}
+    assert usual.security(live=True).local == {"read", "operate"}
+    file.write_text(
+        '[server]\nhost = "0.0.0.0"\nport = 0\nlocal = ["read"]\nallowed_hosts = ["desk.example"]\n'
+        "[server.limits]\nper_caller = 3\nbody_bytes = 2048\n"
+    )
+    told = load(file, {"TICKWORK_SERVER__PORT": "9"}).server
+    security = told.security(live=False)
+    assert told.port == 9
+    assert security.local == {"read"}
+    assert not security.loopback
+    assert security.allowed_hosts == ("desk.example",)
+    assert (security.limits.per_caller, security.limits.body_bytes) == (3, 2048)
+    for wrong, path in (
+        ("port = 70000", "server.port"), ("prot = 1", "server.prot"), ('local = ["reed"]', "server.local"),
+        ("[server.limits]\nper_caller = 0", "server.limits.per_caller"),
+    ):  # fmt: skip
+        file.write_text(f"[server]\n{wrong}\n")
+        with pytest.raises(InvalidInput) as refused:
+            load(file, {})
+        assert refused.value.path.startswith(path)
 
 
 @live

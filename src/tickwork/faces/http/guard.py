@@ -16,12 +16,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tickwork.errors import InvalidInput
 from tickwork.faces.http import replies
 from tickwork.faces.http.buckets import Buckets
 from tickwork.faces.http.metrics import Metrics
@@ -118,6 +120,9 @@ class Guard:
             except Refusal as no:
                 self._tell(scope, visit, no.problem)
                 return await _refuse(scope, receive, sending, no)
+            except Exception as error:  # noqa: BLE001 - told and logged as everywhere; nobody is let in by a mistake
+                found, _ = replies.problem_and_headers(error, scope, self._now())
+                return await _refuse(scope, receive, sending, Refusal(found))
             return await self._pass(scope, receive, sending, visit)
         finally:
             if scope["type"] == "http":
@@ -186,20 +191,34 @@ class Guard:
         face: Face = "ws" if scope["type"] == "websocket" else "http"
         here = self._is_local(scope, visit, name)
         secret, by_cookie = _secret(scope)
-        if secret:
-            now = from_ns(self._now())
-            try:
-                caller = self._tokens.caller(secret, face, now)
-            except Unauthenticated as error:
-                # a browser goes on sending a cookie that has ended: that must not lock out who needs none
-                if not (by_cookie and (here or scope["path"] in _OPEN)):
-                    raise refusal("unauthenticated", str(error)) from None
-            else:
-                visit.by_token = True
-                if self._tokens.used(caller.name, now):
-                    await self._metrics.in_thread(self._tokens.note_use, caller.name, now)
-                return caller
+        # a browser goes on sending a cookie that has ended: that must not lock out who needs none
+        lenient = by_cookie and (here or scope["path"] in _OPEN)
+        caller = await self._by_token(secret, face, lenient=lenient) if secret else None
+        if caller is not None:
+            visit.by_token = True
+            return caller
         return Caller(name="local", face=face, scopes=self._security.local) if here else None
+
+    async def _by_token(self, secret: str, face: Face, *, lenient: bool) -> Caller | None:
+        now = from_ns(self._now())
+        try:
+            caller = self._tokens.caller(secret, face, now)
+        except Unauthenticated as error:
+            if lenient:
+                return None
+            raise refusal("unauthenticated", str(error)) from None
+        except (InvalidInput, OSError) as error:
+            _log.error("tokens cannot be read: %s", error)
+            raise refusal("try-again", "tokens cannot be read just now: the log says why") from None
+        if self._tokens.used(caller.name, now):
+            await self._note_use(caller.name, now)
+        return caller
+
+    async def _note_use(self, name: str, now: datetime) -> None:
+        try:
+            await asyncio.to_thread(self._tokens.note_use, name, now)
+        except OSError as error:  # a full disk keeps nobody out
+            _log.warning("the use of token %s cannot be noted: %s", name, error)
 
     def _is_local(self, scope: Scope, visit: Visit, name: str) -> bool:
         """Is it surely somebody at this machine?"""

@@ -6,7 +6,6 @@ most once in ``RUNS_EVERY_NS``, and more rarely where it takes long.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -79,11 +78,6 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Count a refusal."""
         self._refusals.labels(code).inc()
-
-    @staticmethod
-    async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
-        """Do something that waits for the disk, beside the loop."""
-        return await asyncio.to_thread(call, *args)
 
     async def text(self) -> bytes:
         """All of it, in Prometheus's text form.
