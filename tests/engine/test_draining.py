@@ -8,7 +8,8 @@ from typing import Any, Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.support import Ping, Venue, live, records
+from tests.engine.support import Venue, live, records
+from tickwork.core.event import Event
 from tickwork.core.retry import Retry
 from tickwork.core.run import Run
 from tickwork.core.workflow import Workflow, workflow
@@ -19,6 +20,12 @@ from tickwork.outcome import Found, NotFound
 
 LONG_S = 30.0
 """Seconds that no test waits: what they wait for comes."""
+
+
+class Ping(Event, name="draining/ping"):
+    """Its name is its own: a delayed event is read again by its name when the tape is opened."""
+
+    n: int = 0
 
 
 class Slow:
