@@ -153,7 +153,7 @@ def program(ops: list[Op], venue: Venue) -> Workflow:
                 case "effect":
                     told.append(await run.effect(f"e{place}", venue.order, f"{number}.{place}", lookup=venue.look))
                 case "sleep":
-                    told.append(await run.sleep("1 s"))
+                    await run.sleep("1 s")
                 case "wait":
                     ping = await run.wait_for(Ping, where={"n": number}, timeout="3 s")
                     told.append(None if ping is None else ping.n)
