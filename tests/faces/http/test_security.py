@@ -567,6 +567,27 @@ async def test_websockets_are_guarded_as_everything_else(tmp_path: Path) -> None
         assert answer.startswith(b"HTTP/1.1 421")
 
 
+@live
+async def test_a_websocket_lasts_longer_than_a_head_may_take(tmp_path: Path) -> None:
+    limits = Limits(header_seconds=0.1, body_seconds=0.1)
+
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_text(await socket.receive_text())
+        await socket.close()
+
+    security = Security(local=LOCAL, limits=limits)
+    async with (
+        served(tmp_path, security=security, routes=[WebSocketRoute("/ws", echo)]) as world,
+        connect(world.server.address.replace("http", "ws") + "/ws") as socket,
+    ):
+        # until a connection that sends nothing has been dropped, and a little longer
+        assert await raw(world.server, b"GET / HTTP/1.1\r\n") == b""
+        assert await raw(world.server, b"GET / HTTP/1.1\r\n") == b""
+        await socket.send("still here")
+        assert await socket.recv() == "still here"
+
+
 # ---------------------------------------------------------------------------------------------------------------- words
 
 

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tickwork.errors import InvalidInput, TickworkError
 from tickwork.faces.http.app import App
+from tickwork.faces.http.protocol import limited
 from tickwork.faces.http.security import Limits
 
-HEAD_MAX: Final = 65_536
-"""Bytes of the head of a request."""
 FRAME_MAX: Final = 65_536
 """Bytes of one WebSocket message from a client."""
 GRACE_S: Final = 10
-_LAST_S: Final = 5.0
-
-_log = logging.getLogger("tickwork.http")
 
 
 class Server:
@@ -40,7 +34,7 @@ class Server:
         self._config = uvicorn.Config(
             app,
             loop="none",
-            http=protocol(self._limits),
+            http=limited(self._limits),
             ws="websockets-sansio",
             ws_max_size=FRAME_MAX,
             ws_per_message_deflate=False,  # its buffers are most of what an idle client would cost
@@ -145,75 +139,3 @@ def holder(port: int) -> str:
         except OSError:
             continue  # it is another user's, or is gone
     return ""
-
-
-def protocol(limits: Limits) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol, with limits on how many connect, how long a head may be, and how long a request may take."""
-
-    class Limited(HttpToolsProtocol):
-        _patience: asyncio.TimerHandle | None = None
-        _head = 0
-        """Bytes of it so far."""
-        _coming = ""
-        """The part of a request that is being received: its head, its body, or none."""
-        _waited = ""
-        """The part that a timer runs for."""
-
-        def connection_made(self, transport: Any) -> None:
-            if len(self.connections) >= limits.connections:
-                _log.warning("refused: a connection, for there are %d", len(self.connections))
-                transport.abort()
-                return
-            super().connection_made(transport)
-            self._coming = "head"
-            self._watch()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._coming = ""
-            self._watch()
-            if self.flow is not None:
-                super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            if self.flow is None:
-                return  # it was turned away
-            self._head += len(data)
-            super().data_received(data)
-            if self._coming == "head" and self._head > HEAD_MAX:
-                self._drop(f"its head has more than {HEAD_MAX} bytes")
-            elif self._coming != self._waited:  # what came whole needs no timer
-                self._watch()
-
-        def on_message_begin(self) -> None:
-            self._coming = "head"
-            super().on_message_begin()
-
-        def on_headers_complete(self) -> None:
-            self._coming = "body"
-            super().on_headers_complete()
-
-        def on_message_complete(self) -> None:
-            self._coming, self._head = "", 0
-            super().on_message_complete()
-
-        def handle_websocket_upgrade(self) -> None:
-            self._coming = ""
-            self._watch()
-            super().handle_websocket_upgrade()
-
-        def _watch(self) -> None:
-            """Let the part that is coming come in time."""
-            if self._patience is not None:
-                self._patience.cancel()
-                self._patience = None
-            self._waited = self._coming
-            if self._coming:
-                # a slow body is answered first, by whoever reads it
-                seconds = limits.header_seconds if self._coming == "head" else limits.body_seconds + _LAST_S
-                self._patience = self.loop.call_later(seconds, self._drop, f"its {self._coming} did not come in time")
-
-        def _drop(self, why: str) -> None:
-            _log.warning("dropped: a request from %s: %s", self.client[0] if self.client else "", why)
-            self.transport.abort()
-
-    return Limited
