@@ -39,6 +39,7 @@ async def test_a_quote_is_fresh_or_it_is_a_problem(tmp_path: Path, monkeypatch: 
         quote = await call("market.quote", symbol=BTC, caller=bound)
         assert (quote["symbol"], quote["venue"]) == (BTC, "mexc")
         assert D(quote["bid"]) <= D(quote["mid"]) <= D(quote["ask"])
+        assert 0 <= quote["ageSeconds"] < 60
         here.exchange.move(BTC, D(61_000))
 
         async def moved() -> Any:

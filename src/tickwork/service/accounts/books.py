@@ -12,7 +12,7 @@ from tickwork.errors import NotFound
 from tickwork.service.accounts.account import OpenAccount
 from tickwork.service.accounts.opening import Opened
 from tickwork.trading.orders import ZERO
-from tickwork.values import EXACT, age_text, plain, quote_of
+from tickwork.values import EXACT, NS_PER_SECOND, plain, quote_of
 
 
 class AccountLine(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -35,7 +35,7 @@ class AccountLine(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Orders at the venue."""
     in_doubt: list[str]
     """Client ids of orders of which nobody knows whether they exist."""
-    unheard_for: str | None
+    unheard_seconds: float | None
     """How long the venue has not answered; ``None``: it does."""
 
 
@@ -155,7 +155,7 @@ class Books:
             halted_because=halt.reason,
             working=len(account.desk.reservations.working()),
             in_doubt=account.desk.reservations.doubtful(),
-            unheard_for=None if since is None else age_text(self._clock() - since),
+            unheard_seconds=None if since is None else (self._clock() - since) / NS_PER_SECOND,
         )
 
 

@@ -16,7 +16,7 @@ from tickwork.service.accounts.prices import LivePrices
 from tickwork.service.feed_status import FeedStatus
 from tickwork.service.history import Asked, Bars, recorded_bars
 from tickwork.service.watch import Watch
-from tickwork.values import age_text, from_ns, plain
+from tickwork.values import NS_PER_SECOND, from_ns, plain
 
 
 class QuoteLine(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -29,7 +29,7 @@ class QuoteLine(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     mid: str
     time: datetime
     """When the venue said so."""
-    age: str
+    age_seconds: float
     recording: str
     """Where it stands recorded, and at which offset."""
     offset: int
@@ -145,7 +145,7 @@ class Quoting:
             ask=plain(found.ask),
             mid=plain(found.mid),
             time=from_ns(found.time_ns),
-            age=age_text(self._clock() - found.time_ns),
+            age_seconds=(self._clock() - found.time_ns) / NS_PER_SECOND,
             recording=placed.recording,
             offset=placed.offset,
         )
