@@ -33,7 +33,8 @@ class Lines:
     def __init__(self, source: BinaryIO | None = None) -> None:
         self._source = source if source is not None else sys.stdin.buffer
         self._loop = asyncio.get_running_loop()
-        self._read: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
+        self._read: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = threading.Semaphore(_WAITING)
         self.out: Any = None
         """Where messages to the client go, once there is a transport."""
         threading.Thread(target=self._pump, name="tickwork-stdin", daemon=True).start()
@@ -48,10 +49,12 @@ class Lines:
             self._put(None)
 
     def _put(self, line: bytes | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._read.put(line), self._loop).result()
+        self._room.acquire()
+        self._loop.call_soon_threadsafe(self._read.put_nowait, line)
 
     async def __aiter__(self) -> AsyncIterator[str]:
         while (line := await self._read.get()) is not None:
+            self._room.release()
             found = _complaint(line)
             if found is None:
                 yield line.decode()
