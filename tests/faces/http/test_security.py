@@ -28,6 +28,7 @@ from tickwork.faces.http.buckets import KEPT, Buckets
 from tickwork.faces.http.security import Limits, Security, is_loopback, name_of, same_site
 from tickwork.faces.http.visit import caller_of, subprotocol
 from tickwork.service.api.here import Service
+from tickwork.service.running.redaction import Redactor
 from tickwork.settings import load
 from tickwork.values import from_ns
 
@@ -41,10 +42,14 @@ OPEN = Security(host="0.0.0.0", local=LOCAL, limits=LIMITS)
 async def test_others_can_reach_it_only_where_there_is_a_token(tmp_path: Path) -> None:
     async with Engine(f"sqlite:///{tmp_path}/tape.db") as engine:
         service = Service(engine)
-        with pytest.raises(InvalidInput, match=r"server\.host: .*tickwork tokens create"):
+        with pytest.raises(InvalidInput, match=r"server\.host: .*tickwork tokens create") as refused:
             create_app(service, security=OPEN)
+        # said in a log, nothing of it looks like a secret to be hidden
+        assert Redactor()(str(refused.value)) == str(refused.value)
         service.tokens.create("one", ["read"], from_ns(engine.clock.now()))
         create_app(service, security=OPEN)
+        made = service.tokens.create("two", ["read"], from_ns(engine.clock.now()))
+        assert made.secret not in Redactor()(f"somebody wrote {made.secret}, here")
         service.close()
 
 

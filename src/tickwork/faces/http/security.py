@@ -82,7 +82,7 @@ class Security:
         if not self.loopback and not any_token:
             raise InvalidInput(
                 "server.host", self.host,
-                "127.0.0.1 while there is no token: `tickwork tokens create NAME --scope read` makes one",
+                "127.0.0.1, or first a token for others to be known by (`tickwork tokens create NAME --scope read`)",
             )  # fmt: skip
 
 

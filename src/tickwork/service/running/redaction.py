@@ -27,8 +27,8 @@ _ASSIGNED: Final = re.compile(
 )
 _HEADER: Final = re.compile(r"\b(?P<before>(?:Bearer|Basic)\s+)(?P<secret>[\w.~+/=-]{8,})", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://)(?P<secret>[^\s/@]+)(?=@)", re.IGNORECASE)
-_SHAPES: Final = re.compile(r"\bsk-[\w-]{16,}|(?<!\d)\d{6,12}:[\w-]{30,}")
-"""Keys of OpenAI and of Telegram's bots are known by their form alone."""
+_SHAPES: Final = re.compile(r"\bsk-[\w-]{16,}|(?<!\d)\d{6,12}:[\w-]{30,}|\btickwork_[\w-]{43}")
+"""Keys of OpenAI, of Telegram's bots and our own tokens are known by their form alone."""
 
 
 class Redactor:
