@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx2
-from mcp import Client
 from typer.main import get_command
 
+from tests.faces.mcp.serving import Client
 from tickwork.faces.cli import app
 from tickwork.faces.describing import words_of
 from tickwork.faces.doors import Defaults
@@ -93,7 +93,7 @@ async def _over_http(http: httpx2.AsyncClient, operation: Operation, given: dict
             if name in rest:
                 path = _filled(path, operation, field, quote(str(rest.pop(name)), safe=""))
     if operation.kind == "query":
-        params = [(name, _text(one)) for name, value in rest.items() for one in _several(value)]
+        params: Any = [(name, _text(one)) for name, value in rest.items() for one in _several(value)]
         answer = await http.request(operation.method, f"/api/v1{path}", params=params)
     else:
         answer = await http.request(operation.method, f"/api/v1{path}", json=rest)
@@ -121,7 +121,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-async def _over_mcp(mcp: Client, operation: Operation, given: dict[str, Any]) -> Outcome:
+async def _over_mcp(mcp: Any, operation: Operation, given: dict[str, Any]) -> Outcome:
     found = await mcp.call_tool(operation.tool, given)
     value = found.structured_content
     if found.is_error:

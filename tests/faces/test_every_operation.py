@@ -214,13 +214,13 @@ class Pressed(Event, name="test/pressed", version=1):
 
 
 @workflow("waits")
-async def waits(run: Run, given: dict) -> int:
+async def waits(run: Run, given: dict[str, Any]) -> int:
     await run.sleep("1 hour")
     return 1
 
 
 @workflow("fails")
-async def fails(run: Run, given: dict) -> int:
+async def fails(run: Run, given: dict[str, Any]) -> int:
     raise Fatal("as it should")
 
 

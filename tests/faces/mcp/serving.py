@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from mcp import Client
+from mcp import Client as SdkClient
 from mcp.client.stdio import StdioServerParameters
 
 from tickwork import Engine, Run, workflow
@@ -18,6 +18,9 @@ from tickwork.service.api.caller import SCOPES, Caller
 from tickwork.service.api.here import Service
 
 PATIENCE = 60.0
+
+Client: Any = SdkClient
+"""The official client. What it answers is looked at as a client's program would, without knowing its classes."""
 
 WORKER = """
     import asyncio, signal
@@ -47,7 +50,7 @@ WORKER = """
 
 
 @workflow("sleeper")
-async def sleeper(run: Run, hours: dict) -> int:
+async def sleeper(run: Run, hours: dict[str, Any]) -> int:
     await run.sleep("1 hour")
     return 1
 
@@ -58,7 +61,7 @@ def caller(*scopes: str, **fields: Any) -> Caller:
 
 
 @asynccontextmanager
-async def connected(service: Any, who: Caller, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
+async def connected(service: Any, who: Caller, mode: str = "auto", **options: Any) -> AsyncIterator[Any]:
     """A client of a server in this process."""
     async with Client(make_server(service, lambda _: who), mode=mode, **options) as client:
         yield client

@@ -12,11 +12,10 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
-from mcp import Client
 from starlette.applications import Starlette
 from starlette.types import Scope
 
-from tests.faces.mcp.serving import caller, served, within
+from tests.faces.mcp.serving import Client, caller, served, within
 from tickwork.faces.http.app import create_app
 from tickwork.faces.http.security import Security
 from tickwork.faces.mcp.mount import BODY_MAX, mcp_mount

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from mcp import Client
 
-from tests.faces.mcp.serving import PATIENCE, WORKER, over_stdio, within
+from tests.faces.mcp.serving import PATIENCE, WORKER, Client, over_stdio, within
 from tests.faces.support import answer, worker
 from tickwork.faces.mcp.lines import LINE_MAX
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # of the SDK's client
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
@@ -166,7 +166,7 @@ def test_whoever_trades_names_an_account_that_it_may(made: Made, tmp_path: Path)
 
 
 def test_hints_say_what_a_tool_does() -> None:
-    by_name = {tool.name: tool.annotations for tool in tools_of(caller())}
+    by_name: dict[str, Any] = {tool.name: tool.annotations for tool in tools_of(caller())}
     assert by_name["runs_list"].read_only_hint
     assert not by_name["runs_cancel"].read_only_hint
     assert by_name["runs_cancel"].destructive_hint
