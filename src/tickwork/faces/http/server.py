@@ -37,8 +37,6 @@ class Server:
             http=limited(self._limits),
             ws="websockets-sansio",
             ws_max_size=FRAME_MAX,
-            # it would cost each client hundreds of kilobytes, and mostly this machine talks to itself
-            ws_per_message_deflate=False,
             ws_per_message_deflate=False,  # its buffers are most of what an idle client would cost
             lifespan="on",
             log_config=None,
