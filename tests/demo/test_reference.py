@@ -28,13 +28,14 @@ def verbs(*group: str) -> list[str]:
 
 def options(*verb: str) -> set[str]:
     """Those that the help lists, each at the beginning of its line; of a group, those of its verbs."""
-    listed = set(re.findall(r"^  (--[a-z-]+)", help_of(*verb), re.MULTILINE))
+    listed = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", help_of(*verb), re.MULTILINE))
     return listed.union(*(options(*verb, below) for below in verbs(*verb)))
 
 
 def section(verb: str) -> str:
     """What the document says under the heading that names a verb."""
-    return next(part for part in re.split(r"^###? ", REFERENCE, flags=re.MULTILINE) if verb in part.partition("\n")[0])
+    parts = re.split(r"^###? ", REFERENCE, flags=re.MULTILINE)
+    return next(part for part in parts if verb in re.findall(r"\w+", part.partition("\n")[0]))
 
 
 def test_the_verbs() -> None:
