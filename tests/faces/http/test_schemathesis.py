@@ -42,6 +42,8 @@ CHECKS: list[Any] = [
     status_code_conformance,
     unsupported_method,
 ]
+PATIENCE_S = 120
+"""Longer than any operation waits for the end of what it began."""
 LIMITS = "[server.limits]\nper_caller = 1000000\nper_address = 1000000\n"
 
 
@@ -84,7 +86,7 @@ def complaints(described: Any, served: tuple[str, str], examples: int, mode: Gen
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
             # other runs of it, and what it asked before, leave things behind: what is asked stands for itself
-            case.call_and_validate(headers={"Authorization": f"Bearer {served[1]}"}, checks=CHECKS, timeout=30)
+            case.call_and_validate(headers={"Authorization": f"Bearer {served[1]}"}, checks=CHECKS, timeout=PATIENCE_S)
 
         try:
             ask()
