@@ -52,7 +52,7 @@ Json = dict[str, Any]
 
 @command(
     "workflows.create", "POST /workflows", tool="workflow_create", scope="trade", defines=True, owned=True, status=201,
-    examples=({"name": "news-trader", "steps": [{"name": "wait", "type": "wait", "params": {"duration": "30s"}}]},),
+    examples=({"name": "news-trader", "steps": [{"name": "wait", "type": "wait", "params": {"duration": "1s"}}]},),
 )  # fmt: skip
 async def workflows_create(call: Call, args: WorkflowCreate) -> Json:
     """Create a workflow of steps, or of a document in any format. An equal one of its name is left as it is."""
