@@ -53,6 +53,29 @@ def test_a_manager_that_does_not_read_keeps_nobody_waiting(tmp_path: Path) -> No
     assert taken[0] and not taken[-1]
 
 
+def test_what_has_to_be_heard_is_told_again_to_a_manager_that_was_busy(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with listening(address) as manager:
+        systemd = Systemd({"NOTIFY_SOCKET": address})
+        while systemd.tell("WATCHDOG=1"):
+            pass
+        systemd.ready("up")
+        systemd.well()  # nobody reads yet
+        while "WATCHDOG=1" in _read(manager):
+            pass
+        systemd.well()
+        assert _read(manager) == "READY=1\nWATCHDOG=1"
+        systemd.well()
+        assert _read(manager) == "WATCHDOG=1"
+
+
+def _read(manager: socket.socket) -> str:
+    try:
+        return manager.recv(4096).decode()
+    except BlockingIOError:
+        return ""
+
+
 def test_the_watchdog_is_for_the_process_it_names() -> None:
     known = {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "60000000"}
     assert Systemd(known, 7).watchdog_s == 60

@@ -14,6 +14,8 @@ from typing import Final
 from tickwork.errors import InvalidInput
 
 _USEC: Final = 1_000_000
+_READY: Final = "READY=1"
+_STOPPING: Final = "STOPPING=1"
 
 
 class Systemd:
@@ -31,27 +33,35 @@ class Systemd:
         self.watchdog_s = _watchdog(environ, os.getpid() if pid is None else pid) if self._address else 0.0
         """Seconds within which it must hear that all is well; 0: it does not ask."""
 
+        self._owed: tuple[str, ...] = ()
+        """What nobody took and has to be heard all the same."""
+
     @property
     def listens(self) -> bool:
         """Is there somebody to tell?"""
         return bool(self._address)
 
-    def tell(self, *states: str) -> bool:
-        """Send states such as ``READY=1``; False: nobody took them. Never waits and never raises."""
+    def tell(self, *states: str, keep: bool = False) -> bool:
+        """Send states such as ``READY=1``; False: nobody took them. Never waits and never raises.
+
+        ``keep``: what is not taken now goes with whatever is told next.
+        """
         if not self._address:
             return False
+        states, self._owed = (*self._owed, *states), ()
         try:
             with socket.socket(
                 socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
             ) as sender:
                 sender.sendto("\n".join(states).encode(), self._address)
         except OSError:  # a manager that is gone, or too busy to read
+            self._owed = states if keep else tuple(one for one in states if one in (_READY, _STOPPING))
             return False
         return True
 
     def ready(self, status: str) -> None:
         """All is up."""
-        self.tell("READY=1", _status(status))
+        self.tell(_READY, _status(status), keep=True)
 
     def status(self, text: str) -> None:
         """A line for ``systemctl status``."""
@@ -67,7 +77,7 @@ class Systemd:
 
     def stopping(self, status: str) -> None:
         """The process is about to end."""
-        self.tell("STOPPING=1", _status(status))
+        self.tell(_STOPPING, _status(status), keep=True)
 
 
 def _status(text: str) -> str:
