@@ -11,14 +11,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan
+
 from tickwork.engines.embedded.engine import Engine
-from tickwork.faces.http.app import App, create_app
+from tickwork.faces.http.app import App, Told, create_app
 from tickwork.faces.http.around import Around
 from tickwork.faces.http.security import Security
 from tickwork.faces.http.server import Server
 from tickwork.faces.http.socket import socket_routes
 from tickwork.faces.http.visit import caller_of
-from tickwork.faces.mcp.mount import mcp_mount
+from tickwork.faces.mcp import extra
 from tickwork.service.api.here import Service
 from tickwork.service.hooks import Hooks
 from tickwork.service.running.parts import Look, Part
@@ -100,20 +103,14 @@ class Serving:
             await self.server.stop(STOP_S)
 
     def _app(self) -> App:
-        mcp = mcp_mount(self.service)
-
-        @asynccontextmanager
-        async def lifespan(_: Any) -> AsyncIterator[None]:
-            async with mcp.running():
-                yield
-
+        routes, lifespan = _mcp(self.service)
         return create_app(
             self.service,
             security=self.door.security,
             live=self.live,
             hooks=Hooks(self.engine, Secrets(self.environ)),
             around=replace(self.around, sockets=lambda: self.live.clients),
-            routes=[*socket_routes(self.live, _let_in), *mcp.routes()],
+            routes=[*socket_routes(self.live, _let_in), *routes],
             lifespan=lifespan,
         )
 
@@ -123,6 +120,27 @@ class Serving:
 
     def _address(self) -> str:
         return self.server.address if self.server is not None else ""
+
+
+def _mcp(service: Service) -> tuple[list[BaseRoute], Lifespan[Any] | None]:
+    """The tools of a service, where their library is installed, and what keeps them."""
+    if not extra.there():
+
+        async def missing(*_: object) -> None:
+            extra.needed("/mcp")
+
+        told = Told("/mcp", missing, service.engine.clock.now)
+        return [Route(path, told) for path in ("/mcp", "/mcp/")], None
+    from tickwork.faces.mcp.mount import mcp_mount
+
+    mcp = mcp_mount(service)
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        async with mcp.running():
+            yield
+
+    return mcp.routes(), lifespan
 
 
 async def _let_in(socket: WebSocket) -> Caller | None:

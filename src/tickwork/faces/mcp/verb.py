@@ -37,6 +37,9 @@ def mcp(
     A client starts it: give it this command. It reads the tape by itself; for everything else the process that has the
     tape open (`tickwork up`) has to run. Ends when stdin does.
     """
+    from tickwork.faces.mcp.extra import needed
+
+    needed("tickwork mcp")
     from tickwork.faces.mcp.stdio import serve
     from tickwork.faces.mcp.tapes import Tapes
 
