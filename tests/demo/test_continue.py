@@ -39,7 +39,12 @@ def books_agree(home: Path) -> None:
     assert book_totals(home / "demo-venue.db").differences(ledger) == []
 
 
-@pytest.mark.parametrize("seed", range(8))
+def some(many: int, *, quick: int) -> list[Any]:
+    """Seeds, of which some are for every day."""
+    return [seed if seed < quick else pytest.param(seed, marks=pytest.mark.slow) for seed in range(many)]
+
+
+@pytest.mark.parametrize("seed", some(8, quick=3))
 def test_killed_among_its_minutes(
     seed: int, tmp_path: Path, undisturbed: dict[tuple[str, ...], dict[str, Any]]
 ) -> None:
@@ -49,7 +54,7 @@ def test_killed_among_its_minutes(
     books_agree(tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", some(3, quick=1))
 def test_killed_among_its_years(seed: int, tmp_path: Path, undisturbed: dict[tuple[str, ...], dict[str, Any]]) -> None:
     for after in moments(seed, TRIES, 1.2):
         if stopped(tmp_path, after, signal.SIGKILL, *BTC) is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
-from tests.demo.support import COMMAND
+from tickwork.faces.cli import app
+from tickwork.faces.doors import Defaults
 
 REFERENCE = (Path(__file__).resolve().parent.parent.parent / "docs" / "reference.md").read_text()
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -17,7 +19,9 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 @cache
 def help_of(*verb: str) -> str:
-    return subprocess.run([*COMMAND, *verb, "--help"], capture_output=True, text=True, check=True).stdout
+    found = CliRunner().invoke(app, [*verb, "--help"], obj=SimpleNamespace(defaults=Defaults))
+    assert found.exit_code == 0
+    return found.stdout
 
 
 def verbs(*group: str) -> list[str]:
