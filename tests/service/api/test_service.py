@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from tickwork import Engine, Run, workflow
+from tickwork import Engine, Event, Run, workflow
 from tickwork.errors import Conflict, Forbidden, InvalidInput, NotFound, NotRunning, Refused, Unknown
 from tickwork.service.api.caller import SCOPES, Caller, local
 from tickwork.service.api.commanded import HIDDEN, CommandAnswered, CommandAsked, asked
@@ -28,7 +28,7 @@ HERE = local("http")
 
 
 @workflow("sleeper")
-async def sleeper(run: Run, hours: dict) -> int:
+async def sleeper(run: Run, hours: dict[str, Any]) -> int:
     await run.sleep("1 hour")
     return 1
 
@@ -91,7 +91,7 @@ async def serving(path: Path | None) -> Any:
             service.close()
 
 
-def events(service: Service, kind: type) -> list[Any]:
+def events(service: Service, kind: type[Event]) -> list[Any]:
     found = service.engine.queries.events(kind.event_name)
     return [kind.from_wire(bytes(entry.record.value)) for entry in found]
 
@@ -295,11 +295,12 @@ secretive = st.sampled_from(["apiKey", "api_key", "secret", "clientSecret", "pas
 
 @given(secretive, st.text(min_size=8).map(lambda text: f"<{text}>"), st.sampled_from(["flat", "deep", "list"]))
 def test_what_its_name_says_to_be_secret_is_not_told(name: str, value: str, where: str) -> None:
-    arguments: dict[str, Any] = {
+    given_so: dict[str, dict[str, Any]] = {
         "flat": {name: value},
         "deep": {"a": {"b": {name: value}}},
         "list": {"a": [{name: value}]},
-    }[where]
+    }
+    arguments = given_so[where]
     operation = CATALOGUE["runs.cancel"]
     record = asked(operation, arguments, "local", "http", "")
     assert HIDDEN in record.arguments

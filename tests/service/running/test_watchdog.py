@@ -22,7 +22,7 @@ class Manager(Systemd):
         super().__init__({})
         self.heard: list[str] = []
 
-    def tell(self, *states: str) -> bool:
+    def tell(self, *states: str, keep: bool = False) -> bool:
         self.heard += states
         return True
 

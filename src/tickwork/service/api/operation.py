@@ -144,7 +144,7 @@ class Operation:
     unowned: Unowned | None = None
     """Does a command where no process has the tape open; ``None``: it takes one."""
     defines: bool = False
-    """Does it say what runs, and so what may trade on any account? Then it is for callers that may trade all of them."""
+    """Does it say what runs, which may trade on any account? Then it is for callers that may trade all of them."""
     examples: tuple[dict[str, Any], ...] = ()
     """Arguments, as they are written."""
     in_path: tuple[str, ...] = field(default=())
