@@ -253,6 +253,7 @@ def open_live(config: Path | None, live: bool, roles: Roles | None = None) -> Li
     """
     import asyncio
     import random
+    from pathlib import Path
 
     from tickwork.engines.embedded import Engine
     from tickwork.engines.system_clock import SystemClock

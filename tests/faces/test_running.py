@@ -216,5 +216,10 @@ def test_what_keeps_it_from_coming_up_is_one_line(here: Place) -> None:
     missing = here.run("up", "--live")
     assert missing.returncode == 2
     assert "the environment variable MEXC_API_KEY to be set" in missing.stderr.splitlines()[-1]
+    (said,) = (one for one in here.status()["gone"] if one["last"]["mode"] == "live")
+    assert not said["killed"] and "MEXC_API_KEY" in said["last"]["detail"]
     toml.write_text("nonsense = 1")
     assert here.up().returncode == 2
+    toml.unlink()
+    none = here.run("up")
+    assert none.returncode == 2 and "no tickwork.toml in this folder" in none.stderr.splitlines()[-1]

@@ -13,6 +13,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,7 @@ def start(arguments: Sequence[str], home: Path, within: float, environ: Mapping[
 
     Raises:
         OSError: its output cannot be written.
+        KeyboardInterrupt: Ctrl-C meanwhile; the process was told to stop, and has ended.
     """
     out = home / FOLDER / OUT
     out.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,7 +62,11 @@ def start(arguments: Sequence[str], home: Path, within: float, environ: Mapping[
         process = _spawned(arguments, environ, writing, ready)
         os.close(ready)
         ready = -1
-        heard = _byte(reading, within)
+        try:
+            heard = _byte(reading, within)
+        except KeyboardInterrupt:  # in a session of its own it hears nothing of that, and would come up unwatched
+            _ended(process, told=True)
+            raise
         up = heard == b"1"
         late = heard is None
         code = 0 if up else _ended(process, told=late)
@@ -118,5 +124,6 @@ def tell_ready(environ: Mapping[str, str]) -> None:
     text = environ.get(READY_FD, "")
     if text:
         descriptor = int(text)
-        os.write(descriptor, b"1")
+        with suppress(BrokenPipeError):  # whoever waited was killed: no reason to end what was to go on alone
+            os.write(descriptor, b"1")
         os.close(descriptor)

@@ -124,7 +124,9 @@ class Up:
         self._limit: asyncio.TimerHandle | None = None
         """Ends the process if it is told to stop and does not."""
         self._left: list[UnderWay] = []
-        session.on_owned = lambda: self._say("opening", "")
+        self._owned = False
+        """Has the folder ever been this process's? If not, the word there is another's."""
+        session.on_owned = self._own
         self._watchdog = Watchdog(
             place.home, fault=self._fault, systemd=systemd, opening=lambda: self._stage == "opening"
         )
@@ -164,10 +166,19 @@ class Up:
                     await opening
                 self._say("stopped", "told to stop while it was opening")
                 return False
-            opening.result()
+            try:
+                opening.result()
+            except BaseException as error:
+                if self._owned and self._place.holder() in (0, os.getpid()):  # it is let go already
+                    self._end_badly(error)
+                raise
         finally:
             told.cancel()
         return True
+
+    def _own(self) -> None:
+        self._owned = True
+        self._say("opening", "")
 
     async def _serve(self) -> None:
         try:
