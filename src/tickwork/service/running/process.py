@@ -256,7 +256,7 @@ class Up:
         self._say("failed", f"{type(error).__name__}: {error}")
         self._systemd.stopping(f"failed: {error}")
         # whoever started it is told of the error itself
-        _log.critical("ended by %s: %s", type(error).__name__, error, extra={TOLD: True})
+        _log.critical("ended by %s: %s", type(error).__name__, error, extra={TOLD: True}, exc_info=error.__cause__)
 
     # -- what others learn ----------------------------------------------------------------------------------------
 
