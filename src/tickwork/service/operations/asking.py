@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, TypeVar
+import re
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tickwork.errors import Conflict, NotFound
+from tickwork.errors import Conflict, Forbidden, InvalidInput, NotFound
 from tickwork.service.api.caller import Caller
 from tickwork.service.api.operation import Call
 
 T = TypeVar("T")
+
+_OURS: Final = re.compile(r"exit\.|halt\.|r[0-9]+\.|(order|cancel|flatten|run|rerun|fork|execution)\.[0-9a-f]{32}")
+"""Ids of runs that this program gives. Of some everybody can tell what they will be, such as that of a stop's run."""
 
 
 async def ask_trading(call: Call, answer: type[T], verb: str, /, **arguments: Any) -> T:
@@ -47,3 +51,23 @@ def id_of(call: Call, kind: str) -> str | None:
         return None
     whose = f"{call.caller.name}\0{call.key}"
     return f"{kind}.{hashlib.sha256(whose.encode()).hexdigest()[:32]}"
+
+
+def check_id_of_run(id: str, path: str) -> None:
+    """
+    Raises:
+        InvalidInput: one that a run of this program's own may come to have, and then could not.
+    """
+    if _OURS.match(id):
+        raise InvalidInput(path, id, "an id that does not look like one that tickwork gives itself, such as exit....")
+
+
+def check_account(call: Call, operation: str, account: str) -> None:
+    """
+    Raises:
+        Forbidden: the caller may not trade the account of what it asks to change.
+    """
+    allowed = call.caller.accounts
+    if allowed is not None and account not in allowed:
+        named = ", ".join(sorted(allowed)) or "none"
+        raise Forbidden(operation, call.caller.name, f"something on an account that it may trade ({named})")

@@ -17,7 +17,7 @@ from tickwork.service.api.problems import NotServed, VersionConflict
 from tickwork.service.document_checks import Checked, checked_document
 from tickwork.service.documents.coded import EXECUTION_TIMEOUT, INVALID_INPUT_DATA
 from tickwork.service.documents.ids import run_id
-from tickwork.service.operations.asking import by, id_of
+from tickwork.service.operations.asking import by, check_id_of_run, id_of
 from tickwork.service.operations.document_args import (
     AgentAssign,
     AuditTrail,
@@ -222,6 +222,8 @@ async def workflows_execute(call: Call, args: WorkflowExecute) -> Json:
 
     In test mode it trades on the paper account, whatever the mode is.
     """
+    if args.execution_id is not None:
+        check_id_of_run(args.execution_id, "executionId")
     id = args.execution_id or id_of(call, "execution") or str(uuid4())
     given = {
         "workflow_id": args.workflow_id, "input_data": args.input_data, "test_mode": args.test_mode,

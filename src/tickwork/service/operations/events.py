@@ -19,10 +19,18 @@ from tickwork.service.run_shown import bounded_record
 After = Annotated[int, Field(ge=0, lt=1 << 62, description="Only what is after this position of the tape.")]
 
 
-_OURS: Final = ("tickwork/", "trading/", "exits/", "paper/", "graph/")
+_OURS: Final = (
+    "tickwork/", "trading/", "exits/", "paper/", "graph/", "market/alert.", "market/rule.", "market/feed.",
+    "market/unfed", "demo/started", "demo/finished",
+)  # fmt: skip
 """What begins the names of events that are records of what this program did: nobody else may say that it did."""
 
 _OPEN: Final = ("tickwork/alert", "tickwork/notify")
+
+
+def is_ours(name: str) -> bool:
+    """May only this program say that an event of this name happened?"""
+    return name.startswith(_OURS) and name not in _OPEN
 
 
 class EventPublish(Args):
@@ -80,7 +88,7 @@ async def events_publish(call: Call, args: EventPublish) -> EventPublished:
 
     With an idempotency key it is published once, however often it is sent within a day.
     """
-    if args.name.startswith(_OURS) and args.name not in _OPEN:
+    if is_ours(args.name):
         raise Forbidden("events.publish", call.caller.name, f"another event than {args.name}, which only tickwork says")
     given = {"name": args.name, "payload": args.payload, "delay": args.delay, "version": args.version}
     if not call.key:

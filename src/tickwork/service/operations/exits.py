@@ -9,7 +9,7 @@ from pydantic import Field
 from tickwork.errors import Conflict, NotRunning
 from tickwork.service.api.operation import Args, Call, Done, Page, command, query
 from tickwork.service.exits_lines import ExitLine, exit_lines
-from tickwork.service.operations.asking import ask_trading
+from tickwork.service.operations.asking import ask_trading, check_account
 from tickwork.service.operations.orders import OnlyAccount
 from tickwork.values import Quantity
 
@@ -58,6 +58,7 @@ async def exits_list(call: Call, args: ExitsList) -> Page[ExitLine]:
 )
 async def exits_cancel(call: Call, args: ExitCancel) -> Done:
     """End a plan: exits on their way are cancelled, and nothing sells the position any more."""
+    await _check(call, "exits.cancel", args.plan)
     await ask_trading(call, dict, "exits.close", plan=args.plan, reason=args.reason)
     return Done(id=args.plan, done="closed")
 
@@ -71,5 +72,18 @@ async def exits_cancel(call: Call, args: ExitCancel) -> Done:
 )
 async def exits_resize(call: Call, args: ExitResize) -> Done:
     """Say that a plan's position is of another size now; what is on its way for more than that is cancelled."""
+    await _check(call, "exits.resize", args.plan)
     found = await ask_trading(call, Resized, "exits.resize", plan=args.plan, quantity=str(args.quantity))
     return Done(id=args.plan, done=f"{found['left']} left" if found else "closed: nothing is left of it")
+
+
+async def _check(call: Call, operation: str, plan: str) -> None:
+    """
+    Raises:
+        Forbidden: the plan is on an account that the caller may not trade.
+    """
+    if call.caller.accounts is None:
+        return
+    for line in await ask_trading(call, list[ExitLine], "exits", account=""):
+        if line.plan == plan:
+            check_account(call, operation, line.account)

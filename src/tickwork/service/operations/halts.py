@@ -159,13 +159,14 @@ async def _halt_unowned(tape: str, args: Halt, caller: Caller) -> HaltTaken:
     "POST /halt",
     tool="halt_trading",
     verb="halt",
-    account="account",
     status=202,
     unowned=_halt_unowned,
     examples=({"reason": "the venue behaves strangely"}, {"account": "main", "reason": "too much in one coin"}),
 )
 async def halt(call: Call, args: Halt) -> HaltTaken:
     """Take no new exposure, at once, and cancel what rests at the venues. Reductions and cancels stay possible.
+
+    Whoever may operate may halt every account: which of them it may trade does not matter.
 
     The answer comes when the halt stands and is on disk; what becomes of each order is asked for with `halts.show` and
     the number it gives. Where no process trades it is recorded, and whoever opens the tape next starts halted.

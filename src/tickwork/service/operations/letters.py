@@ -9,9 +9,10 @@ from pydantic import Field
 
 from tickwork.engines.embedded.letters import spacing
 from tickwork.engines.embedded.queries import DeadLetter, Queries
-from tickwork.errors import InvalidInput, NotFound
+from tickwork.errors import Forbidden, InvalidInput, NotFound
 from tickwork.service.api.operation import Args, Call, Limit, Page, command, query
 from tickwork.service.letters import Chosen, chosen, letter_count, letter_page
+from tickwork.service.operations import events, runs
 from tickwork.service.operations.asking import by
 from tickwork.service.operations.paging import LongCursor, Place, cursor_of, place_of
 from tickwork.service.previews import bounded
@@ -100,6 +101,8 @@ async def letters_redrive(call: Call, args: LettersRedrive) -> LettersRedriven:
         raise InvalidInput("rate", args.rate, "a number by a time above zero, such as '10/s' or '5/minute'")
     if args.preview:
         return await _preview(call, args)
+    if args.payload is not None:
+        await _check_payload(call, args)
     found = await call.ask("letters.redrive", **_given(args), payload=args.payload, rate=args.rate, by=by(call))
     done = found["redriven"]
     return LettersRedriven(redriven=done, left=found["left"], preview=False, total=len(done))
@@ -124,6 +127,27 @@ async def _preview(call: Call, args: LettersRedrive) -> LettersRedriven:
     found, _ = await call.read(lambda queries: letter_page(queries, which, None, 100))
     total = await call.read(lambda queries: letter_count(queries, which))
     return LettersRedriven(redriven=[one.id for one in found], left={}, preview=True, total=total)
+
+
+async def _check_payload(call: Call, args: LettersRedrive) -> None:
+    """
+    Raises:
+        Forbidden: the letter is of a run or an event of ours: with another payload it would be, say, another order.
+    """
+
+    def meant(queries: Queries) -> list[DeadLetter]:
+        if args.ids:
+            return [queries.letter(id) for id in args.ids]
+        which = Chosen(source=args.source, code=args.code, owner=None, open_only=True)
+        return letter_page(queries, which, None, 2)[0]  # of several none is redriven
+
+    for letter in await call.read(meant):
+        of_event = letter.kind == "event" and events.is_ours(letter.source)
+        if of_event or (letter.kind == "run" and runs.is_ours(letter.source)):
+            needs = (
+                f"no other payload for a letter of {letter.source!r}: ask for it anew by the operation that is for it"
+            )
+            raise Forbidden("letters.redrive", call.caller.name, needs)
 
 
 def _given(args: LettersChosen) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tickwork.service.accounts.ordering import ORDER, CancelAnswer, OrderAnswer
 from tickwork.service.api.caller import Caller
 from tickwork.service.api.operation import Args, Call, Cursor, Done, Limit, Page, command, query
 from tickwork.service.fills import FillLine, fills
-from tickwork.service.operations.asking import ask_trading, by, id_of
+from tickwork.service.operations.asking import ask_trading, by, check_account, id_of
 from tickwork.service.operations.runs import position
 from tickwork.service.order_shown import OrderShown, order_shown
 from tickwork.service.orders import OrderLine, orders
@@ -212,6 +212,9 @@ async def orders_cancel(call: Call, args: OneOrder) -> CancelAnswer:
 )
 async def orders_disown(call: Call, args: OrderDisown) -> Disowned:
     """Say that an order in doubt does not exist, and answer for it: it is not looked for any more."""
+    if call.caller.accounts is not None:
+        shown: OrderShown = await call.read(lambda queries: order_shown(queries, args.order))
+        check_account(call, "orders.disown", shown.order.account)
     found = await ask_trading(call, dict, "disown", order=args.order, reason=args.reason, by=by(call))
     return Disowned(id=args.order, done="disowned", account=found["account"])
 

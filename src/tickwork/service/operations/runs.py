@@ -15,7 +15,7 @@ from tickwork.graph.versioning.versions import named
 from tickwork.service import run_shown
 from tickwork.service.api.operation import Args, Call, Cursor, Done, Limit, Page, command, query
 from tickwork.service.documents.ids import run_id
-from tickwork.service.operations.asking import id_of
+from tickwork.service.operations.asking import check_id_of_run, id_of
 from tickwork.service.previews import bounded
 from tickwork.service.run_shown import RunShown, WholeStep
 from tickwork.service.run_steps import StepLine, line_of, steps_of
@@ -181,6 +181,8 @@ def runs_records(call: Call, args: RunRecords) -> Page[dict[str, Any]]:
 async def runs_start(call: Call, args: RunStart) -> RunMade:
     """Start a run of a workflow. With an id, or an idempotency key, started again it is the same run."""
     _may_start(call, args.workflow)
+    if args.id is not None:
+        check_id_of_run(args.id, "id")
     owner = call.caller.owner
     id = args.id if args.id is None or owner is None else run_id(owner, args.id)
     found = await call.ask(
@@ -223,7 +225,7 @@ async def runs_rerun(call: Call, args: RunRerun) -> RunMade:
 
 
 @command(
-    "runs.fork", "POST /runs/{run}/fork", verb="fork", scope="trade", owned=True, status=201,
+    "runs.fork", "POST /runs/{run}/fork", verb="fork", scope="trade", defines=True, owned=True, status=201,
     examples=({"run": "r12", "fromStep": "analyse", "live": True},),
 )  # fmt: skip
 async def runs_fork(call: Call, args: RunFork) -> RunMade:
@@ -249,8 +251,13 @@ async def runs_redrive(call: Call, args: OneRun) -> Done:
 # ------------------------------------------------------------------------------------------------------- whose, where
 
 
-_TRADING: Final = frozenset({"exit", "flatten"})
-"""Workflows that, besides those of ``tickwork/``, place orders for whoever asks by the operation that is for it."""
+_OURS: Final = frozenset({"exit", "flatten", "halt", "reconcile"})
+"""Workflows that, besides those of ``tickwork/``, act on accounts for whoever asks by the operation that is for it."""
+
+
+def is_ours(workflow: str) -> bool:
+    """Is it one that only its own operation may start, because that says who may and on which account?"""
+    return workflow.startswith("tickwork/") or workflow in _OURS
 
 
 def _may_start(call: Call, workflow: str) -> None:
@@ -262,7 +269,7 @@ def _may_start(call: Call, workflow: str) -> None:
     whose, owner = named(workflow), call.caller.owner
     if owner is not None and whose is not None and whose.owner != owner:
         raise NotFound("workflow", workflow, "the name of a workflow of yours")
-    if workflow.startswith("tickwork/") or workflow in _TRADING:
+    if is_ours(workflow):
         needs = "the operation that starts it, such as orders.place"
         raise Forbidden(f"a run of {workflow!r}", call.caller.name, needs)
 

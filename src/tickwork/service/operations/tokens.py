@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 from pydantic import AwareDatetime, Field
 
+from tickwork.errors import Forbidden
 from tickwork.service.api.operation import Args, Call, Done, Nothing, Page, command, query
 from tickwork.service.api.tokens import TokenLine, TokenMade
 from tickwork.values import from_ns
@@ -48,7 +49,10 @@ _EXAMPLE = {"name": "grafana", "scopes": ["read"], "days": 90}
 )  # fmt: skip
 async def tokens_create(call: Call, args: TokenCreate) -> TokenMade:
     """Make a token. Its secret is in the answer, this once."""
-    until = args.until(call.now)
+    allowed, until = call.caller.accounts, args.until(call.now)
+    if allowed is not None and not allowed.issuperset(args.accounts):
+        needs = f"an accounts list of those that it may trade itself ({', '.join(sorted(allowed)) or 'none'})"
+        raise Forbidden("tokens.create", call.caller.name, needs)
     made = await call.ask(
         "tokens.create",
         name=args.name,
