@@ -316,19 +316,30 @@ class Forbidden(Fatal):
 
 
 class Refused(Fatal):
-    """Our own gate refused. ``limit`` and ``actual`` are texts, so that no digit is lost on the tape."""
+    """Our own gate refused. ``limit`` and ``actual`` are texts, so that no digit is lost on the tape.
 
-    def __init__(self, rule: str, limit: object = "", actual: object = "") -> None:
-        super().__init__(rule, plain(limit), plain(actual))
+    ``scope``, where there is one, says whose limit it is: the account's, a workflow's, a symbol's.
+    """
+
+    def __init__(self, rule: str, limit: object = "", actual: object = "", scope: str = "") -> None:
+        super().__init__(rule, plain(limit), plain(actual), *([scope] if scope else []))
 
     @property
     def rule(self) -> str:
         """The rule that refused."""
         return str(self.args[0])
 
+    @property
+    def scope(self) -> str:
+        """Whose limit; empty: nobody's."""
+        return str(self.args[3]) if len(self.args) > 3 else ""
+
     def __str__(self) -> str:
-        rule, limit, actual = self.args
-        return f"refused by {rule}" + (f": limit {limit}, actual {actual}" if (limit, actual) != ("", "") else "")
+        rule, limit, actual, *_ = self.args
+        whose = f" ({self.scope})" if self.scope else ""
+        return (
+            f"refused by {rule}" + (f": limit {limit}, actual {actual}" if (limit, actual) != ("", "") else "") + whose
+        )
 
 
 class Rejected(Fatal):

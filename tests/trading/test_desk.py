@@ -143,7 +143,8 @@ def test_room_taken_by_others_after_a_crash_refuses_at_the_wire() -> None:
     assert placement is not None
     assert placement.refusal is not None
     assert placement.refusal.rule == "max_position_notional"
-    assert placement.refusal.actual.endswith(" (account)"), "whose limit it is"
+    assert placement.refusal.scope == "account", "whose limit it is"
+    assert D(placement.refusal.actual) > D(placement.refusal.limit), "a figure, and nothing else"
     assert len(world.venue.submissions) == 3
 
 

@@ -249,8 +249,9 @@ class Desk:
                 SUBMIT, self._submit, order, run.id, lookup=self._lookup, grace=self._venue.capabilities.grace
             )
         except Refused as refused:
-            rule, limit, actual = map(str, refused.args)
-            return Placement(outcome="refused", refusal=Refusal(rule=rule, limit=limit, actual=actual))
+            rule, limit, actual, *_ = map(str, refused.args)
+            refusal = Refusal(rule=rule, limit=limit, actual=actual, scope=refused.scope)
+            return Placement(outcome="refused", refusal=refusal)
         except Rejected as rejected:
             return Placement(outcome="rejected", rejection=str(rejected.args[1]))
         except NotYet as later:

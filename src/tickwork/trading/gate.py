@@ -75,8 +75,8 @@ class Refusal:
     """Whose limit: ``account``, ``workflow NAME``, ``symbol NAME``; ``""`` for a rule that is nobody's."""
 
     def error(self) -> Refused:
-        """To be raised; it has no field for the scope, so the actual figure names it."""
-        return Refused(self.rule, self.limit, f"{self.actual} ({self.scope})" if self.scope else self.actual)
+        """To be raised."""
+        return Refused(self.rule, self.limit, self.actual, self.scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ async def test_the_gate_says_no_with_rule_limit_and_figure(tmp_path: Path, monke
             found = problem_of(caught.value)
             assert found is not None
             assert (found.code, found.more["rule"], found.more["limit"]) == ("refused", "max_order_notional", "2000")
+            assert D(found.more["actual"]) > 2000 and found.more["scope"] == "account", "a figure is a figure"
         with pytest.raises(Refused, match="symbol"):
             await call("orders.place", **{**BUY, "symbol": "ETH/USDT"})
         with pytest.raises(Refused):

@@ -45,7 +45,7 @@ class HookRoute:
         extra = {"hook": name[:100], "address": address}
         if isinstance(error, Refused):
             _log.warning("refused: webhook %s from %s: %s", name[:100], address, error.args[0], extra=extra)
-            rule, limit, actual = error.args
+            rule, limit, actual, *_ = error.args
             code = "too-large" if rule == "webhook size" else "forbidden"
             return refusal(code, f"{rule}: expected {limit}, found {actual}", rule=rule)
         if isinstance(error, NotFound):

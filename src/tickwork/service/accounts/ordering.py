@@ -89,6 +89,8 @@ class OrderAnswer(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Of a refusal."""
     limit: str = ""
     actual: str = ""
+    scope: str = ""
+    """Whose limit; empty: nobody's."""
 
 
 class CancelAnswer(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -300,15 +302,15 @@ def _answer(placed: Placement, told: dict[str, Any]) -> OrderAnswer:
     no = placed.refusal
     if no is None:
         return OrderAnswer(outcome="rejected", reason=placed.rejection, **told)
-    rule, limit_, actual = no.error().args
-    return OrderAnswer(outcome="refused", reason=str(no.error()), rule=rule, limit=limit_, actual=actual, **told)
+    whose = {"rule": no.rule, "limit": no.limit, "actual": no.actual, "scope": no.scope}
+    return OrderAnswer(outcome="refused", reason=str(no.error()), **whose, **told)
 
 
 def _required(answer: OrderAnswer) -> OrderAnswer:
     """The answer, where an order came to be or may have; else what kept it from that."""
     match answer.outcome:
         case "refused":
-            raise Refused(answer.rule, answer.limit, answer.actual)
+            raise Refused(answer.rule, answer.limit, answer.actual, answer.scope)
         case "rejected":
             raise Rejected(answer.account, answer.reason)
         case "unsent":

@@ -137,8 +137,8 @@ def _fields(error: BaseException) -> Problem | None:
     if isinstance(error, InvalidInput):
         return problem("invalid-input", str(error), path=error.path, found=error.found, expected=error.expected)
     if isinstance(error, Refused):
-        rule, limit, actual = error.args
-        return problem("refused", str(error), rule=rule, limit=limit, actual=actual)
+        rule, limit, actual, *_ = error.args
+        return problem("refused", str(error), rule=rule, limit=limit, actual=actual, scope=error.scope)
     if isinstance(error, BreakerOpen):
         return problem("breaker-open", str(error), breaker=error.breaker)
     return problem("forbidden", str(error), needs=error.needs) if isinstance(error, Forbidden) else None
