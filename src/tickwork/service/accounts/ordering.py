@@ -302,8 +302,15 @@ def _answer(placed: Placement, told: dict[str, Any]) -> OrderAnswer:
     no = placed.refusal
     if no is None:
         return OrderAnswer(outcome="rejected", reason=placed.rejection, **told)
-    whose = {"rule": no.rule, "limit": no.limit, "actual": no.actual, "scope": no.scope}
-    return OrderAnswer(outcome="refused", reason=str(no.error()), **whose, **told)
+    return OrderAnswer(
+        outcome="refused",
+        reason=str(no.error()),
+        rule=no.rule,
+        limit=no.limit,
+        actual=no.actual,
+        scope=no.scope,
+        **told,
+    )
 
 
 def _required(answer: OrderAnswer) -> OrderAnswer:
