@@ -149,9 +149,10 @@ def _parts(process: ProcessStatus) -> Grid:
 
 
 def _gone(gone: Gone) -> str:
-    when = _time(gone.last.at)
+    when = _time(gone.seen)
     if gone.killed:
-        return f"{gone.mode}: nothing runs; process {gone.last.pid} was killed, it last spoke at {when} (UTC)"
+        end = "was killed, or could leave no word of its end"
+        return f"{gone.mode}: nothing runs; process {gone.last.pid} {end}; its last sign of life was at {when} (UTC)"
     why = f": {gone.last.detail}" if gone.last.detail else ""
     return f"{gone.mode}: nothing runs; process {gone.last.pid} {gone.last.stage} at {when} (UTC){why}"
 

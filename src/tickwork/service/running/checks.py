@@ -36,8 +36,8 @@ def _processes(home: Path) -> Iterator[Finding]:
             if place.file.exists():
                 yield _said("notice", f"up {mode}", f"{place.file} cannot be read", "the next `tickwork up` mends it")
         elif not word.over:
-            detail = f"process {word.pid} was killed, or the machine went down; it last spoke at "
-            detail += f"{word.at:%Y-%m-%d %H:%M:%S}"
+            detail = f"process {word.pid} was killed, or could leave no word of its end; its last sign of life was at "
+            detail += f"{place.seen(word):%Y-%m-%d %H:%M:%S}"
             logs = command("logs", "--home", str(home))
             advice = f"{logs} tells what was before; {_start(mode)} goes on where it was"
             yield _said("notice", f"up {mode}", detail, advice)

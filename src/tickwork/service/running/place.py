@@ -13,7 +13,7 @@ import select
 import signal
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -83,6 +83,19 @@ class Place:
             return msgspec.json.decode(self.file.read_bytes(), type=Word)
         except (OSError, msgspec.MsgspecError):
             return None
+
+    def touch(self) -> None:
+        """Say nothing new, but that it is alive: needs no room on a disk that is full."""
+        with contextlib.suppress(OSError):
+            os.utime(self.file)
+
+    def seen(self, word: Word) -> datetime:
+        """The last sign of life of the process that left this word here."""
+        try:
+            touched = datetime.fromtimestamp(self.file.stat().st_mtime, UTC)
+        except OSError:
+            return word.at
+        return word.at if word.over else max(word.at, touched)
 
     def write(self, word: Word) -> None:
         """Leave word; a reader finds this or what was said before, whole.

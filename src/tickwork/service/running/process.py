@@ -128,7 +128,7 @@ class Up:
         """Has the folder ever been this process's? If not, the word there is another's."""
         session.on_owned = self._own
         self._watchdog = Watchdog(
-            place.home, fault=self._fault, systemd=systemd, opening=lambda: self._stage == "opening"
+            place.home, fault=self._fault, systemd=systemd, opening=lambda: self._stage == "opening", well=self._alive
         )
 
     # -- from start to end ----------------------------------------------------------------------------------------
@@ -175,6 +175,10 @@ class Up:
         finally:
             told.cancel()
         return True
+
+    def _alive(self) -> None:
+        if self._owned:
+            self._place.touch()
 
     def _own(self) -> None:
         self._owned = True

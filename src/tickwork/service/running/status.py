@@ -63,8 +63,10 @@ class Gone(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
     mode: Mode
     killed: bool
-    """It left no word of its end: it was killed, or the machine went down."""
+    """It left no word of its end: it was killed, the machine went down, or its disk took no more."""
     last: Word
+    seen: datetime
+    """Its last sign of life: within a few seconds of its end where it left no word of that."""
 
 
 class HomeStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -89,7 +91,7 @@ def status_of(
         if pid:
             found.append(_asked(place, pid, word, now(), patience))
         elif word is not None:
-            gone.append(Gone(mode=mode, killed=not word.over, last=word))
+            gone.append(Gone(mode=mode, killed=not word.over, last=word, seen=place.seen(word)))
     up = bool(found) and all(one.is_up for one in found)
     return HomeStatus(up=up, home=str(home.absolute()), processes=found, gone=gone)
 

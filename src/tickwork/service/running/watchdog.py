@@ -32,6 +32,7 @@ class Watchdog:
         fault: why the process is not well; empty: it is.
         systemd: is told.
         opening: is it still starting? Then systemd is asked for more time instead.
+        well: called at each beat at which all is well.
         sleep: of the loop.
     """
 
@@ -42,12 +43,14 @@ class Watchdog:
         fault: Callable[[], str],
         systemd: Systemd,
         opening: Callable[[], bool],
+        well: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._file = home / _FILE
         self._fault = fault
         self._systemd = systemd
         self._opening = opening
+        self._well = well
         self._sleep = sleep
         self._trying: asyncio.Future[str] | None = None
         self.every_s = min(BEAT_S, systemd.watchdog_s / 3) if systemd.watchdog_s else BEAT_S
@@ -73,6 +76,7 @@ class Watchdog:
                 _log.warning("well again")
         if not complaint:
             self._systemd.well()
+            self._well()
         return complaint
 
     async def _disk(self) -> str:
