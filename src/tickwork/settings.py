@@ -191,6 +191,8 @@ class LimitSettings(Section):
     """Until the head of a request has come."""
     body_seconds: float = Field(30.0, gt=0, le=600)
     """Until its body has."""
+    answer_seconds: float = Field(60.0, gt=0, le=3_600)
+    """How long somebody may read nothing of what is being sent."""
     idle_seconds: int = Field(60, ge=1, le=3_600)
     """How long a connection is kept on which nothing is asked."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import logging
+import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,12 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.engine.support import live
-from tests.faces.http.serving import LIMITS, LOCAL, Served, problem, raw, served
+from tests.faces.http.serving import LIMITS, LOCAL, SECRET, Served, problem, raw, served
 from tickwork import Engine
 from tickwork.errors import InvalidInput
 from tickwork.faces.http.app import create_app
 from tickwork.faces.http.buckets import KEPT, Buckets
+from tickwork.faces.http.protocol import HEAD_MAX
 from tickwork.faces.http.security import Limits, Security, is_loopback, name_of, same_site
 from tickwork.faces.http.visit import caller_of, subprotocol
 from tickwork.service.api.here import Service
@@ -109,6 +113,10 @@ async def test_what_a_proxy_passes_on_is_not_local(tmp_path: Path) -> None:
     async with served(tmp_path) as world:
         for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host"):
             problem(await world.client.get("/api/v1/runs", headers={name: "127.0.0.1"}), 401, "unauthenticated")
+        # nginx, told no more than where to pass it on
+        port = world.server.address.rpartition(":")[2].encode()
+        asked = b"GET /api/v1/runs HTTP/1.0\r\nHost: 127.0.0.1:%b\r\nConnection: close\r\n\r\n" % port
+        assert b" 401 " in (await raw(world.server, asked)).partition(b"\r\n")[0]
 
 
 # ------------------------------------------------------------------------------------------------------- other sites
@@ -484,6 +492,51 @@ async def test_a_head_that_does_not_come_or_does_not_end(tmp_path: Path) -> None
         assert (await world.client.get("/healthz")).status_code == 200
     async with served(tmp_path) as world:
         assert await raw(world.server, b"GET / HTTP/1.1\r\n" + b"X: " + b"a" * 300_000) == b""
+
+
+@live
+@pytest.mark.parametrize("trailer", [b"X-%d: a\r\n", b"a%d", b"Authorization: Bearer x%d\r\n"])
+async def test_trailers_do_not_fill_the_memory(tmp_path: Path, trailer: bytes) -> None:
+    head = b"POST /hooks/orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: "
+    async with served(tmp_path) as world:
+        many = b"".join(trailer % number for number in range(8 * HEAD_MAX // len(trailer)))
+        assert await raw(world.server, head + many) == b""
+        assert (await world.client.get("/healthz")).status_code == 200
+
+
+@live
+async def test_a_trailer_is_no_header(tmp_path: Path) -> None:
+    signature = hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest()
+    asked = (
+        b"POST /hooks/orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        b"2\r\n{}\r\n0\r\nX-Signature: %b\r\nX-Delivery-Id: 1\r\n\r\n" % signature.encode()
+    )
+    async with served(tmp_path) as world:
+        answer = await raw(world.server, asked)
+        assert b"403" in answer.partition(b"\r\n")[0]
+        assert b"found none" in answer
+
+
+@live
+async def test_an_answer_that_is_not_read_holds_nothing(tmp_path: Path) -> None:
+    limits = Limits(answer_seconds=0.05, per_caller=1e6, per_address=1e6)
+    async with served(tmp_path, security=Security(local=LOCAL, limits=limits)) as world:
+        host, _, port = world.server.address.removeprefix("http://").partition(":")
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            deaf.connect((host, int(port)))
+            deaf.sendall(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 60)
+            await _connected(world, 1)
+            await _connected(world, 0)
+
+
+async def _connected(world: Served, count: int) -> None:
+    """Until so many are connected."""
+    async with asyncio.timeout(20):
+        while True:
+            if world.server.connections == count:
+                return
+            await asyncio.sleep(0)
 
 
 @live

@@ -1,4 +1,7 @@
-"""One connection: uvicorn's protocol with limits, so that nobody holds the server by being slow or endless."""
+"""One connection: uvicorn's protocol with limits, so that nobody holds the server by being slow or endless.
+
+What comes after a body, as a trailer, is no header: it would be one that the guard has not seen. It is not kept.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tickwork.faces.http.security import Limits
 
 HEAD_MAX: Final = 65_536
-"""Bytes of the head of a request."""
+"""Bytes of the head of a request; and of what is no body after it, such as trailers."""
 _LAST_S: Final = 5.0
 
 _log = logging.getLogger("tickwork.http")
@@ -26,6 +29,10 @@ class Limited(HttpToolsProtocol):
     """Bytes of it so far."""
     _coming = ""
     """The part of a request that is being received: its head, its body, or none."""
+    _empty = 0
+    """Bytes that came since there was some body among them."""
+    _unread: asyncio.TimerHandle | None = None
+    """Runs while the other side does not read its answer."""
     _waited = ""
     """The part that a timer runs for."""
 
@@ -43,6 +50,7 @@ class Limited(HttpToolsProtocol):
         """The connection is gone."""
         self._coming = ""
         self._watch()
+        self._read_on()
         if self.flow is not None:
             super().connection_lost(exc)
 
@@ -51,9 +59,12 @@ class Limited(HttpToolsProtocol):
         if self.flow is None:
             return  # it was turned away
         self._head += len(data)
+        self._empty += len(data)
         super().data_received(data)
         if self._coming == "head" and self._head > HEAD_MAX:
             self._drop(f"its head has more than {HEAD_MAX} bytes")
+        elif self._coming == "body" and self._empty > HEAD_MAX:
+            self._drop(f"more than {HEAD_MAX} bytes after its head are no body")
         elif self._coming != self._waited:  # what came whole needs no timer
             self._watch()
 
@@ -62,10 +73,20 @@ class Limited(HttpToolsProtocol):
         self._coming = "head"
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header has come; or a trailer, which nobody wants."""
+        if self._coming != "body":
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Its head has come."""
-        self._coming = "body"
+        self._coming, self._empty = "body", 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body has come."""
+        self._empty = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of it has come."""
@@ -76,7 +97,30 @@ class Limited(HttpToolsProtocol):
         """It is a WebSocket from here on."""
         self._coming = ""
         self._watch()
+        self._read_on()
         super().handle_websocket_upgrade()
+
+    def pause_writing(self) -> None:
+        """There is more to be sent than the other side reads."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.limits.answer_seconds, self._drop, "its answer is not read")
+
+    def resume_writing(self) -> None:
+        """It reads on."""
+        self._read_on()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing is asked any more: the connection ends, also where its last answer is never read."""
+        super().timeout_keep_alive_handler()
+        if self._unread is None:
+            self._unread = self.loop.call_later(_LAST_S, self.transport.abort)
+
+    def _read_on(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         """Let the part that is coming come in time."""

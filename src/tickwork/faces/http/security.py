@@ -33,6 +33,8 @@ class Limits:
     connections: int = 1_000
     header_seconds: float = 10.0
     body_seconds: float = 30.0
+    answer_seconds: float = 60.0
+    """How long somebody may read nothing of what is being sent."""
     idle_seconds: int = 60
     """How long a connection is kept on which nothing is asked."""
 

@@ -61,6 +61,11 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._server.server_state.connections)
+
     async def start(self) -> None:
         """Listen; on return requests are answered.
 

@@ -1,6 +1,7 @@
 """WebSockets: ``/ws``, the live stream of views, and ``/ws/events``, the plain stream of what a run does.
 
-Authorising is the server's: it looks at Host, Origin and token, and closes the socket itself where it refuses.
+Authorising is the server's: it looks at Host, Origin and token, and closes the socket itself where it refuses. A token
+that ends, or is revoked, while its socket is open closes that socket.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tickwork.errors import InvalidInput, TickworkError
-from tickwork.faces.http.visit import subprotocol
+from tickwork.faces.http.visit import KEY, Visit, subprotocol
 from tickwork.service.api.caller import Caller
 from tickwork.service.api.problems import problem_of
 from tickwork.service.stream.entities import encode
@@ -24,6 +25,9 @@ from tickwork.service.stream.session import BROKEN, POLICY, HangUp, Session
 
 PROTOCOL: Final = "1"
 """The version of the protocol of ``/ws``."""
+
+STANDS_S = 1.0
+"""Seconds between two looks whether a token still stands."""
 
 Authorise = Callable[[WebSocket], Awaitable[Caller | None]]
 
@@ -95,7 +99,7 @@ async def _converse(
     except TickworkError as error:
         await _refuse(socket, error)
         return
-    tasks = [asyncio.ensure_future(talk.tell()), asyncio.ensure_future(_hear(socket, talk))]
+    tasks = [asyncio.ensure_future(one) for one in (talk.tell(), _hear(socket, talk), _while_it_stands(socket))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -117,6 +121,19 @@ async def _hear(socket: WebSocket, talk: Session | Outside) -> None:
             raise WebSocketDisconnect(message.get("code") or 1005)
         text = message.get("text")
         await talk.hear(text if text is not None else message.get("bytes") or b"")
+
+
+async def _while_it_stands(socket: WebSocket) -> None:
+    """
+    Raises:
+        HangUp: the token by which the client was let in is void.
+    """
+    visit: Visit | None = socket.scope.get(KEY)
+    stands = None if visit is None else visit.stands
+    while True:
+        if stands is not None and not stands():
+            raise HangUp(POLICY, "unauthenticated")
+        await asyncio.sleep(STANDS_S)
 
 
 async def _end(socket: WebSocket, ended: Sequence[object]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ class Visit:
     """``None``: nobody is known, and what is asked for needs nobody."""
     by_token: bool = False
     """Did a token say who calls?"""
+    stands: Callable[[], bool] | None = None
+    """Of a WebSocket, which lasts: is its token still what it was when it was let in? ``None``: it has none."""
     route: str = "unmatched"
     """The template of the path, for metrics: of these there are few."""
     operation: str = ""
