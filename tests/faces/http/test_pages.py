@@ -17,9 +17,12 @@ from tickwork.errors import TapeError
 from tickwork.faces.http import home_page
 from tickwork.faces.http.pages import PAGE_POLICY
 from tickwork.faces.http.security import Security
+from tickwork.service.accounts.events import AccountOwned
+from tickwork.service.api.caller import local
 from tickwork.service.halting import Halting, halt_lines
 from tickwork.trading.halt import Halts
 
+HERE = local("http")
 PAGE = {"Accept": "text/html"}
 
 
@@ -61,7 +64,9 @@ async def trading(folder: Path, **given: Any) -> AsyncIterator[tuple[Served, Not
     """A process that can be halted."""
     async with served(folder, views=[halt_lines], **given) as world:
         noted = Noted()
-        world.engine.offer(Halting(world.engine, Halts(), None, world.engine.clock.now, known=["main"]).verbs())
+        world.engine.offer(
+            Halting(world.engine, Halts(), None, world.engine.clock.now, known=["main", "hers", "his"]).verbs()
+        )
         world.engine.offer({"flatten": noted.flatten})
         yield world, noted
 
@@ -127,6 +132,21 @@ async def test_who_may_not_do_it_is_not_shown_how_and_cannot(tmp_path: Path) -> 
         stolen = shown["halt"] | {"verb": "flatten", "word": "FLATTEN", "reason": "x"}
         assert (await world.client.post("/halt", data=stolen)).status_code == 403
         assert noted.asked == []
+
+
+@live
+async def test_whoever_is_bound_to_an_owner_sees_halts_of_his_own_and_of_all(tmp_path: Path) -> None:
+    async with trading(tmp_path) as (world, _):
+        for account, owner in (("hers", "ann"), ("his", "bob")):
+            await world.engine.emit(AccountOwned(account=account, owner=owner))
+            await world.service.call("halt", {"account": account, "reason": f"about {account}"}, HERE)
+        theirs = world.token("operate", "trade", owner="ann")
+        shown = (await world.client.get("/halt", headers=theirs)).text
+        assert "about hers" in shown
+        assert "about his" not in shown
+        assert forms(shown) == {}, "it could not do that"
+        await world.service.call("halt", {"reason": "about all"}, HERE)
+        assert "about all" in (await world.client.get("/halt", headers=theirs)).text
 
 
 @live

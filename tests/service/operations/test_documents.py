@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tickwork.service.api.operation import CATALOGUE
 from tickwork.service.api.problems import NotServed, VersionConflict
 from tickwork.service.api.there import Remote
 from tickwork.service.documents import Agent
+from tickwork.service.operations import documents
 
 ANN, BOB = owned("ann"), owned("bob")
 AGENT = Agent("a-1", "analyst", "Ada", ("docs_news", "docs_signal"))
@@ -208,6 +210,26 @@ async def test_what_is_wrong_with_a_document_without_keeping_it() -> None:
         await failure(call("workflows.validate", document="name: [", format="auto"), InvalidInput)
         await call("workflows.validate", **good)
         assert call.engine.status()["seq"] == seq, "nothing is written"
+
+
+def test_to_check_a_document_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(call: Calls) -> None:
+        begun, goes_on = threading.Event(), threading.Event()
+
+        def slow(*_: object) -> Any:
+            begun.set()
+            assert goes_on.wait(20)
+            return {"valid": True}
+
+        monkeypatch.setattr(documents, "checked_document", slow)
+        checking = asyncio.ensure_future(call("workflows.validate", document="name: d"))
+        await asyncio.to_thread(begun.wait, 20)
+        assert not checking.done()
+        await call("system.operations")  # the loop turns
+        goes_on.set()
+        assert (await checking)["valid"]
+
+    law(check, tmp_path / "t.db")
 
 
 # ----------------------------------------------------------------------------------------------------------- isolation

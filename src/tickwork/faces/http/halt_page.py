@@ -15,15 +15,16 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from tickwork.errors import TickworkError
+from tickwork.errors import Forbidden, TickworkError
 from tickwork.faces.http.pages import form_of, only, send_page
 from tickwork.faces.http.replies import Refusal, problem_and_headers, refusal, send_nothing
 from tickwork.faces.http.routing import Routes
 from tickwork.faces.http.visit import caller_of, visit_of
 from tickwork.service.api.caller import Caller
-from tickwork.service.api.here import Service
+from tickwork.service.api.here import Service, authorise
 from tickwork.service.api.operation import Operation
 from tickwork.service.halting import ALL, STOPPING, HaltLine, halt_lines
+from tickwork.service.owners import chosen
 
 WORDS: Final = {"flatten": "FLATTEN", "unhalt": "UNHALT"}
 """What has to be typed."""
@@ -76,21 +77,26 @@ class HaltPage:
     # -- the page -------------------------------------------------------------------------------------------------
 
     async def _show(self, send: Send, caller: Caller, status: int, complaint: str) -> None:
-        lines, trouble = self._standing()
+        lines, trouble = await self._standing(caller)
         parts = [f'<p class="state bad" role="alert">{escape(complaint)}</p>'] if complaint else []
         parts += [f'<p class="state bad">{escape(trouble)}</p>'] if trouble else [_state(lines)]
         for verb, form in (("halt", _HALT), ("flatten", _FLATTEN), ("unhalt", _UNHALT)):
             operation = self._operations.get(verb)
-            if operation is not None and caller.may(operation.scope):
+            if operation is not None and _may(operation, caller):
                 parts.append(self._form(verb, form, operation, caller))
         if not self._operations:
             parts.append("<p>The process that serves this page does not trade: there is nothing to halt.</p>")
         parts.append(f'<p class="note">You are {escape(caller.name)}. <a href="/halt">Look again</a></p>')
         await send_page(send, status, "Halt", "".join(parts))
 
-    def _standing(self) -> tuple[list[HaltLine], str]:
+    async def _standing(self, caller: Caller) -> tuple[list[HaltLine], str]:
+        """What stands: for whoever is bound to an owner, of that owner's accounts, and of all."""
         try:
-            return sorted(self._service.engine.items(halt_lines).values(), key=lambda line: line.account), ""
+            lines = sorted(self._service.engine.items(halt_lines).values(), key=lambda line: line.account)
+            if caller.owner is None:
+                return lines, ""
+            mine = await self._service.read(lambda queries: chosen(queries, caller.owner)) or frozenset()
+            return [line for line in lines if line.account in mine | {"", ALL}], ""
         except TickworkError as error:
             return [], f"What stands cannot be read: {error}"
 
@@ -102,6 +108,14 @@ class HaltPage:
             f'<input type="hidden" name="seal" value="{self._seal(caller)}">'
         )
         return f'<form method="post" action="/halt">{hidden}{inputs.format(account=account)}</form>'
+
+
+def _may(operation: Operation, caller: Caller) -> bool:
+    try:
+        authorise(operation, caller)
+    except Forbidden:
+        return False
+    return True
 
 
 _ACCOUNT: Final = '<label>Account (empty: all) <input name="account" maxlength="64"></label>'

@@ -6,7 +6,9 @@ owner: another owner's workflow is one that is not there.
 
 from __future__ import annotations
 
+import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
@@ -46,6 +48,8 @@ from tickwork.service.previews import bounded
 from tickwork.service.workflows import WorkflowLine, workflow_lines
 
 Json = dict[str, Any]
+
+_CHECKING: Final = ThreadPoolExecutor(1, thread_name_prefix="tickwork-check")
 
 # -------------------------------------------------------------------------------------------------- created and changed
 
@@ -109,7 +113,9 @@ async def workflows_retire(call: Call, args: WorkflowRetire) -> Json:
 )  # fmt: skip
 async def workflows_validate(call: Call, args: WorkflowValidate) -> Checked:
     """Check a document without keeping it: everything that is wrong with it, at once."""
-    return checked_document(args.document, args.name, args.format)
+    # to read a large text takes a second, in which the loop must go on: one at a time, beside it
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_CHECKING, checked_document, args.document, args.name, args.format)
 
 
 # ------------------------------------------------------------------------------------------------------------ looked at
