@@ -1,7 +1,8 @@
 """The one writer: turns everything that waits into one transaction, in a thread of its own, so the loop never waits.
 
 A fault of the disk is final. After a failed fsync nobody knows what is on disk (the kernel may have dropped the dirty
-pages and will report success next time), so the writer never tries again: it reports the error and takes no more.
+pages and will report success next time), so the writer never tries again: it reports the error and takes no more. A
+tape that was deleted or replaced under its process is such a fault: what is written would go to a file without a name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 import apsw
 
 from tickwork.engines.embedded.batch import Batch, write
+from tickwork.engines.embedded.tape_files import TapeFiles
 
 Committed = Callable[[Batch, BaseException | None], None]
 
@@ -63,6 +65,7 @@ class ThreadWriter:
         self._connection = connection
         self._committed = committed
         self._call_soon = call_soon
+        self._files = TapeFiles(connection.filename)
         self._batch: Batch | None = None
         self._wake = threading.Semaphore(0)
         self._stopping = False
@@ -89,6 +92,7 @@ class ThreadWriter:
             if batch is not None:
                 try:
                     write(self._connection, batch)
+                    self._files.check()  # after it, so that nothing is acknowledged that nobody will find again
                 except BaseException as error:  # noqa: BLE001 - a fault must reach the loop, whatever it is
                     self._report(batch, error)
                     return
