@@ -25,7 +25,7 @@ from tickwork.service.trading import AccountOpened, OrderAccepted, OrderFilled
 from tickwork.trading.adoptions import Adoptions
 from tickwork.trading.attribution import Attribution, Books, Holder
 from tickwork.trading.ledger import Ledger
-from tickwork.trading.orders import ZERO
+from tickwork.trading.orders import ZERO, Fill
 from tickwork.trading.performance import DAILY_CRYPTO, EquityCurve, EquityPoint, Trades, drawdown
 from tickwork.values import EXACT, from_ns, plain, timestamp_ns
 
@@ -115,6 +115,7 @@ LEAST: Final = 4
 _TOLD: Final[dict[str, type[Event]]] = {
     cls.event_name: cls for cls in (AccountOpened, OrderAccepted, OrderFilled, AccountAdjusted, EquityMarked)
 }
+_PLAIN: Final = (b'"agent":""', b'"reduceOnly":false')
 
 
 @dataclass(slots=True)
@@ -131,6 +132,8 @@ class _Told:
     curve: EquityCurve = field(default_factory=EquityCurve)
     agents: dict[str, str] = field(default_factory=dict)
     """By client id."""
+    reducing: set[str] = field(default_factory=set)
+    """Client ids of orders that only reduce."""
     prices: dict[str, Decimal] = field(default_factory=dict)
     """Those that the last mark was made with."""
     flow: Decimal = ZERO
@@ -147,10 +150,12 @@ class _Told:
             case OrderAccepted():
                 if event.agent:
                     self.agents[event.client_order_id] = event.agent
+                if event.reduce_only:
+                    self.reducing.add(event.client_order_id)
             case OrderFilled():
                 fill = event.fill()
                 self.ledger.apply(fill)
-                self.books.apply(fill, event.workflow, self.agents.get(event.client_order_id, ""))
+                self._attribute(fill, Holder(event.workflow, self.agents.get(event.client_order_id, "")))
             case AccountAdjusted():
                 before = {name: self.ledger.capital(name) for name in self.ledger.currencies()}
                 self.adoptions.apply(event.adoption())
@@ -165,6 +170,16 @@ class _Told:
                     self.flow = ZERO
             case _:
                 pass
+
+    def _attribute(self, fill: Fill, holder: Holder) -> None:
+        """What can only close closes what its workflow holds, whoever decided it: a stop, a flatten or a person at the
+        telephone ends the trade of the analyst that began it. Its own comes first."""
+        closes = fill.client_order_id in self.reducing or (fill.side == "sell" and ":" not in fill.symbol)
+        own = self.books.held(fill.symbol).get(holder, ZERO)
+        if closes and ((own > 0) != (fill.side == "sell") or own.copy_abs() < fill.quantity):
+            self.books.apply_pro_rata(fill, workflow=holder.workflow)
+        else:
+            self.books.apply(fill, holder.workflow, holder.agent)
 
     def _worth(self, currency: str, amount: Decimal) -> Decimal:
         """In the account's currency, at the last marks; zero where none is known: then it is told as a gain."""
@@ -193,7 +208,7 @@ def figures(
     told: dict[str, _Told] = {}
     for entry in queries.events(*_TOLD):
         value = bytes(entry.record.value)
-        if entry.record.name == OrderAccepted.event_name and b'"agent":""' in value:
+        if entry.record.name == OrderAccepted.event_name and all(part in value for part in _PLAIN):
             continue  # most are decided by their workflow, and say nothing else that counts here
         event = _TOLD[entry.record.name].read(entry.record.version, value)
         name: str = getattr(event, "account", "")
