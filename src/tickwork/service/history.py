@@ -96,7 +96,8 @@ def recorded_bars(folder: Path, names: Iterable[str], asked: Asked) -> Bars:
     """
     found: dict[Kind, list[Bar]] = {}
     for name in names:
-        if segments(folder / name):
+        # a name, and no way to another folder
+        if "/" not in name and name not in (".", "..") and segments(folder / name):
             for bar in _latest(LiveRecording(folder / name), asked):
                 found.setdefault((name, bar.venue, bar.interval_ns), []).append(bar)
     if not found:

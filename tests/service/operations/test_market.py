@@ -135,6 +135,17 @@ def test_a_page_of_bars_is_the_end_of_what_is_asked_for(since: int, until_: int,
     assert found.more == (len(wanted) > limit)
 
 
+def test_a_recording_is_looked_for_in_its_folder_alone(tmp_path: Path) -> None:
+    recorded(tmp_path / "elsewhere", [bar(0)])
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere" / "feed" / "x").mkdir()
+    there = tmp_path / "elsewhere" / "feed"
+    assert recorded_bars(tmp_path / "elsewhere", ["feed"], Asked(symbol=BTC)).bars
+    for name in ("../elsewhere/feed", str(there), "./../elsewhere/feed", "..", "."):
+        with pytest.raises(NotFound):
+            recorded_bars(there if name == "." else there / "x" if name == ".." else tmp_path / "here", [name], Asked())
+
+
 def test_several_kinds_of_bars_must_be_told_apart(tmp_path: Path) -> None:
     recorded(tmp_path, [bar(0), bar(0, minutes=5), bar(0, venue="kraken")])
     with pytest.raises(InvalidInput, match="5m of mexc"):

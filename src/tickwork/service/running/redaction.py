@@ -19,14 +19,13 @@ HIDDEN: Final = "***"
 _SHORTEST: Final = 6
 """Characters of a value that is looked for; a shorter one would be found in everything."""
 _NAME: Final = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)(_|$)")
-_WORD: Final = (
-    r"[\w-]*(?:api[_-]?key|apikey|secret|token|signature|passw(?:or)?d|passphrase|private[_-]?key)(?:[_-]?key)?"
-)
+# none of these looks ahead for longer than its word: what is logged may be of whoever asks, and holds up the loop
+_WORD: Final = r"(?:api[_-]?key|apikey|secret|token|signature|passw(?:or)?d|passphrase|private[_-]?key)(?:[_-]?key)?"
 _ASSIGNED: Final = re.compile(
-    rf"""(?P<before>\b{_WORD}["']?\s?[=:]\s?["']?)(?P<secret>[^\s"'&,;:)}}\]]{{4,}})""", re.IGNORECASE
+    rf"""(?P<before>{_WORD}["']?\s?[=:]\s?["']?)(?P<secret>[^\s"'&,;:)}}\]]{{4,}})""", re.IGNORECASE
 )
 _HEADER: Final = re.compile(r"\b(?P<before>(?:Bearer|Basic)\s+)(?P<secret>[\w.~+/=-]{8,})", re.IGNORECASE)
-_ADDRESS: Final = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://)(?P<secret>[^\s/@]+)(?=@)", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(?P<before>[a-z0-9]://)(?P<secret>[^\s/@]+)(?=@)", re.IGNORECASE)
 _SHAPES: Final = re.compile(r"\bsk-[\w-]{16,}|(?<!\d)\d{6,12}:[\w-]{30,}|\btickwork_[\w-]{43}")
 """Keys of OpenAI, of Telegram's bots and our own tokens are known by their form alone."""
 
