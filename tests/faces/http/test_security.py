@@ -148,6 +148,18 @@ async def test_another_site_can_change_nothing(tmp_path: Path) -> None:
 
 
 @live
+async def test_what_another_page_fetches_is_not_local(tmp_path: Path) -> None:
+    async with served(tmp_path) as world:
+        for site in ("cross-site", "same-site"):
+            image = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+            problem(await world.client.get("/api/v1/runs", headers=image), 401, "unauthenticated")
+            link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+            assert (await world.client.get("/halt", headers=link)).status_code == 200
+        own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+        assert (await world.client.get("/api/v1/runs", headers=own)).status_code == 200
+
+
+@live
 async def test_our_own_pages_and_programs_can(tmp_path: Path) -> None:
     async with served(tmp_path) as world:
         for ours in (

@@ -43,6 +43,8 @@ STOPPING: Final = frozenset({"/halt", "/api/v1/halt", "/api/v1/flatten"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login", "/logout"})
 """What needs nobody to be known; so do hooks, which are signed."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OTHERS: Final = frozenset({"cross-site", "same-site"})
+"""How a browser says that a page of another site asks."""
 _PROXY: Final = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via"}
 )
@@ -181,9 +183,7 @@ class Guard:
         origins, site = headers(scope, b"origin"), header(scope, b"sec-fetch-site")
         host = header(scope, b"host") or ""
         allowed = self._security.allowed_origins
-        if any(not same_site(origin, host, allowed) for origin in origins) or (
-            not origins and site in ("cross-site", "same-site")
-        ):
+        if any(not same_site(origin, host, allowed) for origin in origins) or (not origins and site in _OTHERS):
             shown = ", ".join(origins)[:100] or site
             raise refusal("cross-site", f"asked by a page of another site ({shown}): see server.allowed_origins")
 
@@ -241,6 +241,8 @@ class Guard:
             and (name in LOCAL_NAMES or name == security.host)
             and _PROXY.isdisjoint(header_names(scope))
             and all(same_site(origin, header(scope, b"host") or "", ()) for origin in headers(scope, b"origin"))
+            # such as an image's address: it cannot be read there, and yet it would be work done for that page
+            and (header(scope, b"sec-fetch-site") not in _OTHERS or header(scope, b"sec-fetch-mode") == "navigate")
         )
 
     # -- the rest -------------------------------------------------------------------------------------------------
