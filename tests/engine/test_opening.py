@@ -20,7 +20,7 @@ from tickwork.core.run import Run
 from tickwork.core.workflow import workflow
 from tickwork.engines.embedded import Engine, Memory, Queries, lock, schema
 from tickwork.engines.embedded.control import ask_owner, socket_path
-from tickwork.errors import InvalidInput, TapeCorrupt, TapeError, TapeLocked, TapeTooNew
+from tickwork.errors import InvalidInput, NotFound, TapeCorrupt, TapeError, TapeLocked, TapeTooNew
 
 
 @workflow("waits", on=Ping)
@@ -207,6 +207,9 @@ async def test_the_owner_does_what_others_ask(tmp_path: Path) -> None:
         assert await ask("start", workflow="waits", input={"n": 2}, id="mine") == "mine"
         status = await ask("status")
         assert status["runs"] == {"waiting": 2}
+        with pytest.raises(NotFound) as nothing:
+            await ask("halt", reason="by hand")
+        assert (nothing.value.path, nothing.value.found) == ("verb", "halt"), "not the whole request"
         await ask("pause", run="mine")
         assert await engine.handle("mine").status() == "paused"
         await ask("resume", run="mine")

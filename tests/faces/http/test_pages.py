@@ -108,7 +108,10 @@ async def test_a_form_that_is_not_from_a_page_of_ours(tmp_path: Path) -> None:
     async with trading(tmp_path) as (world, _):
         form = forms((await world.client.get("/halt")).text)["halt"]
         for wrong in ({"seal": ""}, {"seal": "0" * 64}, {"seal": "é"}):
-            assert (await world.client.post("/halt", data=form | wrong)).status_code == 403
+            refused = await world.client.post("/halt", data=form | wrong)
+            assert refused.status_code == 403
+            assert "NOTHING WAS DONE" in refused.text and "another site:" not in refused.text, "what a person can do"
+            assert forms(refused.text)["halt"]["seal"] == form["seal"], "and a form that works"
         json = await world.client.post("/halt", json=form)
         assert json.status_code == 415
         twice = await world.client.post(

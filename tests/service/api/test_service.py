@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from tickwork import Engine, Event, Run, workflow
-from tickwork.errors import Conflict, Forbidden, InvalidInput, NotFound, NotRunning, Refused, Unknown
+from tickwork.errors import Conflict, Forbidden, InvalidInput, NotFound, NotRunning, Refused, ServiceError, Unknown
 from tickwork.service.api.caller import SCOPES, Caller, local
 from tickwork.service.api.commanded import HIDDEN, CommandAnswered, CommandAsked, asked
 from tickwork.service.api.here import Failed, Service, authorise, told
@@ -381,6 +381,13 @@ def test_every_problem_has_a_known_code() -> None:
         assert problem.code in TITLES
         assert TITLES[problem.code][0] == problem.status
     assert problem_of(ValueError("x")) is None
+
+
+def test_a_title_is_of_the_code_and_not_of_the_case() -> None:
+    for code, title in {"WORKFLOW_NOT_FOUND": "There is no such workflow", "ODD": "It failed"}.items():
+        problem = problem_of(ServiceError(code, "no workflow has the id 'x'"))
+        assert problem is not None
+        assert (problem.code, problem.title, problem.detail) == (code, title, "no workflow has the id 'x'")
 
 
 def test_the_catalogue_is_well_made() -> None:

@@ -97,9 +97,14 @@ class Control:
                 raise InvalidInput(
                     "request", line[:100].decode(errors="replace"), 'an object such as {"verb": "status"}'
                 )
-            verb = self._verbs.get(request.pop("verb"))
+            name = request.pop("verb")
+            verb = self._verbs.get(name)
             if verb is None:
-                raise NotFound("verb", line[:100].decode(errors="replace"), "one of " + ", ".join(sorted(self._verbs)))
+                raise NotFound(
+                    "verb",
+                    name[:100],
+                    "what the process that has the tape open can do: " + ", ".join(sorted(self._verbs)),
+                )
             answer = _packed({"ok": msgspec.to_builtins(await verb(**request))})
             if len(answer) > LINE_MAX:
                 raise InvalidInput("answer", f"{len(answer):,} bytes", f"at most {LINE_MAX:,}: ask for fewer at once")

@@ -26,6 +26,11 @@ from tickwork.service.api.operation import Operation
 from tickwork.service.halting import ALL, STOPPING, HaltLine, halt_lines
 from tickwork.service.owners import chosen
 
+_STALE: Final = (
+    "NOTHING WAS DONE: the page was loaded before tickwork was started anew, or the form came from another site. "
+    "This page is fresh: press again below."
+)
+
 WORDS: Final = {"flatten": "FLATTEN", "unhalt": "UNHALT"}
 """What has to be typed."""
 
@@ -53,12 +58,13 @@ class HaltPage:
             await self._do(await form_of(scope, receive), caller)
         except (TickworkError, Refusal) as error:
             found, _ = problem_and_headers(error, scope, self._service.engine.clock.now())
-            return await self._show(send, caller, found.status, f"{found.title}: {found.detail}")
+            complaint = found.detail if found.detail == _STALE else f"{found.title}: {found.detail}"
+            return await self._show(send, caller, found.status, complaint)
         return await send_nothing(send, 303, [(b"location", b"/halt")])
 
     async def _do(self, form: dict[str, str], caller: Caller) -> None:
         if not hmac.compare_digest(form.pop("seal", "").encode(), self._seal(caller).encode()):
-            raise refusal("cross-site", "this form is not from a page of this process: load /halt again")
+            raise refusal("cross-site", _STALE)
         verb, key, word = form.pop("verb", ""), form.pop("key", ""), form.pop("word", "")
         operation = self._operations.get(verb)
         if operation is None:

@@ -87,15 +87,15 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
 """Codes with their HTTP status and title."""
 
 _SERVICE: Final = {
-    "WORKFLOW_NOT_FOUND": 404,
-    "EXECUTION_NOT_FOUND": 404,
-    "INVALID_INPUT_DATA": 422,
-    "INSUFFICIENT_CREDITS": 402,
-    "AGENT_UNAVAILABLE": 503,
-    "QUEUE_FULL": 503,
-    "EXECUTION_TIMEOUT": 504,
+    "WORKFLOW_NOT_FOUND": (404, "There is no such workflow"),
+    "EXECUTION_NOT_FOUND": (404, "There is no such execution"),
+    "INVALID_INPUT_DATA": (422, "What was given cannot be used"),
+    "INSUFFICIENT_CREDITS": (402, "There is not enough left for it"),
+    "AGENT_UNAVAILABLE": (503, "No agent can take it"),
+    "QUEUE_FULL": (503, "There is no room for more"),
+    "EXECUTION_TIMEOUT": (504, "It goes on, and has not ended yet"),
 }
-"""Codes of the step lists' programs, which keep them."""
+"""Codes of the step lists' programs, which keep them, with their HTTP status and title."""
 
 
 def problem(code: str, detail: str, **more: Any) -> Problem:
@@ -112,9 +112,9 @@ def problem_of(error: BaseException) -> Problem | None:
         code = next((code for kind, code in _PLAIN if isinstance(known, type) and issubclass(known, kind)), "failed")
         return problem(code, str(error.args[1]))
     if isinstance(error, ServiceError):
-        status = _SERVICE.get(error.code, 500)
+        status, title = _SERVICE.get(error.code, TITLES["failed"])
         more = {key: value for key, value in error.details.items() if key not in ("code", "status", "detail", "title")}
-        return Problem(code=error.code, status=status, title=str(error.args[1]), detail=str(error.args[1]), more=more)
+        return Problem(code=error.code, status=status, title=title, detail=str(error.args[1]), more=more)
     told = _fields(error)
     if told is not None:
         return told
