@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +63,12 @@ def test_whatever_the_disk_says_is_put_into_words(error: Exception) -> None:
     assert code == 1
     assert words.startswith("the disk cannot be used: ")
     assert "--home" in words
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_file_that_the_disk_does_not_take_is_named(number: int) -> None:
+    code, words = _complaint(OSError(number, os.strerror(number), "desk/logs"))
+    assert (code, words) == (
+        1,
+        f"desk/logs cannot be used ({os.strerror(number)}): see to it, or give another --home",
+    )

@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from errno import EDQUOT, EIO, ENOSPC, EROFS
+from errno import EACCES, EDQUOT, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -335,6 +335,7 @@ def _check_words() -> None:
             raise InvalidInput("argument", word, "text in UTF-8") from None
 
 
+_OF_THE_DISK: Final = (ENOSPC, EDQUOT, EIO, EROFS)
 _ARGUMENT: Final = re.compile(r"^\w+\((\w+)=\)")
 """How the engine names an argument of one of its verbs."""
 
@@ -363,8 +364,10 @@ def _complaint(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.filename == _STDOUT:
         sys.stdout = None  # or the interpreter would complain once more at its end
         return FAILED, f"stdout cannot be written: {error.strerror}"
-    if isinstance(error, OSError) and error.filename is None and error.errno in (ENOSPC, EDQUOT, EIO, EROFS):
+    if isinstance(error, OSError) and error.filename is None and error.errno in _OF_THE_DISK:
         return FAILED, f"the disk cannot be used: {error.strerror}; see to it, or give another --home"
+    if isinstance(error, OSError) and error.filename is not None and error.errno in (*_OF_THE_DISK, EACCES):
+        return FAILED, f"{error.filename} cannot be used ({error.strerror}): see to it, or give another --home"
     if isinstance(error, TickworkError | OSError):
         return FAILED, str(error)
     if type(error).__module__ == "apsw":  # a file of ours that SQLite could not read or write
