@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tickwork.errors import Conflict, InvalidInput, NotFound
 from tickwork.service.api.problems import Unauthenticated
 from tickwork.service.api.tokens import TokenStore
+from tickwork.service.running.logs import LogFile
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -161,3 +162,17 @@ def test_a_file_that_is_none_or_that_others_can_read(tmp_path: Path) -> None:
     file.chmod(0o644)
     with pytest.raises(InvalidInput, match="chmod 600"):
         store(tmp_path).lines()
+
+
+def test_a_home_that_is_made_is_for_its_user_alone(tmp_path: Path) -> None:
+    home = tmp_path / "deep" / "home"
+    TokenStore(home / "tokens.json").create("a", ["read"], NOW)
+    assert home.stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o750)
+    for folder in (shared, tmp_path / "other"):
+        handler = LogFile(folder, str)
+        handler.close()
+    assert shared.stat().st_mode & 0o777 == 0o750, "its user has said otherwise"
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o700

@@ -56,6 +56,7 @@ from tickwork.service.alerts import ALERT_VIEWS
 from tickwork.service.exits import ExitDoor, Exits
 from tickwork.service.exits_events import EXIT_VIEWS
 from tickwork.service.results import results
+from tickwork.service.running.home import make_home
 from tickwork.service.running.parts import Part
 from tickwork.service.running.roles import ALL_ROLES, EXITS, RECONCILIATION, Roles
 from tickwork.service.running.status import ProcessStatus
@@ -207,7 +208,7 @@ class LiveSession:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        self.files.home.mkdir(parents=True, exist_ok=True)
+        make_home(self.files.home)
         self._stack.callback(self._lock())
         self.on_owned()
         self._feeds = self._make_feeds(self._configs)

@@ -24,6 +24,7 @@ import msgspec
 from tickwork.errors import Conflict, InvalidInput, NotFound
 from tickwork.service.api.caller import Caller, Face, checked_scopes
 from tickwork.service.api.problems import Unauthenticated
+from tickwork.service.running.home import make_home
 from tickwork.values import from_ns
 
 FILE: Final = "tokens.json"
@@ -249,7 +250,7 @@ class TokenStore:
         if self._path is None:
             yield
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_home(self._path.parent)
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tickwork.service.running.home import make_home
 from tickwork.service.running.logs import FOLDER
 
 OUT: Final = "tickwork.out"
@@ -53,7 +54,8 @@ def start(arguments: Sequence[str], home: Path, within: float, environ: Mapping[
         KeyboardInterrupt: Ctrl-C meanwhile; the process was told to stop, and has ended.
     """
     out = home / FOLDER / OUT
-    out.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(out.parent.parent)
+    out.parent.mkdir(mode=0o700, exist_ok=True)
     begin = os.O_TRUNC if out.exists() and out.stat().st_size > _LARGEST else 0
     writing = os.open(out, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | begin, 0o600)
     reading, ready = os.pipe()

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tickwork.engines.embedded.working import WORKING, Work
+from tickwork.service.running.home import make_home
 
 FILE: Final = "tickwork.log"
 FOLDER: Final = "logs"
@@ -107,7 +108,8 @@ class LogFile(logging.Handler):
         """Lines that could not be written since the last one that could."""
         self._largest, self._kept = largest, kept
         self.setFormatter(JsonLines(redact))
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(home)
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self._file = self._opened()
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 from tickwork.engines.embedded.draining import UnderWay, drain, under_way
 from tickwork.engines.embedded.engine import Engine
+from tickwork.service.running.home import make_home
 from tickwork.service.running.logs import TOLD
 from tickwork.service.running.parts import Part, Parts
 from tickwork.service.running.place import Place, Stage, Word
@@ -139,7 +140,7 @@ class Up:
         Raises:
             TickworkError, OSError: what keeps it from running, or has ended it.
         """
-        self._place.home.mkdir(parents=True, exist_ok=True)
+        make_home(self._place.home)
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
