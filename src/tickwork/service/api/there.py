@@ -58,7 +58,7 @@ class Remote:
                     raise
                 return Answer(value=plain(await operation.unowned(self.tape, args, caller)))
             except NotFound as error:
-                if (error.path, _asked_verb(error)) != ("verb", "call"):
+                if (error.path, error.found) != ("verb", "call"):
                     raise  # else: an engine in a program of the user's, with no service: its verbs are asked one by one
 
         def call(found: Queries | None = None) -> Call:
@@ -80,8 +80,3 @@ class Remote:
             raise Unknown(f"{error}: look before you ask again") from None
         except (TypeError, ValueError) as error:
             raise TickworkError(f"the owner of {self.tape} cannot do this: {error}") from None
-
-
-def _asked_verb(error: NotFound) -> str:
-    """The verb that nobody answers: the error shows the request, or the verb alone."""
-    return "call" if '"call"' in str(error.found) or error.found == "call" else ""
