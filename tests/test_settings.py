@@ -304,3 +304,18 @@ def test_whatever_the_password_is_it_is_found(password: str) -> None:
     url = f"json://me:{password}@host.example/hook"
     assert exposes(url, SecretStr(url), "x")
     assert not exposes("json://me:/@host.example/hook", SecretStr(url), "x")
+
+
+@pytest.mark.parametrize(
+    ("told", "live", "rights"),
+    [
+        ("", False, {"read", "operate", "trade"}),
+        ("", True, {"read", "operate"}),
+        ('local = ["read"]', False, {"read"}),
+        ('allowed_hosts = ["desk.example"]', False, set()),
+        ('allowed_hosts = ["desk.example"]\nlocal = ["read"]', True, {"read"}),
+    ],
+)
+def test_what_whoever_sits_here_may(tmp_path: Path, told: str, live: bool, rights: set[str]) -> None:
+    (tmp_path / "tickwork.toml").write_text(f"[server]\n{told}\n")
+    assert load(tmp_path / "tickwork.toml", {}).server.security(live=live).local == rights

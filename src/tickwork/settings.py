@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -206,8 +206,8 @@ class ServerSettings(Section):
     port: int = Field(8420, ge=0, le=65_535)
     """0: any that is free."""
     local: tuple[Scope, ...] | None = None
-    """The rights of whoever calls from this machine without a token: by default all but ``admin`` on paper, and to read
-    and to operate in live trading."""
+    """The rights of whoever calls from this machine without a token: by default all but ``admin`` on paper, to read and
+    to operate in live trading, and none where there are ``allowed_hosts``."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which it may be called, besides those of this machine; whoever uses one of them needs a token."""
     allowed_origins: tuple[str, ...] = ()
@@ -220,7 +220,9 @@ class ServerSettings(Section):
         Raises:
             InvalidInput: a host or a site that is none.
         """
-        local = self.local if self.local is not None else ("read", "operate") if live else ("read", "operate", "trade")
+        local: Iterable[str] | None = self.local
+        if local is None:  # a name besides this machine's means a proxy, behind which everybody comes from this machine
+            local = () if self.allowed_hosts else ("read", "operate") if live else ("read", "operate", "trade")
         return Security(
             host=self.host,
             local=frozenset(local),

@@ -175,3 +175,33 @@ async def test_books_are_compared_and_what_differs_is_told(tmp_path: Path, monke
         assert [one["what"] for one in booked][-1] == "adjusted"
         with pytest.raises(NotFound):
             await call("reconcile", account="other")
+
+
+@awaited
+async def test_an_owner_halts_and_closes_its_own_account_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = (
+        Caller(name=name, face="http", scopes=frozenset({"trade", "operate"}), owner=name) for name in ("ann", "bob")
+    )
+    async with place(tmp_path, monkeypatch, of_account='owner = "ann"') as here, here.up() as call:
+        await call("orders.place", **LOW)
+        for name, more in (("halt", {}), ("flatten", {}), ("unhalt", {"reason": "x"}), ("halts.show", {})):
+            with pytest.raises(NotFound, match="main"):
+                await call(name, caller=bob, account="main", **more)
+            with pytest.raises(InvalidInput, match="one of yours: main"):
+                await call(name, caller=ann, **more)
+        assert {one["status"] for one in here.orders()} == {"NEW"}
+        taken = await call("halt", caller=ann, account="main", reason="mine")
+        assert (await swept(call, taken["halt"]))["orders"][0]["outcome"] == "cancelled"
+        assert (await call("halts.show", caller=ann, account="main"))["standing"][0]["reason"] == "mine"
+        assert (await call("halts.acknowledgements", caller=ann, halt=taken["halt"]))["account"] == "main"
+        assert (await call("unhalt", caller=ann, account="main", reason="looked"))["level"] == "normal"
+        (closed,) = (await call("flatten", caller=ann, account="main"))["items"]
+        assert (await call("flattens.show", caller=ann, run=closed["run"]))["account"] == "main"
+        for name, which in (
+            ("halts.acknowledgements", {"halt": taken["halt"]}),
+            ("flattens.show", {"run": closed["run"]}),
+        ):
+            with pytest.raises(NotFound):
+                await call(name, caller=bob, **which)

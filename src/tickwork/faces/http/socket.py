@@ -7,6 +7,7 @@ that ends, or is revoked, while its socket is open closes that socket.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -21,7 +22,7 @@ from tickwork.service.api.problems import problem_of
 from tickwork.service.stream.entities import encode
 from tickwork.service.stream.live import Live
 from tickwork.service.stream.outside import Outside, Wanted
-from tickwork.service.stream.session import BROKEN, POLICY, HangUp, Session
+from tickwork.service.stream.session import BROKEN, POLICY, TRY_LATER, HangUp, Session
 
 PROTOCOL: Final = "1"
 """The version of the protocol of ``/ws``."""
@@ -39,11 +40,13 @@ def socket_routes(live: Live, authorise: Authorise) -> list[WebSocketRoute]:
         authorise: who asks; ``None``: it has refused, and closed the socket.
     """
 
+    talking: Counter[str] = Counter()
+
     async def views(socket: WebSocket) -> None:
-        await _converse(socket, live, authorise, _session)
+        await _let_in(socket, live, authorise, _session, talking)
 
     async def events(socket: WebSocket) -> None:
-        await _converse(socket, live, authorise, _outside)
+        await _let_in(socket, live, authorise, _outside, talking)
 
     return [WebSocketRoute("/ws", views, name="ws"), WebSocketRoute("/ws/events", events, name="ws-events")]
 
@@ -84,16 +87,26 @@ def _send(socket: WebSocket) -> Callable[[bytes], Awaitable[None]]:
     return send
 
 
-async def _converse(
-    socket: WebSocket,
-    live: Live,
-    authorise: Authorise,
-    make: Callable[[Live, Caller, WebSocket], Session | Outside],
-) -> None:
+Make = Callable[[Live, Caller, WebSocket], Session | Outside]
+
+
+async def _let_in(socket: WebSocket, live: Live, authorise: Authorise, make: Make, talking: Counter[str]) -> None:
+    """``talking``: how many sockets each caller has; nobody takes more than half of the room there is."""
     caller = await authorise(socket)
     if caller is None:
         return
     await socket.accept(subprotocol=subprotocol(socket.scope))
+    if talking[caller.name] >= max(1, live.connections // 2):
+        await _close(socket, TRY_LATER, "this caller has too many sockets")
+        return
+    talking[caller.name] += 1
+    try:
+        await _converse(socket, live, caller, make)
+    finally:
+        talking[caller.name] -= 1
+
+
+async def _converse(socket: WebSocket, live: Live, caller: Caller, make: Make) -> None:
     try:
         talk = make(live, caller, socket)
     except TickworkError as error:

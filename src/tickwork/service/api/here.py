@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
@@ -64,7 +65,10 @@ def operation_named(name: str) -> Operation:
     """
     found = CATALOGUE.get(name)
     if found is None:
-        raise NotFound("operation", name, "one of " + ", ".join(sorted(CATALOGUE)))
+        near = get_close_matches(name, CATALOGUE, n=5, cutoff=0.4) or sorted(
+            {one.partition(".")[0] for one in CATALOGUE}
+        )
+        raise NotFound("operation", name, f"one of those that `tickwork call --list` shows, such as {', '.join(near)}")
     return found
 
 

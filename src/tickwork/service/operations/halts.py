@@ -9,6 +9,7 @@ import msgspec
 from pydantic import Field
 
 from tickwork.engines.embedded.queries import Queries
+from tickwork.errors import InvalidInput, NotFound, NotRunning
 from tickwork.service.api.caller import Caller
 from tickwork.service.api.operation import Args, Call, Cursor, Limit, Page, command, query
 from tickwork.service.flattening import FlattenStarted
@@ -135,19 +136,24 @@ class Reconciliation(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What could not be looked at, and why."""
 
 
-@query("halts.show", "GET /halts", examples=({"account": "main"},))
+@query("halts.show", "GET /halts", owned=True, examples=({"account": "main"},))
 def halts_show(call: Call, args: HaltsShow) -> HaltsShown:
     """Halts that stand, and what was raised and cleared, by whom and why, newest first."""
+    own_account(call.queries, call.caller, args.account)
     return halts_shown(call.queries, args.limit, account=args.account, before=position(args.cursor))
 
 
-@query("halts.acknowledgements", "GET /halts/{halt}", examples=({"halt": 120},))
+@query("halts.acknowledgements", "GET /halts/{halt}", owned=True, examples=({"halt": 120},))
 def halts_acknowledgements(call: Call, args: OneHalt) -> Sweep:
     """What a halt has come to at the venues: of each order that rested, whether it is gone."""
-    return sweep(call.queries, args.halt)
+    found = sweep(call.queries, args.halt)
+    _own_thing(call, found.account, "halt", args.halt)
+    return found
 
 
 async def _halt_unowned(tape: str, args: Halt, caller: Caller) -> HaltTaken:
+    _nobodys(tape, caller)
+
     async def change(halting: Halting) -> HaltAnswer:
         return await halting.raise_to(args.level, args.reason, by=who(caller), account=args.account)
 
@@ -160,17 +166,20 @@ async def _halt_unowned(tape: str, args: Halt, caller: Caller) -> HaltTaken:
     tool="halt_trading",
     verb="halt",
     status=202,
+    owned=True,
     unowned=_halt_unowned,
     examples=({"reason": "the venue behaves strangely"}, {"account": "main", "reason": "too much in one coin"}),
 )
 async def halt(call: Call, args: Halt) -> HaltTaken:
     """Take no new exposure, at once, and cancel what rests at the venues. Reductions and cancels stay possible.
 
-    Whoever may operate may halt every account: which of them it may trade does not matter.
+    Whoever may operate may halt every account: which of them it may trade does not matter. A caller that is bound to an
+    owner halts that owner's, each by its name.
 
     The answer comes when the halt stands and is on disk; what becomes of each order is asked for with `halts.show` and
     the number it gives. Where no process trades it is recorded, and whoever opens the tape next starts halted.
     """
+    await _own(call, args.account)
     fields = {"level": args.level, "reason": args.reason, "account": args.account}
     answer = await ask_trading(call, HaltAnswer, "halt", by=by(call), **fields)
 
@@ -198,6 +207,8 @@ def _taken(answer: HaltAnswer, seq: int | None, resting: list[str]) -> HaltTaken
 
 
 async def _unhalt_unowned(tape: str, args: Unhalt, caller: Caller) -> HaltAnswer:
+    _nobodys(tape, caller)
+
     async def change(halting: Halting) -> HaltAnswer:
         return await halting.clear(args.reason, by=who(caller), account=args.account)
 
@@ -211,11 +222,13 @@ async def _unhalt_unowned(tape: str, args: Unhalt, caller: Caller) -> HaltAnswer
     verb="unhalt",
     scope="trade",
     account="account",
+    owned=True,
     unowned=_unhalt_unowned,
     examples=({"reason": "looked into it: a bad quote", "account": "main"},),
 )
 async def unhalt(call: Call, args: Unhalt) -> HaltAnswer:
     """Let trading go on. An account's own halt and the one of all are cleared apart; `still` says what stands."""
+    await _own(call, args.account)
     return await ask_trading(call, HaltAnswer, "unhalt", reason=args.reason, account=args.account, by=by(call))
 
 
@@ -226,6 +239,7 @@ async def unhalt(call: Call, args: Unhalt) -> HaltAnswer:
     verb="flatten",
     scope="trade",
     account="account",
+    owned=True,
     status=202,
     examples=({"account": "main", "reason": "done for the day"},),
 )
@@ -234,6 +248,7 @@ async def flatten(call: Call, args: Flatten) -> Page[FlattenStarted]:
 
     It goes on whatever becomes of whoever asked; `flattens.show` says how far it is, by its run.
     """
+    await _own(call, args.account)
     started = await ask_trading(
         call,
         list[FlattenStarted],
@@ -249,10 +264,12 @@ async def flatten(call: Call, args: Flatten) -> Page[FlattenStarted]:
     return Page(items=started)
 
 
-@query("flattens.show", "GET /flattens/{run}", examples=({"run": "r120"},))
+@query("flattens.show", "GET /flattens/{run}", owned=True, examples=({"run": "r120"},))
 def flattens_show(call: Call, args: OneFlatten) -> FlattenShown:
     """How a flatten stands: what became of each order, what was closed, what is left and why."""
-    return flatten_shown(call.queries, args.run)
+    found = flatten_shown(call.queries, args.run)
+    _own_thing(call, found.account, "run", args.run)
+    return found
 
 
 @command(
@@ -305,3 +322,42 @@ def _finding(one: FindingLine) -> FindingShown:
         action=one.action,
         outcome=one.outcome,
     )
+
+
+# ------------------------------------------------------------------------------------------- whose account it is
+
+
+def own_account(queries: Queries, caller: Caller, account: str) -> None:
+    """
+    Raises:
+        InvalidInput: a caller that is bound to an owner names no account. NotFound: it names somebody else's.
+    """
+    if caller.owner is None:
+        return
+    if not account:
+        mine = ", ".join(sorted(chosen(queries, caller.owner) or ())) or "you have none"
+        raise InvalidInput("account", account, f"one of yours: {mine}")
+    chosen(queries, caller.owner, account)
+
+
+async def _own(call: Call, account: str) -> None:
+    await call.read(lambda queries: own_account(queries, call.caller, account))
+
+
+def _own_thing(call: Call, account: str, kind: str, id: object) -> None:
+    """
+    Raises:
+        NotFound: it is about somebody else's account, or about all.
+    """
+    mine = chosen(call.queries, call.caller.owner)
+    if mine is not None and account not in mine:
+        raise NotFound(kind, id, f"a {kind} that is about an account of yours")
+
+
+def _nobodys(tape: str, caller: Caller) -> None:
+    """
+    Raises:
+        NotRunning: whose the accounts are is for the process that trades to say.
+    """
+    if caller.owner is not None:
+        raise NotRunning(tape)

@@ -181,6 +181,9 @@ def runs_records(call: Call, args: RunRecords) -> Page[dict[str, Any]]:
 async def runs_start(call: Call, args: RunStart) -> RunMade:
     """Start a run of a workflow. With an id, or an idempotency key, started again it is the same run."""
     _may_start(call, args.workflow)
+    if named(args.workflow) is not None:
+        expected = "a workflow in Python: one that is a document is started by workflows.execute"
+        raise InvalidInput("workflow", args.workflow, expected)
     if args.id is not None:
         check_id_of_run(args.id, "id")
     owner = call.caller.owner
