@@ -44,7 +44,7 @@ def some(many: int, *, quick: int) -> list[Any]:
     return [seed if seed < quick else pytest.param(seed, marks=pytest.mark.slow) for seed in range(many)]
 
 
-@pytest.mark.parametrize("seed", some(8, quick=3))
+@pytest.mark.parametrize("seed", some(8, quick=1))
 def test_killed_among_its_minutes(
     seed: int, tmp_path: Path, undisturbed: dict[tuple[str, ...], dict[str, Any]]
 ) -> None:

@@ -53,7 +53,7 @@ def on_a_terminal(width: int, *args: str) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("more", [(), ("--workflow", "convergence")])
+@pytest.mark.parametrize("more", [(), pytest.param(("--workflow", "convergence"), marks=pytest.mark.slow)])
 def test_runs(width: int, more: tuple[str, ...], home: Path) -> None:
     lines = on_a_terminal(width, "runs", "--home", str(home), "--limit", "50", *more)
     assert max(map(len, lines)) <= width

@@ -41,7 +41,7 @@ def test_make_world_cuts_the_power_of_a_seed() -> None:
     assert "scripts/world.py --seed 7" in said
 
 
-@pytest.mark.parametrize("python", ["#!/nowhere/python\n", "no program\n"])
+@pytest.mark.parametrize("python", ["#!/nowhere/python\n", pytest.param("no program\n", marks=pytest.mark.slow)])
 def test_a_broken_peer_environment_is_rebuilt(python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / ".bench-env"
     (folder / "bin").mkdir(parents=True)

@@ -74,6 +74,7 @@ def test_logs_of_runs_without_secrets(here: Place) -> None:
     assert here.run("logs", "--level", "loud").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_stop_follows_what_is_under_way(here: Place) -> None:
     assert here.up().returncode == 0
     here.run("emit", "test/slow", '{"n": 1}')
@@ -120,7 +121,8 @@ def test_force_kills_and_says_so(here: Place) -> None:
     assert here.up().returncode == 0, "and it goes on"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_and_a_second_one_at_once(here: Place, number: signal.Signals) -> None:
     with here.foreground() as process:
         process.send_signal(number)

@@ -24,7 +24,7 @@ from tickwork.core.clock import VirtualClock
 from tickwork.engines.embedded import Memory
 from tickwork.errors import InvalidInput, RunCancelled, TapeError
 
-EXAMPLES = int(os.environ.get("TICKWORK_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("TICKWORK_EXAMPLES", "12"))
 FINISHED = ("done", "dead", "cancelled", "continued")
 WORKFLOWS = make_workflows()
 

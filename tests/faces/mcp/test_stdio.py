@@ -25,7 +25,7 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
 def test_a_client_looks_and_may_do_nothing_else(tape: Path, mode: str) -> None:
     async def law() -> None:
         async with Client(over_stdio(tape), mode=mode) as client:
@@ -82,10 +82,10 @@ def test_a_token_gives_its_rights_until_it_is_revoked(tape: Path) -> None:
     ("words", "told"),
     [
         (("--allow", "trade"), "--account"),
-        (("--allow", "everything"), "--allow"),
-        (("--account", "main"), "--account"),
-        (("--token", "tickwork_none"), "no token"),
-        (("--token", "tickwork_none", "--allow", "trade"), "--allow"),
+        pytest.param(*(("--allow", "everything"), "--allow"), marks=pytest.mark.slow),
+        pytest.param(*(("--account", "main"), "--account"), marks=pytest.mark.slow),
+        pytest.param(*(("--token", "tickwork_none"), "no token"), marks=pytest.mark.slow),
+        pytest.param(*(("--token", "tickwork_none", "--allow", "trade"), "--allow"), marks=pytest.mark.slow),
     ],
 )
 def test_wrong_rights_are_said_at_once(tape: Path, words: tuple[str, ...], told: str) -> None:
@@ -202,7 +202,7 @@ def test_it_ends_with_its_stdin_and_says_nothing(tape: Path) -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_it_ends_when_it_is_told_to(tape: Path, number: signal.Signals) -> None:
     with Talk(tape) as talk:
         talk.begin()
