@@ -16,6 +16,7 @@ from benchmarks.setting import Setting
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.mark.slow
 def test_an_environment_without_pip_is_made_anew(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("requirements.lock", "pyproject.toml"):

@@ -798,6 +798,7 @@ async def test_a_deadline_in_virtual_time() -> None:
             await handle.result()
 
 
+@pytest.mark.slow
 def test_the_wall_clock_is_set_back_and_forward(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each second once: none twice when it is set back; those that it leaps over are missed, and said to be."""
     import time

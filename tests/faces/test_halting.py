@@ -112,6 +112,7 @@ def test_a_process_that_trades(tape: Path) -> None:
     assert "main" in tickwork(tape, "halt", "--account", "mian").stderr
 
 
+@pytest.mark.slow
 def test_without_a_process(tmp_path: Path) -> None:
     tape = tmp_path / "tape.db"
     none = tickwork(tape, "halt")

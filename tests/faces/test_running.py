@@ -197,6 +197,7 @@ def test_only_and_without(here: Place) -> None:
     assert here.run("up", "--without", "halts").returncode == 2
 
 
+@pytest.mark.slow
 def test_what_keeps_it_from_coming_up_is_one_line(here: Place) -> None:
     two = here.run("up", "--daemon", TICKWORK_MEXC_API_KEY="another-key")
     assert two.returncode == 2

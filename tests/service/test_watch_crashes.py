@@ -138,6 +138,7 @@ def assert_same(event: Any, what: object) -> None:
         assert event.id == what.id
 
 
+@pytest.mark.slow
 def test_the_law_would_see_a_firing_that_is_lost_or_doubled() -> None:
     """The same plays with a watch made wrong on purpose."""
     bars = [bar(number, 100 if number % 4 < 2 else 110) for number in range(8)]

@@ -42,6 +42,7 @@ async def test_a_halt_cancels_what_rests_and_says_so_of_each(tmp_path: Path, mon
         assert (again["changed"], again["halt"], again["reason"]) == (False, taken["halt"], "a test")
 
 
+@pytest.mark.slow
 @awaited
 async def test_an_order_that_cannot_be_cancelled_is_told_as_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +93,7 @@ async def test_trading_goes_on_only_with_a_reason_and_the_right(
         assert len(here.orders()) == 1
 
 
+@pytest.mark.slow
 @awaited
 async def test_a_halt_that_nobody_was_there_for_holds_and_sweeps_when_somebody_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

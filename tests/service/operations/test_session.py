@@ -111,6 +111,7 @@ async def test_channels_are_told_without_their_addresses_and_tested(
         assert here.orders() == []
 
 
+@pytest.mark.slow
 @awaited
 async def test_a_call_waits_for_a_session_that_is_still_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

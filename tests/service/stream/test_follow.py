@@ -33,6 +33,7 @@ class Beside:
         """What is read is on disk."""
 
 
+@pytest.mark.slow
 @awaited
 async def test_clients_of_a_demo_that_plays_end_equal_to_its_tape(tmp_path: Path) -> None:
     tape = tmp_path / "demo.db"
