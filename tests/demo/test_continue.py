@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.demo.support import AAPL, BTC, COMMAND, answer, demo, moments, stopped, tickwork, wait_for
+from tests.some import some
 from tickwork.engines.embedded.queries import Queries
 from tickwork.service.orders import trading_events
 from tickwork.service.trading import OrderFilled
@@ -39,12 +40,7 @@ def books_agree(home: Path) -> None:
     assert book_totals(home / "demo-venue.db").differences(ledger) == []
 
 
-def some(many: int, *, quick: int) -> list[Any]:
-    """Seeds, of which some are for every day."""
-    return [seed if seed < quick else pytest.param(seed, marks=pytest.mark.slow) for seed in range(many)]
-
-
-@pytest.mark.parametrize("seed", some(8, quick=1))
+@pytest.mark.parametrize("seed", some(range(8), quick=1))
 def test_killed_among_its_minutes(
     seed: int, tmp_path: Path, undisturbed: dict[tuple[str, ...], dict[str, Any]]
 ) -> None:
@@ -54,7 +50,7 @@ def test_killed_among_its_minutes(
     books_agree(tmp_path)
 
 
-@pytest.mark.parametrize("seed", some(3, quick=1))
+@pytest.mark.parametrize("seed", some(range(3), quick=1))
 def test_killed_among_its_years(seed: int, tmp_path: Path, undisturbed: dict[tuple[str, ...], dict[str, Any]]) -> None:
     for after in moments(seed, TRIES, 1.2):
         if stopped(tmp_path, after, signal.SIGKILL, *BTC) is None:
@@ -133,7 +129,7 @@ def fills(home: Path) -> int:
     return sum(isinstance(event, OrderFilled) for *_, event in trading_events(Queries.open(str(home / "demo.db"))))
 
 
-@pytest.mark.parametrize("book", ["missing", "older", "fresh", "foreign"])
+@pytest.mark.parametrize("book", some(["missing", "older", "fresh", "foreign"], quick=2))
 def test_a_book_that_is_not_of_the_tape_is_refused_before_anything_is_traded(
     book: str, traded: tuple[Path, Path], tmp_path: Path
 ) -> None:

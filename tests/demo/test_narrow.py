@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tests.demo.support import BTC, COMMAND, ENVIRONMENT, answer, demo
+from tests.some import some
 from tickwork.app import open_demo
 from tickwork.faces import demo as face
 from tickwork.faces.grid import Grid
@@ -52,7 +53,7 @@ def on_a_terminal(width: int, *args: str) -> list[str]:
     return COLOUR.sub("", said.decode()).replace("\r\n", "\n").splitlines()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", some(WIDTHS, quick=1))
 @pytest.mark.parametrize("more", [(), pytest.param(("--workflow", "convergence"), marks=pytest.mark.slow)])
 def test_runs(width: int, more: tuple[str, ...], home: Path) -> None:
     lines = on_a_terminal(width, "runs", "--home", str(home), "--limit", "50", *more)
@@ -65,7 +66,7 @@ def test_runs(width: int, more: tuple[str, ...], home: Path) -> None:
         assert "…" not in line.removesuffix("…")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", some(WIDTHS, quick=1))
 def test_orders(width: int, home: Path) -> None:
     lines = on_a_terminal(width, "orders", "--home", str(home), "--limit", "100")
     found = answer(home, "orders", "--limit", "100")
@@ -77,7 +78,7 @@ def test_orders(width: int, home: Path) -> None:
     assert max(map(len, lines)) <= width
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", some(WIDTHS, quick=1))
 def test_positions(width: int, home: Path) -> None:
     lines = on_a_terminal(width, "positions", "--home", str(home))
     (held,) = answer(home, "positions")["positions"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.graph.playing import Played, cut, equity, news_file, on_recordings, on_simulated, play
+from tests.some import some
 from tickwork.core.event import Event
 from tickwork.core.run import Run
 from tickwork.core.schedule import ScheduleFired
@@ -134,7 +135,7 @@ def lives(played: Played) -> None:
     assert set(played.summary.runs) <= {"done", "waiting"}
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", some(STRATEGIES, quick=6))
 def test_it_trades_on_a_simulated_market(name: str) -> None:
     first, second = (on_simulated(name, seed, bars=BARS.get(name, 0)) for seed in SEEDS.get(name, (2, 3)))
     for played in (first, second):

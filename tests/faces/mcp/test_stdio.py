@@ -159,17 +159,16 @@ def _message(**fields: Any) -> bytes:
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
-        (b"{", -32700),
-        (b"nonsense", -32700),
-        (b"\xff\xfe", -32700),
-        (b"7", -32600),
-        (b"[]", -32600),
-        (b'{"jsonrpc": "1.0"}', -32600),
-        (b'{"id": 3}', -32600),
-        (b"[" * 100_000, -32700),
-        (b"x" * (LINE_MAX + 10), -32700),
+        pytest.param(*(b"{", -32700), id="open"),
+        pytest.param(*(b"nonsense", -32700), id="word", marks=pytest.mark.slow),
+        pytest.param(*(b"\xff\xfe", -32700), id="bytes"),
+        pytest.param(*(b"7", -32600), id="number"),
+        pytest.param(*(b"[]", -32600), id="batch", marks=pytest.mark.slow),
+        pytest.param(*(b'{"jsonrpc": "1.0"}', -32600), id="version", marks=pytest.mark.slow),
+        pytest.param(*(b'{"id": 3}', -32600), id="method", marks=pytest.mark.slow),
+        pytest.param(*(b"[" * 100_000, -32700), id="deep", marks=pytest.mark.slow),
+        pytest.param(*(b"x" * (LINE_MAX + 10), -32700), id="long", marks=pytest.mark.slow),
     ],
-    ids=["open", "word", "bytes", "number", "batch", "version", "method", "deep", "long"],
 )
 def test_a_frame_that_is_none_is_answered_and_the_next_one_too(tape: Path, frame: bytes, code: int) -> None:
     with Talk(tape) as talk:
