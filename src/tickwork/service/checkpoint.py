@@ -7,7 +7,6 @@ damaged one is put aside, and what was fired is never asked of it but of the tap
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +36,3 @@ def load(path: Path) -> Checkpoint | None:
     except (OSError, msgspec.DecodeError) as error:
         _log.warning("the checkpoint %s cannot be read (%s) and is done without", path, error)
         return None
-
-
-def save(path: Path, content: bytes) -> None:
-    """Put a checkpoint on disk in the place of the one before: either is whole after a crash.
-
-    Raises:
-        OSError: it cannot be written; the one before is untouched.
-    """
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tickwork.service.finding import Case, Said, command, many, some
 from tickwork.service.halting import STOPPING, halt_lines
 from tickwork.service.orders import orders
-from tickwork.service.reconcile_events import ReconciliationDone
+from tickwork.service.reconcile_events import last_done
 
 
 def halts(case: Case) -> Iterator[Said]:
@@ -32,11 +32,8 @@ def doubts(case: Case) -> Iterator[Said]:
 
 def books(case: Case) -> Iterator[Said]:
     """What the last reconciliation of each account left open."""
-    last: dict[str, ReconciliationDone] = {}
-    for entry in case.queries.events(ReconciliationDone.event_name):
-        done = ReconciliationDone.read(entry.record.version, bytes(entry.record.value))
-        last[done.account] = done
-    for name, done in sorted(last.items()):
+    for done in last_done(case.queries):
+        name = done.account
         if done.unseen:
             yield Said(
                 "warning", f"account {name}: {some(sorted(done.unseen))} could not be compared with {done.venue}"

@@ -63,9 +63,9 @@ ORDER_EVENTS: Final[dict[str, type[Event]]] = {
 }
 
 
-def trading_events(queries: Queries, after: int = 0) -> Iterator[tuple[int, int, Event]]:
-    """The events of orders after a position, in order: position, time (ns), event."""
-    for entry in queries.events(*ORDER_EVENTS, after=after):
+def trading_events(queries: Queries) -> Iterator[tuple[int, int, Event]]:
+    """The events of orders, in order: position, time (ns), event."""
+    for entry in queries.events(*ORDER_EVENTS):
         cls = ORDER_EVENTS[entry.record.name]
         yield entry.seq, entry.record.at, cls.from_wire(bytes(entry.record.value))
 

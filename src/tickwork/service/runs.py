@@ -38,16 +38,13 @@ def run_lines(
     status: Sequence[str] | str | None = None,
     workflow: str | None = None,
     limit: int = 20,
-    *,
-    owner: str | None = None,
-    before: int | None = None,
 ) -> list[RunLine]:
     """Runs with what they came to, newest first.
 
     Raises:
         InvalidInput: an unknown status, or a limit below 1.
     """
-    return [_line(queries, info) for info in queries.runs(status, workflow, owner, before, limit)]
+    return [_line(queries, info) for info in queries.runs(status, workflow, limit=limit)]
 
 
 def run_page(queries: Queries, wanted: Wanted, before: int | None, limit: int) -> tuple[list[RunLine], int | None]:

@@ -44,9 +44,10 @@ from tickwork.market.staleness import FeedSilent, Staleness, silences
 from tickwork.market.standing import StandingTriggers, Unfed, UnfedTrigger, fired_until, firings, unfed, what_fired
 from tickwork.market.triggers.base import BarTrigger
 from tickwork.service.alerts import Alerts
-from tickwork.service.checkpoint import Checkpoint, load, save
+from tickwork.service.checkpoint import Checkpoint, load
 from tickwork.service.dates import Dates, dated_ns
 from tickwork.service.feed_status import FeedStatus, status_of
+from tickwork.service.replacing import replace
 from tickwork.values import NS_PER_SECOND, DurationLike, duration, from_ns
 from tickwork.venues.feeds.reconnecting import Setting
 from tickwork.venues.feeds.recorder import Recorder, RecordingFailed
@@ -290,7 +291,7 @@ class Watch:
             await recorder.sync()
         await self._engine.durable()
         try:
-            await asyncio.to_thread(save, self._home / _CHECKPOINT, content)
+            await asyncio.to_thread(replace, self._home / _CHECKPOINT, content)
         except OSError as error:
             _log.warning("no checkpoint could be written (%s): a restart will read more", error)
 

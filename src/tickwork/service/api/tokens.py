@@ -24,6 +24,7 @@ import msgspec
 from tickwork.errors import Conflict, InvalidInput, NotFound
 from tickwork.service.api.caller import Caller, Face, checked_scopes
 from tickwork.service.api.problems import Unauthenticated
+from tickwork.service.replacing import replace
 from tickwork.service.running.home import make_home
 from tickwork.values import from_ns
 
@@ -241,7 +242,7 @@ class TokenStore:
             if self._path is None:
                 self._found = found
             else:
-                _replace(self._path, msgspec.json.format(msgspec.json.encode(found), indent=2))
+                replace(self._path, msgspec.json.format(msgspec.json.encode(found), indent=2), 0o600)
             return result
 
     @contextlib.contextmanager
@@ -277,21 +278,3 @@ def _check(
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put it in the file's place; either is whole after a crash."""
-    new = path.with_suffix(".new")
-    with contextlib.suppress(FileNotFoundError):
-        new.unlink()  # of a process that died: its mode is not known
-    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from tickwork.service.api.operation import Args, Call, Done, Limit, Page, command, query
 from tickwork.service.operations.asking import id_of
@@ -183,25 +184,7 @@ async def queues_lease(call: Call, args: MessageLease) -> list[Leased]:
     """Take messages to work on; acknowledge each before its lease is over, or it is delivered again."""
     given = args.model_dump(exclude={"consumer"})
     found = await call.ask("queues.lease", **given, consumer=args.consumer or call.caller.name)
-    return [msgspec.convert(one, Taken).told() for one in found]
-
-
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """The same, as the process that owns the tape tells it."""
-
-    id: str
-    seq: int
-    queue: str
-    group: str
-    body: Any
-    attempts: int
-    sent_at: datetime
-    lease: str
-    lease_until: datetime
-
-    def told(self) -> Leased:
-        """For programs."""
-        return Leased(**msgspec.structs.asdict(self))
+    return [msgspec.convert({to_camel(name): value for name, value in one.items()}, Leased) for one in found]
 
 
 @command(
