@@ -104,9 +104,13 @@ def ask(tape: Path | None, home: Path, verb: str, /, **arguments: Any) -> Any:
         TapeError: nobody owns it. Unknown: the owner did not answer. TickworkError: what the owner answered.
     """
     path = tape_of(tape, home)
+    return ask_owner_of(path, _nobody(path), verb, **arguments)
+
+
+def _nobody(path: Path) -> str:
+    """What to say where nobody owns a tape."""
     told = "there is no tape at" if not path.is_file() else "no process has this tape open:"
-    nobody = f"{told} {path}: start the process that runs your workflows, or give --tape or --home"
-    return ask_owner_of(path, nobody, verb, **arguments)
+    return f"{told} {path}: start the process that runs your workflows, or give --tape or --home"
 
 
 def command(
@@ -133,9 +137,7 @@ def command(
         As ``ask``.
     """
     path = tape_of(tape, home)
-    told = "there is no tape at" if not path.is_file() else "no process has this tape open:"
-    nobody = f"{told} {path}: start the process that runs your workflows, or give --tape or --home"
-    return command_of(path, nobody, operation, given, who=who, key=key, verb=verb, **arguments)
+    return command_of(path, _nobody(path), operation, given, who=who, key=key, verb=verb, **arguments)
 
 
 def command_of(
@@ -167,7 +169,7 @@ def command_of(
     except NotFound as error:
         if (error.path, error.found) != ("verb", "call"):
             raise
-    return ask_owner_of(path, nobody, verb or operation, **arguments)
+    return ask_owner_of(path, _nobody(path), verb or operation, **arguments)
 
 
 def ask_owner_of(path: Path, nobody: str, verb: str, /, **arguments: Any) -> Any:

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from tickwork.errors import Forbidden, TickworkError
+from tickwork.errors import TickworkError
 from tickwork.faces.http.pages import form_of, only, send_page
 from tickwork.faces.http.replies import Refusal, problem_and_headers, refusal, send_nothing
 from tickwork.faces.http.routing import Routes
 from tickwork.faces.http.visit import caller_of, visit_of
 from tickwork.service.api.caller import Caller
-from tickwork.service.api.here import Service, authorise
+from tickwork.service.api.here import Service, permitted
 from tickwork.service.api.operation import Operation
 from tickwork.service.halting import ALL, STOPPING, HaltLine, halt_lines
 from tickwork.service.owners import chosen
@@ -88,7 +88,7 @@ class HaltPage:
         parts += [f'<p class="state bad">{escape(trouble)}</p>'] if trouble else [_state(lines)]
         for verb, form in (("halt", _HALT), ("flatten", _FLATTEN), ("unhalt", _UNHALT)):
             operation = self._operations.get(verb)
-            if operation is not None and _may(operation, caller):
+            if operation is not None and permitted(operation, caller):
                 parts.append(self._form(verb, form, operation, caller))
         if not self._operations:
             parts.append("<p>The process that serves this page does not trade: there is nothing to halt.</p>")
@@ -114,14 +114,6 @@ class HaltPage:
             f'<input type="hidden" name="seal" value="{self._seal(caller)}">'
         )
         return f'<form method="post" action="/halt">{hidden}{inputs.format(account=account)}</form>'
-
-
-def _may(operation: Operation, caller: Caller) -> bool:
-    try:
-        authorise(operation, caller)
-    except Forbidden:
-        return False
-    return True
 
 
 _ACCOUNT: Final = '<label>Account (empty: all) <input name="account" maxlength="64"></label>'

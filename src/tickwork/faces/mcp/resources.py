@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import mcp_types as types
 import msgspec
 
-from tickwork.errors import Forbidden, NotFound
+from tickwork.errors import NotFound
 from tickwork.faces.mcp.answers import Answers
 from tickwork.service.api.caller import Caller
-from tickwork.service.api.here import authorise
+from tickwork.service.api.here import permitted
 from tickwork.service.operations.all import CATALOGUE
 
 JSON: Final = "application/json"
@@ -105,12 +105,4 @@ def _resolved(uri: str) -> tuple[Shown, dict[str, Any]]:
 
 
 def _seen(caller: Caller) -> list[Shown]:
-    return [one for one in SHOWN if one.operation in CATALOGUE and _may(one, caller)]
-
-
-def _may(shown: Shown, caller: Caller) -> bool:
-    try:
-        authorise(CATALOGUE[shown.operation], caller)
-    except Forbidden:
-        return False
-    return True
+    return [one for one in SHOWN if one.operation in CATALOGUE and permitted(CATALOGUE[one.operation], caller)]

@@ -6,10 +6,9 @@ from typing import Final
 
 import mcp_types as types
 
-from tickwork.errors import Forbidden
 from tickwork.faces.mcp.schemas import input_schema, output_schema
 from tickwork.service.api.caller import Caller
-from tickwork.service.api.here import authorise
+from tickwork.service.api.here import permitted
 from tickwork.service.api.operation import Operation
 from tickwork.service.operations.all import CATALOGUE
 
@@ -34,20 +33,12 @@ _ENDS: Final = (
 
 def tools_of(caller: Caller) -> list[types.Tool]:
     """What a caller is shown: what it may use, by name."""
-    return [_tool(CATALOGUE[name]) for name in sorted(CATALOGUE) if _may(CATALOGUE[name], caller)]
+    return [_tool(CATALOGUE[name]) for name in sorted(CATALOGUE) if permitted(CATALOGUE[name], caller)]
 
 
 def operation_of(tool: str) -> Operation | None:
     """The operation behind a tool's name."""
     return next((one for one in CATALOGUE.values() if one.tool == tool), None)
-
-
-def _may(operation: Operation, caller: Caller) -> bool:
-    try:
-        authorise(operation, caller)
-    except Forbidden:
-        return False
-    return True
 
 
 _MADE: Final[dict[str, tuple[Operation, types.Tool]]] = {}

@@ -91,6 +91,15 @@ def authorise(operation: Operation, caller: Caller, args: Args | None = None) ->
         raise Forbidden(operation.name, caller.name, f"an account that it may trade ({allowed}), named")
 
 
+def permitted(operation: Operation, caller: Caller) -> bool:
+    """May the caller do this, as far as it does not depend on the arguments?"""
+    try:
+        authorise(operation, caller)
+    except Forbidden:
+        return False
+    return True
+
+
 class Service:
     """Answers calls for every face, over an open engine."""
 
